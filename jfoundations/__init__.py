@@ -1,0 +1,74 @@
+"""Callbacks, exact statistics and functional pipelines for JAX, inside jit, vmap and grad.
+
+Three nouns, each with one way to combine and one do-nothing, and two verbs that run them.
+
+A **callback** looks at a loop's state, may change it and may ask to stop. `iterate` folds callbacks
+through one `lax.while_loop` (nothing here is one of JAX's host callbacks):
+
+>>> import jax, jax.numpy as jnp
+>>> import jfoundations as jf
+>>> newton = lambda x: 0.5 * (x + 2.0 / x)
+>>> run = lambda x: jf.iterate(newton, x, jf.callbacks.converged(rtol=1e-6), max_steps=50)
+>>> result = jax.jit(run)(1.0)
+>>> float(result.state), int(result.steps), result.reasons
+(1.4142135381698608, 5, ('converged',))
+
+Each lane of a `vmap` stops by itself:
+
+>>> jax.vmap(run)(jnp.array([1.0, 100.0])).steps
+Array([ 5, 11], dtype=int32)
+
+A **fold** eats data and can be asked for its answer at any time. `fold` runs one over an array or a
+stream of blocks, `combine` many in one pass:
+
+>>> spread = jf.combine(mean=jf.folds.mean(), std=jf.folds.std())
+>>> {k: float(v) for k, v in jf.fold(spread, jnp.array([1.0, 3.0])).items()}
+{'mean': 2.0, 'std': 1.0}
+
+`watch` joins the two: it feeds a fold with the states of a loop.
+
+A **pipe** is named pure functions, one after another; as a loop's step, its stages are events:
+
+>>> step = jf.Pipe(halve=lambda x: x / 2, shift=lambda x: x + 1.0)
+>>> class Clip:
+...     def after_halve(self, x):
+...         return jnp.minimum(x, 1.0), False
+>>> float(jf.iterate(step, 10.0, Clip(), max_steps=3).state)
+2.0
+"""
+
+from . import callbacks as callbacks
+from . import executors as executors
+from . import folds as folds
+from . import stats as stats
+from ._callable import identity as identity
+from ._callable import lift as lift
+from ._callable import partial as partial
+from ._callback import Callback as Callback
+from ._callback import chain as chain
+from ._callback import proceed as proceed
+from ._chunks import chunks as chunks
+from ._fold import Fold as Fold
+from ._fold import combine as combine
+from ._loop import LoopResult as LoopResult
+from ._loop import iterate as iterate
+from ._loop import resume as resume
+from ._pipe import Pipe as Pipe
+from ._pipe import compose as compose
+from ._pipe import juxt as juxt
+from ._reduce import Source as Source
+from ._reduce import fold as fold
+from ._version import __version__ as __version__
+from ._when import every as every
+from ._when import stop_when as stop_when
+from ._when import when as when
+from .callbacks import watch as watch
+
+
+def __getattr__(name: str) -> object:
+    # `testing` needs hypothesis and chex, so it is imported when it is first asked for.
+    if name == "testing":
+        import importlib
+
+        return importlib.import_module(".testing", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

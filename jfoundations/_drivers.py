@@ -1,0 +1,145 @@
+"""The four ways to run a loop; the same plan gives the same bits in each.
+
+A driver takes `(plan, carry, limit, guarded)` and returns the carry after the last step. Where
+`guarded` is False no callback can stop and the carry is at step 0, so nothing need be asked.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ._callable import describe
+from ._events import freeze
+from ._lanes import any_lane, lane_lives
+from ._plan import Carry, Plan, Program
+from ._tree import settle, tracing
+
+Driver = Callable[[Plan, Carry, Any, bool], Carry]
+
+
+def run_while(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
+    """Run in one `lax.while_loop`; a finished lane is frozen."""
+    if not guarded:
+        return _run_free(plan, carry, limit)
+
+    def going(c: Carry) -> Any:
+        return (c.step < limit) & (c.mask == 0)
+
+    def body(c: Carry) -> Carry:
+        live = lane_lives(going(c))
+        state, memories, bits = plan.advance(c.step, c.state, c.memories, live=live)
+        return Carry(
+            c.step + live.astype(np.int32),
+            c.mask if bits is False else freeze(live, bits, c.mask),
+            freeze(live, state, c.state),
+            memories,
+        )
+
+    return lax.while_loop(lambda c: any_lane(going(c)), body, _strong_counters(carry))
+
+
+def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
+    """Run without a stop flag: exactly the loop one would write by hand."""
+
+    def body(c: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        after = c[0] + 1  # first, as one would write it: the text of the graph is the same too
+        state, memories, _ = plan.advance(*c, live=True)
+        return after, state, memories
+
+    start = (carry.step, carry.state, carry.memories)
+    step, state, memories = lax.while_loop(lambda c: c[0] < limit, body, start)
+    return Carry(step, carry.mask, state, memories)
+
+
+def run_scan(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
+    """Run in one `lax.scan` over all steps there may be; those after the stop do nothing."""
+    return _scan(plan, _strong_counters(carry), limit, guarded, int(limit))
+
+
+def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
+    """Run in √n blocks of √n steps, each rerun in the backward pass: memory O(√n).
+
+    Griewank (1992), "Achieving logarithmic growth of temporal and spatial complexity in reverse
+    automatic differentiation", in its one-level form.
+    """
+    length = int(limit)
+    size = max(1, math.isqrt(length))
+    blocks, rest = divmod(length, size)
+    carry = _strong_counters(carry)
+
+    @jax.checkpoint
+    def block(c: Carry) -> Carry:
+        return _scan(plan, c, limit, guarded, size)
+
+    def outer(c: Carry, _: None) -> tuple[Carry, None]:
+        return (lax.cond(_going(c, limit), block, lambda c: c, c) if guarded else block(c)), None
+
+    carry, _ = lax.scan(outer, carry, None, length=blocks)
+    return _scan(plan, carry, limit, guarded, rest) if rest else carry
+
+
+def _scan(plan: Plan, carry: Carry, limit: Any, guarded: bool, length: int) -> Carry:
+    def once(c: Carry) -> Carry:
+        state, memories, bits = plan.advance(c.step, c.state, c.memories, live=True)
+        return Carry(c.step + 1, c.mask if bits is False else bits, state, memories)
+
+    def body(c: Carry, _: None) -> tuple[Carry, None]:
+        # Not `where`: a step that fails beyond its stop must not put nan into the gradient.
+        return (lax.cond(_going(c, limit), once, lambda c: c, c) if guarded else once(c)), None
+
+    return lax.scan(body, carry, None, length=length)[0]
+
+
+def _going(carry: Carry, limit: Any) -> Any:
+    return (carry.step < limit) & (carry.mask == 0)
+
+
+def _strong_counters(carry: Carry) -> Carry:
+    step, mask = jnp.asarray(carry.step, np.int32), jnp.asarray(carry.mask, np.uint32)
+    return carry._replace(step=step, mask=mask)
+
+
+DRIVERS: dict[str, Driver] = {
+    "while": run_while,
+    "scan": run_scan,
+    "checkpointed": run_checkpointed,
+}
+
+
+def run_python(program: Program, start: Callable[[Plan], Carry], key: Any, limit: int) -> Any:
+    """Run a Python loop over the jitted step; callbacks see concrete arrays: `(plan, carry)`.
+
+    Raises:
+        TypeError: the loop is itself being traced, or a callback promotes a Python scalar, which
+            the other drivers see beforehand and this one cannot.
+    """
+    if tracing():
+        raise TypeError(
+            "driver='python' runs callbacks eagerly and cannot be traced by jit; "
+            "call it outside jit, or use driver='while'"
+        )
+    plan = Plan(program, key, limit)
+    plan.jit_stages()
+    carry = start(plan)
+    words = plan.context(np.int32(0), True)
+    carry = carry._replace(state=settle(lambda state: plan.take(state, words), carry.state))
+    while int(carry.step) < limit and not int(carry.mask):
+        state, memories, bits = plan.advance(carry.step, carry.state, carry.memories, live=True)
+        _check_dtypes(state, carry.state)
+        mask = carry.mask if bits is False else bits
+        carry = Carry(np.int32(carry.step + 1), mask, state, memories)
+    return plan, carry
+
+
+def _check_dtypes(new: Any, old: Any) -> None:
+    for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True):
+        if jax.typeof(a).dtype != jax.typeof(b).dtype:
+            raise TypeError(
+                f"driver='python': a callback turned {describe(old)} into {describe(new)}; "
+                "start the state from that dtype"
+            )

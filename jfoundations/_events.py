@@ -1,0 +1,269 @@
+"""How a loop hears its callbacks: one normal form for every kind, resolved while tracing.
+
+A `Listener` is a callback as the loop sees it: a name of its own, an `init` if it has memory, and
+a handler an event. A handler passes the context its function names, checks what comes back, and
+keeps the memory of a finished lane as it was.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ._callable import partial
+from ._callback import RUN_EVENTS, Callback, callback_name
+from ._tree import as_arrays, check_like, check_stop, nearest
+
+CONTEXT = ("step", "key", "live", "max_steps")
+INIT_CONTEXT = ("max_steps",)
+WHOLE = "_context"  # our own wrappers name this to get all of it, to pass on
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A user's function with the context words it names.
+
+    Context is keyword-only and only what a function names is passed, so that a new word never
+    breaks an old function. `**kwargs` takes `step` and `key`.
+    """
+
+    function: Callable[..., Any]
+    words: frozenset[str]
+
+    def __call__(self, *operands: Any, context: dict[str, Any]) -> Any:
+        """Call the function on its operands and the words it wants."""
+        words = {w: context[w] for w in self.words if w in context}
+        if WHOLE in self.words:
+            words[WHOLE] = context
+        return self.function(*operands, **words)
+
+    @property
+    def freezes(self) -> bool:
+        """Whether the function itself keeps the memory of a finished lane as it was."""
+        return "live" in self.words or WHOLE in self.words
+
+
+def caller(
+    function: Callable[..., Any],
+    operands: int,
+    who: str,
+    has_key: bool,
+    known: tuple[str, ...] = CONTEXT,
+) -> Caller:
+    """Find which context words a function of some positional operands wants.
+
+    Raises:
+        TypeError: it needs an argument that is no context word, or a key that was not given.
+    """
+    words: set[str] = set()
+    for parameter in _parameters(function):
+        required = parameter.default is parameter.empty
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            operands = 0
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            words |= {"step", "key"} & set(known)
+        elif operands > 0 and parameter.kind is not parameter.KEYWORD_ONLY:
+            operands -= 1
+        elif parameter.name == "key" and "key" in known and required and not has_key:
+            raise TypeError(f"{who}: it names key, but the loop has none; pass key= to it")
+        elif parameter.name in (*known, WHOLE):
+            words.add(parameter.name)
+        elif required:
+            raise TypeError(
+                f"{who}: it needs {parameter.name!r}, which a loop does not know; context is "
+                f"{', '.join(known)}{nearest(parameter.name, known)} "
+                "(bind other arguments with partial)"
+            )
+    return Caller(function, frozenset(words))
+
+
+def _parameters(function: Callable[..., Any]) -> Iterable[inspect.Parameter]:
+    bound: Iterable[str] = ()
+    if isinstance(function, partial | functools.partial | jax.tree_util.Partial):
+        bound = function.keywords
+        function = functools.partial(function.func, *function.args)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # some builtins have none
+        return ()
+    return [p for p in parameters if p.name not in bound]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """One event's function, called as `(memory, state, context) -> (memory, state, stop)`."""
+
+    caller: Caller
+    has_memory: bool
+    who: str
+
+    def __call__(self, memory: Any, state: Any, context: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """Call the function, check its answer and freeze the memory of a finished lane."""
+        operands = (memory, state) if self.has_memory else (state,)
+        try:
+            answer = self.caller(*operands, context=context)
+        except Exception as error:
+            error.add_note(f"in {self.who}")
+            raise
+        new_memory, new_state, stop = self._parts(answer, memory)
+        check_like(new_state, state, self.who)
+        stop = check_stop(stop, self.who)
+        if self.has_memory:
+            check_like(new_memory, memory, self.who, "memory")
+            if not self.caller.freezes:
+                new_memory = freeze(context["live"], new_memory, memory)
+        return new_memory, new_state, stop
+
+    def _parts(self, answer: Any, memory: Any) -> tuple[Any, Any, Any]:
+        form = "(memory, state, stop)" if self.has_memory else "(state, stop)"
+        if not isinstance(answer, tuple) or len(answer) != 2 + self.has_memory:
+            raise TypeError(
+                f"{self.who}: it returned {_kind(answer)}, a callback returns {form}; "
+                "return False as stop if it never stops"
+            )
+        return answer if self.has_memory else (memory, *answer)
+
+
+def _kind(answer: Any) -> str:
+    if isinstance(answer, tuple):
+        return f"a tuple of {len(answer)}"
+    return "None" if answer is None else f"one {type(answer).__name__}"
+
+
+def freeze(live: Any, new: Any, old: Any) -> Any:
+    """Return the new values where the lane is live, else the old."""
+    if live is True or new is old:
+        return new
+    return jax.tree.map(lambda a, b: a if a is b else jnp.where(live, a, b), new, old)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A callback as the loop sees it."""
+
+    name: str
+    who: str
+    init: Caller | None
+    handlers: dict[str, Handler]
+
+    def start(self, state: Any, max_steps: int) -> Any:
+        """Return the first memory, `()` where there is none."""
+        if self.init is None:
+            return ()
+        try:
+            memory = self.init(state, context={"max_steps": max_steps})
+            return as_arrays(memory, f"{self.who}, init")
+        except Exception as error:
+            error.add_note(f"in {self.who}, init")
+            raise
+
+
+def listen(callbacks: tuple[Any, ...], stages: tuple[str, ...], has_key: bool) -> list[Listener]:
+    """Bring callbacks into their normal form, or say what is wrong with one.
+
+    Args:
+        callbacks: flat, of any kind.
+        stages: the names of the step's stages, if it is a Pipe.
+        has_key: whether the loop was given a key.
+
+    Raises:
+        TypeError: a callback is of no known kind, or needs context there is not.
+        ValueError: it has an event there is not.
+    """
+    known = (*RUN_EVENTS, *(f"{when}_{s}" for s in stages for when in ("before", "after")))
+    names = unique([callback_name(c) for c in callbacks])
+    return [
+        listener(c, name, f"callback {k + 1} of {len(names)}, {name}", known, has_key)
+        for k, (c, name) in enumerate(zip(callbacks, names, strict=True))
+    ]
+
+
+def unique(names: list[str]) -> list[str]:
+    """Number repeated names from the second on: `history`, `history_2`."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return out
+
+
+def listener(
+    callback: Any, name: str, who: str, known: tuple[str, ...] | None, has_key: bool
+) -> Listener:
+    """Return one callback's normal form; `known=None` leaves its events unchecked."""
+    init, functions = events_of(callback, who)
+    handlers = {}
+    for event, function in functions.items():
+        if known is not None and event not in known:
+            raise ValueError(
+                f"{who}: no event is called {event!r}; "
+                f"the events are {', '.join(known)}{nearest(event, known)}"
+            )
+        where = f"{who}, {event}"
+        has_memory = init is not None
+        found = caller(function, 1 + has_memory, where, has_key)
+        handlers[event] = Handler(found, has_memory, where)
+    start = None if init is None else caller(init, 1, f"{who}, init", has_key, INIT_CONTEXT)
+    return Listener(name, who, start, handlers)
+
+
+def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
+    """Return a callback's `init` (or None) and its functions by event."""
+    if isinstance(callback, Callback):
+        return callback.init, dict(callback.events)
+    methods = {
+        event: method
+        for event in dir(callback)
+        if event.startswith(("before_", "after_"))
+        and callable(method := getattr(callback, event, None))
+    }
+    if methods:
+        return None, methods
+    if callable(callback):
+        return None, {"after_step": callback}
+    raise TypeError(
+        f"{who}: {callback!r} is no callback; give a function state -> (state, stop), an object "
+        f"with methods among {', '.join(RUN_EVENTS)}, or a Callback (proceed does nothing)"
+    )
+
+
+def fire(
+    event: str,
+    listeners: list[Listener],
+    state: Any,
+    memories: tuple[Any, ...],
+    context: dict[str, Any],
+) -> tuple[Any, tuple[Any, ...], Any]:
+    """Run one event through all listeners, in order: `(state, memories, bits)`.
+
+    `bits` has bit k set where listener k asks to stop; Python False when none of them can.
+    """
+    bits: Any = False
+    new = list(memories)
+    for k, listener in enumerate(listeners):
+        if (handler := listener.handlers.get(event)) is None:
+            continue
+        new[k], state, stop = handler(new[k], state, context)
+        bits = merge_bits(bits, _bit(stop, k, handler.who))
+    return state, tuple(new), bits
+
+
+def _bit(stop: Any, k: int, who: str) -> Any:
+    if stop is False:
+        return False
+    if k >= 32:
+        raise ValueError(
+            f"{who}: it can stop, but only the first 32 callbacks of a loop have a bit to say so; "
+            "put those that stop first"
+        )
+    return stop.astype(jnp.uint32) << k
+
+
+def merge_bits(a: Any, b: Any) -> Any:
+    """Return the OR of two masks, either of which may be Python False."""
+    return b if a is False else a if b is False else a | b

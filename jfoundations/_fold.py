@@ -1,0 +1,317 @@
+"""Folds: values that eat data and can be asked for their answer at any time.
+
+A fold is four functions: `init` makes the empty memory, `step` takes one element, `merge` joins the
+memories of two halves of the data, `extract` asks. Folds are combined side by side in one pass,
+and arithmetic on folds is arithmetic on their answers.
+
+>>> import jax.numpy as jnp
+>>> import jfoundations as jf
+>>> spread = jf.folds.maximum() - jf.folds.minimum()
+>>> both = jf.combine(mean=jf.folds.mean(), spread=spread)
+>>> {k: float(v) for k, v in jf.fold(both, jnp.array([1.0, 2.0, 4.0, 18.0])).items()}
+{'mean': 6.25, 'spread': 17.0}
+
+"""
+
+import functools
+import operator
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ._callable import Structural, hold, identity, name_of, partial, release
+from ._pipe import Pipe
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+FIELDS = ("init", "step", "merge", "extract", "block")
+
+
+@jax.tree_util.register_pytree_with_keys_class
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Fold(Structural, Generic[R]):
+    """A statistic as a value: `Fold(init, step, merge, extract, block=None)`.
+
+    Laws, up to rounding: `merge` is associative and `init(like)` is its identity;
+    `step(m, x) == merge(m, block([x]))`; the fold of two halves' concatenation is the merge of
+    their folds.
+
+    Args:
+        init: `like -> memory`, where `like` is an element or its `jax.ShapeDtypeStruct`.
+        step: `(memory, element) -> memory`.
+        merge: `(memory, memory) -> memory`; None where the order matters, and the fold then
+            refuses to be split.
+        extract: `memory -> answer`; by default the memory itself.
+        block: `elements -> memory` of a whole block along the leading axis; by default a scan.
+        name: how messages call it.
+
+    `+ - * / **`, unary `-` and `abs` of folds and numbers work on the answers.
+
+    >>> import jax.numpy as jnp
+    >>> total = Fold(lambda like: jnp.zeros(like.shape, like.dtype), jnp.add, jnp.add)
+    >>> float(total.extract(total.block(jnp.array([1.0, 2.0, 4.0]))))
+    7.0
+    """
+
+    init: Callable[[Any], Any]
+    step: Callable[[Any, Any], Any]
+    merge: Callable[[Any, Any], Any] | None
+    extract: Callable[[Any], R]
+    block: Callable[[Any], Any]
+    name: str
+
+    __array_ufunc__ = None  # else NumPy would take `array + fold` apart
+
+    def __init__(
+        self,
+        init: Callable[[Any], Any],
+        step: Callable[[Any, Any], Any],
+        merge: Callable[[Any, Any], Any] | None,
+        extract: Callable[[Any], R] = identity,
+        block: Callable[[Any], Any] | None = None,
+        *,
+        name: str | None = None,
+    ):
+        for field, function in zip(FIELDS, (init, step, merge, extract, block), strict=True):
+            if not (callable(function) or (function is None and field in ("merge", "block"))):
+                raise TypeError(f"Fold: {field} is {function!r}, which is not callable")
+        block = block or partial(_scan, init, step)
+        self._set((init, step, merge, extract, block), name or name_of(step))
+
+    def _set(self, functions: tuple[Any, ...], name: str) -> None:
+        for field, value in zip((*FIELDS, "name"), (*functions, name), strict=True):
+            object.__setattr__(self, field, value)
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
+        """Return the functions as children (plain ones static) and the name as structure."""
+        functions = (getattr(self, f) for f in FIELDS)
+        held = (f if f is None else hold(f) for f in functions)
+        return list(zip(map(jax.tree_util.GetAttrKey, FIELDS), held, strict=True)), self.name
+
+    @classmethod
+    def tree_unflatten(cls, name: str, held: tuple[Any, ...]) -> "Fold[Any]":
+        """Rebuild from the held functions."""
+        fold = object.__new__(cls)
+        fold._set(tuple(map(release, held)), name)
+        return fold
+
+    def _with(self, **changes: Any) -> "Fold[Any]":
+        functions = {f: getattr(self, f) for f in FIELDS} | changes
+        name = functions.pop("name", self.name)
+        return Fold(**functions, name=name)
+
+    def map(self, g: Callable[[R], T], *, name: str | None = None) -> "Fold[T]":
+        """Apply a function to the answer.
+
+        >>> from jfoundations import fold, folds
+        >>> import jax.numpy as jnp
+        >>> float(fold(folds.mean().map(jnp.sqrt), jnp.array([3.0, 5.0])))
+        2.0
+        """
+        return self._with(extract=Pipe(self.extract, g), name=name or self.name)
+
+    def of(self, g: Callable[[Any], Any]) -> "Fold[R]":
+        """Apply a function to each element first.
+
+        >>> from jfoundations import fold, folds
+        >>> import jax.numpy as jnp
+        >>> float(fold(folds.mean().of(jnp.abs), jnp.array([-3.0, 5.0])))
+        4.0
+        """
+        return self._with(
+            init=partial(_init_of, self.init, g),
+            step=partial(_step_of, self.step, g),
+            block=partial(_block_of, self.block, g),
+        )
+
+    def where(self, p: Callable[[Any], Any]) -> "Fold[R]":
+        """Leave out the elements for which a predicate does not hold.
+
+        Args:
+            p: `element -> bool scalar`.
+
+        >>> from jfoundations import fold, folds
+        >>> import jax.numpy as jnp
+        >>> float(fold(folds.mean().where(lambda x: x > 0), jnp.array([-3.0, 5.0])))
+        5.0
+        """
+        step = partial(_step_where, self.step, p)
+        if self.merge is None:
+            return self._with(step=step, block=None)
+        return self._with(
+            step=step, block=partial(_block_where, self.init, self.step, self.merge, p)
+        )
+
+    def __add__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.add, self, other)
+
+    def __radd__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.add, other, self)
+
+    def __sub__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.sub, self, other)
+
+    def __rsub__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.sub, other, self)
+
+    def __mul__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.mul, self, other)
+
+    def __rmul__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.mul, other, self)
+
+    def __truediv__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.truediv, self, other)
+
+    def __rtruediv__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.truediv, other, self)
+
+    def __pow__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.pow, self, other)
+
+    def __neg__(self) -> "Fold[Any]":
+        return self.map(operator.neg)
+
+    def __abs__(self) -> "Fold[Any]":
+        return self.map(abs)
+
+    def __repr__(self) -> str:
+        return f"Fold({self.name})"
+
+
+def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
+    """Run folds side by side in one pass; the answer is a dict.
+
+    Folds that differ in their answer alone (var, std, mean of one memory) are computed once.
+
+    Args:
+        **folds: the folds, by the names of their answers; none at all is the do-nothing.
+
+    Raises:
+        TypeError: a value is no Fold.
+
+    >>> from jfoundations import fold, folds
+    >>> import jax.numpy as jnp
+    >>> answer = fold(combine(lo=folds.minimum(), hi=folds.maximum()), jnp.array([1.0, 18.0]))
+    >>> {name: float(value) for name, value in answer.items()}
+    {'hi': 18.0, 'lo': 1.0}
+    """
+    for name, value in folds.items():
+        if not isinstance(value, Fold):
+            raise TypeError(f"combine: {name} is {value!r}, which is no Fold")
+    parts: list[Fold[Any]] = []
+    places: list[int] = []
+    for value in folds.values():
+        bare = value._with(extract=identity, name="")
+        if bare not in parts:
+            parts.append(bare)
+        places.append(parts.index(bare))
+    mergeable = all(part.merge is not None for part in parts)
+    extracts = tuple(value.extract for value in folds.values())
+    return Fold(
+        partial(_init_all, tuple(p.init for p in parts)),
+        partial(_step_all, tuple(p.step for p in parts)),
+        partial(_merge_all, tuple(p.merge for p in parts)) if mergeable else None,
+        partial(_extract_all, tuple(folds), tuple(places), extracts),
+        partial(_block_all, tuple(p.block for p in parts)),
+        name=", ".join(folds),
+    )
+
+
+def _init_all(inits: Any, like: Any) -> Any:
+    return tuple(init(like) for init in inits)
+
+
+def _step_all(steps: Any, memory: Any, x: Any) -> Any:
+    return tuple(step(m, x) for step, m in zip(steps, memory, strict=True))
+
+
+def _merge_all(merges: Any, a: Any, b: Any) -> Any:
+    return tuple(merge(x, y) for merge, x, y in zip(merges, a, b, strict=True))
+
+
+def _block_all(blocks: Any, xs: Any) -> Any:
+    return tuple(block(xs) for block in blocks)
+
+
+def _extract_all(names: Any, places: Any, extracts: Any, memory: Any) -> Any:
+    parts = zip(names, places, extracts, strict=True)
+    return {name: extract(memory[place]) for name, place, extract in parts}
+
+
+def _binary(op: Callable[[Any, Any], Any], a: Any, b: Any) -> Fold[Any]:
+    symbol = op.__name__
+    if not isinstance(b, Fold):
+        return a.map(partial(_right, op, b), name=f"{a.name} {symbol} {b!r}")
+    if not isinstance(a, Fold):
+        return b.map(partial(op, a), name=f"{a!r} {symbol} {b.name}")
+    both = combine(left=a, right=b)
+    return both.map(partial(_between, op), name=f"{a.name} {symbol} {b.name}")
+
+
+def _right(op: Any, b: Any, a: Any) -> Any:
+    return op(a, b)
+
+
+def _between(op: Any, answers: dict[str, Any]) -> Any:
+    return op(answers["left"], answers["right"])
+
+
+def like_of(element: Any) -> Any:
+    """Return shapes and dtypes of an element, or of what already is."""
+    return jax.tree.map(_like, element)
+
+
+def _like(leaf: Any) -> jax.ShapeDtypeStruct:
+    aval = leaf if isinstance(leaf, jax.ShapeDtypeStruct) else jax.typeof(leaf)
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+
+
+def like_of_block(block: Any) -> Any:
+    """Return shapes and dtypes of one element of a block."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), block)
+
+
+def _scan(init: Any, step: Any, xs: Any) -> Any:
+    start = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
+    return lax.scan(lambda memory, x: (step(memory, x), None), start, xs)[0]
+
+
+def _init_of(init: Any, g: Any, like: Any) -> Any:
+    return init(like_of(jax.eval_shape(g, like_of(like))))
+
+
+def _step_of(step: Any, g: Any, memory: Any, x: Any) -> Any:
+    return step(memory, g(x))
+
+
+def _block_of(block: Any, g: Any, xs: Any) -> Any:
+    return block(jax.vmap(g)(xs))
+
+
+def _step_where(step: Any, p: Any, memory: Any, x: Any) -> Any:
+    return jax.tree.map(functools.partial(jnp.where, p(x)), step(memory, x), memory)
+
+
+def _block_where(init: Any, step: Any, merge: Any, p: Any, xs: Any) -> Any:
+    empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
+    each = jax.vmap(lambda x: _step_where(step, p, empty, x))(xs)
+    return merge_tree(merge, each, empty)
+
+
+def merge_tree(merge: Any, memories: Any, empty: Any) -> Any:
+    """Merge memories stacked along the leading axis, two by two: a tree of height log2(n)."""
+    count = jax.tree.leaves(memories)[0].shape[0]
+    while count > 1:
+        if count % 2:
+            pad = lambda a, e: jnp.concatenate([a, jnp.asarray(e, a.dtype)[None]])  # noqa: E731
+            memories = jax.tree.map(pad, memories, empty)
+        left = jax.tree.map(lambda a: a[0::2], memories)
+        right = jax.tree.map(lambda a: a[1::2], memories)
+        memories, count = jax.vmap(merge)(left, right), (count + 1) // 2
+    return empty if count == 0 else jax.tree.map(lambda a: a[0], memories)

@@ -1,0 +1,229 @@
+"""Loops: fold callbacks through one `lax.while_loop`, inside jit, vmap and grad.
+
+>>> import jax, jax.numpy as jnp
+>>> import jfoundations as jf
+>>> newton = lambda x: 0.5 * (x + 2.0 / x)
+>>> near = jf.stop_when(lambda x: jnp.abs(x * x - 2.0) < 1e-6, name="near")
+>>> result = jf.iterate(newton, 1.0, near, max_steps=50)
+>>> float(result.state), int(result.steps), result.reasons
+(1.4142135381698608, 4, ('near',))
+
+Every lane of a `vmap` stops by itself:
+
+>>> jax.vmap(lambda x: jf.iterate(newton, x, near, max_steps=50).steps)(jnp.array([1.5, 99.0]))
+Array([ 3, 10], dtype=int32)
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Generic, Literal, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._callback import flatten
+from ._drivers import DRIVERS, run_python
+from ._plan import Carry, Plan, Program
+from ._tree import as_arrays, check_count, nearest, pytree, static, tracing
+
+S = TypeVar("S")
+Driver = Literal["while", "scan", "checkpointed", "python"]
+
+
+@pytree
+class LoopResult(Generic[S]):
+    """What a loop leaves: a pytree, so it comes out of `jit` and `vmap` whole.
+
+    Attributes:
+        state: the last state, after `after_run`.
+        steps: int32, steps taken since the run began.
+        stopped_by: uint32 mask, bit k set where callback k asked to stop; 0 when nobody did.
+        memory: the memory of every callback that has one, by name.
+        resumable: the state and memories before `after_run`, where some callback hears it.
+        names: the callbacks' names, in order.
+    """
+
+    state: S
+    steps: jax.Array
+    stopped_by: jax.Array
+    memory: dict[str, Any]
+    resumable: Any
+    names: tuple[str, ...] = static(default=())
+
+    @property
+    def reasons(self) -> tuple[Any, ...]:
+        """Who stopped the run: names of callbacks, `("max_steps",)` when nobody did.
+
+        For a batch of runs a tuple of such tuples, nested as the batch is. On the host only.
+        """
+        if isinstance(self.stopped_by, jax.core.Tracer):
+            raise TypeError(
+                "reasons are names, which a traced function cannot hold; "
+                "return the LoopResult from jit and ask it there, or use stopped_by"
+            )
+        return _reasons(np.asarray(self.stopped_by), self.names)
+
+
+def _reasons(mask: np.ndarray, names: tuple[str, ...]) -> tuple[Any, ...]:
+    if mask.ndim:
+        return tuple(_reasons(m, names) for m in mask)
+    return tuple(n for k, n in enumerate(names) if int(mask) >> k & 1) or ("max_steps",)
+
+
+def iterate(
+    step: Callable[..., S],
+    state: S,
+    *callbacks: Any,
+    max_steps: int,
+    key: jax.Array | None = None,
+    driver: Driver = "while",
+) -> LoopResult[S]:
+    """Repeat a pure step until a callback asks to stop, or for `max_steps` steps.
+
+    A callback is a function `state -> (state, stop)` heard after each step, an object with any of
+    the methods `before_run`, `before_step`, `after_step`, `after_run` (and `before_NAME`,
+    `after_NAME` for the stages of a `Pipe` used as step), or a `Callback` with memory. They are
+    heard in the order given. A stop is a bool scalar; Python `False` puts nothing in the graph.
+    Stops are merged by OR, and every callback of the event still runs. A stop asked for before or
+    within a step lets that step complete; one asked for in `before_run` lets none begin.
+
+    Context is passed by name, to callbacks, step and stages that name it: `step` (int32 index of
+    this step, from 0), `key` (`jax.random.fold_in(key, step)`), and `live` (False in a finished
+    lane under `vmap`; who names it freezes its own memory).
+
+    Step and callbacks are traced once, as by `jax.jit`: what they read must not change.
+
+    Args:
+        step: `state -> state`, or a Pipe of stages that together are.
+        state: a pytree of arrays or scalars. Structure, shapes and dtypes stay as they are;
+            weakly typed scalars are promoted as `lax.while_loop` does.
+        *callbacks: see above.
+        max_steps: a Python int ≥ 0.
+        key: a PRNG key for who names it.
+        driver: `"while"` (forward mode; any lane stops by itself under vmap), `"scan"` (reverse
+            mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), or `"python"`
+            (a Python loop over a jitted step, eager callbacks: print and breakpoints work).
+
+    Returns:
+        A `LoopResult`. Running out of steps is no error: `result.reasons` says it.
+
+    Raises:
+        TypeError, ValueError: while tracing, with the callback, event and leaf named.
+
+    >>> import jfoundations as jf
+    >>> int(jf.iterate(lambda x: x + 1, 0, max_steps=3).state)
+    3
+    """
+    max_steps = check_count(max_steps, "max_steps", "iterate")
+    if driver not in (*DRIVERS, "python"):
+        known = (*DRIVERS, "python")
+        raise ValueError(f"iterate: no driver {driver!r}; known: {known}{nearest(driver, known)}")
+    program = make_program(step, callbacks, "iterate")
+    state = as_arrays(state, "iterate")
+    if driver == "python":
+        plan, carry = run_python(program, lambda plan: plan.begin(state), key, max_steps)
+        return to_result(plan, carry, plan.finish(carry))
+    run = _run if tracing() else _compiled_run
+    return run(program, state, key, max_steps=max_steps, driver=driver)
+
+
+def resume(
+    result: LoopResult[S],
+    step: Callable[..., S],
+    *callbacks: Any,
+    max_steps: int,
+    key: jax.Array | None = None,
+    driver: Driver = "while",
+) -> LoopResult[S]:
+    """Go on with a run: `resume(iterate(k), n)` equals `iterate(n)` bit for bit.
+
+    Give it the step, callbacks and key the run had. A run that a callback stopped stays stopped;
+    to go on regardless, start anew from `result.state`.
+
+    Args:
+        result: what `iterate`, `resume` or `chunks` returned.
+        step: the run's step.
+        *callbacks: the run's callbacks, with the same names and memories.
+        max_steps: counted from the run's first step.
+        key: the run's key.
+        driver: as in `iterate`.
+
+    Raises:
+        ValueError: the callbacks are not those of the run.
+
+    >>> import jfoundations as jf
+    >>> double = lambda x: 2 * x
+    >>> half_way = jf.iterate(double, 1, max_steps=3)
+    >>> int(jf.resume(half_way, double, max_steps=5).state)
+    32
+    """
+    max_steps = check_count(max_steps, "max_steps", "resume")
+    program = make_program(step, callbacks, "resume")
+    if driver == "python":
+        plan, carry = run_python(
+            program, lambda plan: plan.grow(to_carry(plan, result)), key, max_steps
+        )
+        return to_result(plan, carry, plan.finish(carry))
+    run = _resume if tracing() else _compiled_resume
+    return run(program, result, key, max_steps=max_steps, driver=driver)
+
+
+def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> Program:
+    """Return the step and the callbacks, flat, as one pytree."""
+    if not callable(step):
+        raise TypeError(f"{who}: the step is {step!r}, which is not callable")
+    return Program(step, flatten(callbacks))
+
+
+def _run(program: Program, state: Any, key: Any, *, max_steps: int, driver: str) -> LoopResult[Any]:
+    plan = Plan(program, key, max_steps)
+    carry = plan.probe(plan.begin(state))
+    carry = DRIVERS[driver](plan, carry, np.int32(max_steps), plan.can_stop)
+    return to_result(plan, carry, plan.finish(carry))
+
+
+def _resume(
+    program: Program, result: LoopResult[Any], key: Any, *, max_steps: int, driver: str
+) -> LoopResult[Any]:
+    plan = Plan(program, key, max_steps)
+    carry = plan.probe(plan.grow(to_carry(plan, result)))
+    carry = DRIVERS[driver](plan, carry, np.int32(max_steps), True)
+    return to_result(plan, carry, plan.finish(carry))
+
+
+_compiled_run = functools.partial(jax.jit, static_argnames=("max_steps", "driver"))(_run)
+_compiled_resume = functools.partial(jax.jit, static_argnames=("max_steps", "driver"))(_resume)
+
+
+def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[Any]:
+    """Return the result of a carry, and of what `after_run` made of it."""
+    names = tuple(part.name for part in plan.listeners)
+    resumable = (carry.state, carry.memories) if "after_run" in plan.events else None
+    memory = {
+        part.name: memory
+        for part, memory in zip(plan.listeners, finished.memories, strict=True)
+        if part.init is not None
+    }
+    steps, mask = jnp.asarray(carry.step), jnp.asarray(carry.mask)
+    return LoopResult(finished.state, steps, mask, memory, resumable, names)
+
+
+def to_carry(plan: Plan, result: LoopResult[Any]) -> Carry:
+    """Return the carry a result goes on from.
+
+    Raises:
+        ValueError: the result is of a run with other callbacks.
+    """
+    names = tuple(part.name for part in plan.listeners)
+    if names != result.names:
+        raise ValueError(
+            f"resume: the run had the callbacks {list(result.names)}, now they are {list(names)}; "
+            "give the same ones in the same order, or start anew from result.state"
+        )
+    if result.resumable is not None:
+        state, memories = result.resumable
+    else:
+        state = result.state
+        memories = tuple(result.memory.get(name, ()) for name in names)
+    return Carry(result.steps, result.stopped_by, state, memories)

@@ -1,0 +1,169 @@
+"""A loop resolved: the step's stages and the callbacks' handlers, ready to be traced.
+
+Everything that depends on Python values alone is decided here, once, so that the graph holds only
+what some callback really does.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import lax
+
+from ._callable import Structural, hold, partial, release
+from ._callback import RUN_EVENTS
+from ._events import Caller, caller, fire, listen, merge_bits
+from ._pipe import Pipe
+from ._tree import check_like, settle
+
+
+class Carry(NamedTuple):
+    """What a loop carries: steps taken, who asked to stop, the state, a memory a callback."""
+
+    step: Any
+    mask: Any
+    state: Any
+    memories: tuple[Any, ...]
+
+
+@jax.tree_util.register_pytree_node_class
+class Program(Structural):
+    """The step and the callbacks as one pytree argument: arrays are leaves, functions static."""
+
+    def __init__(self, step: Callable[..., Any], callbacks: tuple[Any, ...]):
+        self.step, self.callbacks = step, callbacks
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+        """Return the step and the callbacks as children."""
+        return tuple(map(hold, (self.step, *self.callbacks))), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, held: tuple[Any, ...]) -> "Program":
+        """Rebuild from the held functions."""
+        step, *callbacks = map(release, held)
+        return cls(step, tuple(callbacks))
+
+
+class Plan:
+    """One loop's step, listeners and key.
+
+    Attributes:
+        listeners: the callbacks in their normal form.
+        can_stop: whether any callback can ask to stop; known once `begin` or `probe` has run.
+    """
+
+    def __init__(self, program: Program, key: jax.Array | None, max_steps: int):
+        self.key, self.max_steps = key, max_steps
+        step = program.step
+        self.pipe = step if isinstance(step, Pipe) else Pipe(step)
+        self.staged = isinstance(step, Pipe)
+        names = self.pipe.names if self.staged else ()
+        _check_stage_names(names)
+        self.who = f"the step {self.pipe!r}"
+        self.listeners = listen(program.callbacks, names, key is not None)
+        self.events = {event for part in self.listeners for event in part.handlers}
+        self.stages = [caller(stage, 1, self.who, key is not None) for stage in self.pipe]
+        handlers = [h.caller for part in self.listeners for h in part.handlers.values()]
+        self.needs_key = any("key" in c.words for c in (*self.stages, *handlers))
+        self.can_stop = False
+
+    def context(self, step: Any, live: Any) -> dict[str, Any]:
+        """Return the context words of one step: its index, its key, whether its lane lives."""
+        words = {"step": step, "live": live, "max_steps": self.max_steps}
+        if self.key is not None and self.needs_key:
+            words["key"] = jax.random.fold_in(self.key, step)
+        return words
+
+    def begin(self, state: Any) -> Carry:
+        """Return the carry before the first step: memories made, `before_run` heard."""
+        memories = tuple(part.start(state, self.max_steps) for part in self.listeners)
+        words = self.context(np.int32(0), True)
+        state, memories, bits = fire("before_run", self.listeners, state, memories, words)
+        return Carry(np.int32(0), np.uint32(0) if bits is False else bits, state, memories)
+
+    def grow(self, carry: Carry) -> Carry:
+        """Make room, in memories whose size follows `max_steps`, for the steps still to come."""
+        memories = list(carry.memories)
+        for k, part in enumerate(self.listeners):
+            if part.init is not None and "max_steps" in part.init.words:
+                fresh = part.start(carry.state, self.max_steps)
+                memories[k] = jax.tree.map(_into_corner, fresh, memories[k])
+        return carry._replace(memories=tuple(memories))
+
+    def probe(self, carry: Carry) -> Carry:
+        """Trace a step abstractly: learn whether the loop can stop, settle weakly typed leaves."""
+
+        def once(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+            state, memories, bits = self.advance(np.int32(0), *pair, live=True)
+            self.can_stop = bits is not False or "before_run" in self.events
+            return state, memories
+
+        state, memories = settle(once, (carry.state, carry.memories))
+        return carry._replace(state=state, memories=memories)
+
+    def advance(self, step: Any, state: Any, memories: Any, *, live: Any) -> tuple[Any, Any, Any]:
+        """Take one step with all its events: `(state, memories, bits)`."""
+        words = self.context(step, live)
+        state, memories, b0 = fire("before_step", self.listeners, state, memories, words)
+        new, memories, b1 = self._step(state, memories, words)
+        check_like(new, state, self.who)
+        new, memories, b2 = fire("after_step", self.listeners, new, memories, words)
+        return new, memories, merge_bits(merge_bits(b0, b1), b2)
+
+    def _step(self, state: Any, memories: Any, words: dict[str, Any]) -> tuple[Any, Any, Any]:
+        bits: Any = False
+        value = state
+        for k, (name, stage) in enumerate(zip(self.pipe.names, self.stages, strict=True)):
+            if not self.staged:
+                return stage(value, context=words), memories, False
+            value, memories, b0 = fire(f"before_{name}", self.listeners, value, memories, words)
+            value = self.pipe.run_stage(k, value, _with(stage, words))
+            value, memories, b1 = fire(f"after_{name}", self.listeners, value, memories, words)
+            bits = merge_bits(bits, merge_bits(b0, b1))
+        return value, memories, bits
+
+    def take(self, state: Any, words: dict[str, Any]) -> Any:
+        """Take the step alone, without events."""
+        return self._step(state, (), words)[0]
+
+    def jit_stages(self) -> None:
+        """Compile the step as one function, or stage by stage where a callback hears stages."""
+        between = bool(self.events - set(RUN_EVENTS))
+        parts = [self.pipe[k : k + 1] for k in range(len(self.pipe))] if between else [self.pipe]
+        words = frozenset({"step", "live"} | ({"key"} if self.needs_key else set()))
+        take = [partial(_compiled_take, Program(p, ()), self.max_steps) for p in parts]
+        self.stages = [Caller(function, words) for function in take]
+        if not between:
+            self.staged = False
+
+    def finish(self, carry: Carry) -> Carry:
+        """Return the carry after the loop: `after_run` heard. Its stop has nothing to stop."""
+        words = self.context(carry.step, True)
+        fired = fire("after_run", self.listeners, carry.state, carry.memories, words)
+        return carry._replace(state=fired[0], memories=fired[1])
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _compiled_take(program: Program, max_steps: int, state: Any, **words: Any) -> Any:
+    words["max_steps"] = max_steps
+    return Plan(program, words.get("key"), max_steps).take(state, words)
+
+
+def _into_corner(fresh: jax.Array, old: jax.Array) -> jax.Array:
+    if all(f <= o for f, o in zip(fresh.shape, old.shape, strict=True)):
+        return old
+    return lax.dynamic_update_slice(fresh.astype(old.dtype), old, (0,) * old.ndim)
+
+
+def _with(stage: Caller, words: dict[str, Any]) -> Callable[[Any], Any]:
+    return lambda value: stage(value, context=words)
+
+
+def _check_stage_names(names: tuple[str, ...]) -> None:
+    if taken := {"run", "step"} & set(names):
+        raise ValueError(
+            f"a stage named {taken.pop()!r} would make the events before_run, before_step, … "
+            "ambiguous; give it another name: Pipe(other=f)"
+        )

@@ -1,0 +1,169 @@
+"""Frozen pytree dataclasses, and the checks made while tracing.
+
+The messages speak of what the user wrote: which function, which leaf, what it was and became.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._callable import describe
+
+T = TypeVar("T")
+
+static = jax.tree.static
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static,))
+def pytree(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass and a pytree; fields by `static()` belong to the structure.
+
+    Equality is identity: `==` on arrays would not be a bool.
+    """
+    return jax.tree_util.register_dataclass(dataclass(frozen=True, eq=False)(cls))
+
+
+def tracing() -> bool:
+    """Tell whether a `jit`, `scan` or the like is being traced here."""
+    return isinstance(jnp.zeros(()), jax.core.Tracer)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return '; did you mean X?' for the nearest of the words, or nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def as_arrays(tree: T, who: str) -> T:
+    """Return the tree with every leaf a JAX type, or say which leaf is not.
+
+    Python scalars become weakly typed, as everywhere in JAX.
+    """
+
+    def convert(path: Any, leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array):
+            return leaf
+        try:
+            return jnp.asarray(leaf)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{who}: the leaf {keystr(path)} is {leaf!r} ({type(leaf).__name__}), which is no "
+                "array; keep functions, strings and other objects out of the state: in a closure, "
+                "or as a static field of a registered dataclass"
+            ) from None
+
+    return jax.tree.map_with_path(convert, tree)
+
+
+def keystr(path: Any, root: str = "state") -> str:
+    """Return a leaf's path as the user would write it, from the root's name on."""
+    return root + jax.tree_util.keystr(path)
+
+
+def check_like(new: Any, old: Any, who: str, root: str = "state") -> None:
+    """Raise unless `new` has the structure, shapes and dtypes of `old`, called `root`.
+
+    A weakly typed leaf (from a Python scalar) may still be promoted: the loop settles that.
+    """
+    if jax.tree.structure(new) != jax.tree.structure(old):
+        raise TypeError(_structure_message(new, old, who, root))
+    leaves = jax.tree_util.tree_leaves_with_path(old)
+    for (path, before), after in zip(leaves, jax.tree.leaves(new), strict=True):
+        try:
+            b, a = jax.typeof(before), jax.typeof(after)
+        except TypeError:
+            raise TypeError(
+                f"{who}: {keystr(path, root)} became {after!r} ({type(after).__name__}), which is "
+                "no array; return arrays in the same places"
+            ) from None
+        if a.shape != b.shape or not (a.dtype == b.dtype or _promotes(b, a)):
+            raise TypeError(
+                f"{who}: {keystr(path, root)} was {describe(before)} and became {describe(after)}; "
+                f"{_cure(a, b)}"
+            )
+
+
+def _promotes(old: Any, new: Any) -> bool:
+    return old.weak_type and jnp.promote_types(old.dtype, new.dtype) == new.dtype
+
+
+def _cure(after: Any, before: Any) -> str:
+    if after.shape != before.shape:
+        return "every step must keep the shapes it is given"
+    return f"cast it back with .astype({str(before.dtype)!r}), or start from the wider dtype"
+
+
+def _structure_message(new: Any, old: Any, who: str, root: str) -> str:
+    before = {keystr(path, root) for path, _ in jax.tree_util.tree_leaves_with_path(old)}
+    after = {keystr(path, root) for path, _ in jax.tree_util.tree_leaves_with_path(new)}
+    parts = [f"{who}: the structure of the {root} changed"]
+    if lost := sorted(before - after):
+        parts.append(f"it lost {', '.join(lost)}")
+    if gained := sorted(after - before):
+        parts.append(f"it gained {', '.join(gained)}")
+    if not lost and not gained:
+        parts.append(f"from {jax.tree.structure(old)} to {jax.tree.structure(new)}")
+    return "; ".join(parts) + "; return the same containers with the same keys, None included"
+
+
+def settle(step: Callable[[T], T], carry: T) -> T:
+    """Promote the weakly typed leaves of a carry until `step` keeps its dtypes.
+
+    `lax.while_loop` would do the same; done here once, every driver starts from the same dtypes.
+    """
+    for _ in range(4):  # bool -> int -> float -> complex is the longest way up
+        after = jax.eval_shape(step, carry)
+        raised = jax.tree.map(_raise_weak, carry, after)
+        if all(map(lambda a, b: a is b, jax.tree.leaves(raised), jax.tree.leaves(carry))):
+            break
+        carry = raised
+    return carry
+
+
+def _raise_weak(leaf: Any, after: jax.ShapeDtypeStruct) -> Any:
+    aval = jax.typeof(leaf)
+    if not getattr(aval, "weak_type", False) or (after.weak_type and after.dtype == aval.dtype):
+        return leaf
+    return jnp.asarray(leaf).astype(after.dtype)
+
+
+def check_stop(stop: Any, who: str) -> Any:
+    """Return a stop as Python False or a bool scalar, or say what is wrong with it."""
+    if stop is False or (isinstance(stop, np.bool_) and not stop):
+        return False
+    try:
+        aval = jax.typeof(stop)
+    except TypeError:
+        raise TypeError(
+            f"{who}: stop is {stop!r} ({type(stop).__name__}), a bool is needed; "
+            "return (state, False) if it never stops"
+        ) from None
+    if aval.shape != ():
+        raise TypeError(
+            f"{who}: stop has shape {aval.shape}, a scalar is needed; "
+            "reduce it with jnp.any or jnp.all"
+        )
+    if aval.dtype != np.bool_:
+        raise TypeError(
+            f"{who}: stop has dtype {aval.dtype}, a bool is needed; compare it with something"
+        )
+    return jnp.asarray(stop)
+
+
+def check_count(value: Any, name: str, who: str, least: int = 0) -> int:
+    """Return a Python int of at least `least`, or say what is wrong with it."""
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(
+            f"{who}: {name} is traced, a Python int is needed; mark it static under jit, or stop "
+            "where you want with stop_when(lambda state, step: step + 1 >= n)"
+        )
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{who}: {name} is {value!r}, a Python int is needed")
+    if not least <= value < 2**31:
+        raise ValueError(f"{who}: {name} is {value}; it must lie in {least} ... 2**31 - 1")
+    return int(value)

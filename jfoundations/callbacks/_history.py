@@ -1,0 +1,93 @@
+"""A record of every step."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._callable import identity, partial
+from .._callback import Callback
+from .._tree import check_count, pytree
+
+
+@pytree
+class History:
+    """The memory of `history`.
+
+    Attributes:
+        buffer: what was recorded, along a leading axis of length capacity; nan (0 for integers)
+            where nothing was yet.
+        count: int32, how many records there are.
+    """
+
+    buffer: Any
+    count: jax.Array
+
+    @property
+    def values(self) -> Any:
+        """The records alone, as NumPy arrays; for a batch of lanes a list of them. Host only."""
+        if isinstance(self.count, jax.core.Tracer):
+            raise TypeError(
+                "History.values has as many rows as steps were taken, which a traced function "
+                "cannot know; return the History from jit, or use buffer and count"
+            )
+        return _trim(jax.tree.map(np.asarray, self.buffer), np.asarray(self.count))
+
+
+def _trim(buffer: Any, count: np.ndarray) -> Any:
+    if count.ndim == 0:
+        return jax.tree.map(lambda b: b[: int(count)], buffer)
+    return [_trim(jax.tree.map(lambda b, k=k: b[k], buffer), count[k]) for k in range(len(count))]
+
+
+def history(of: Any = identity, *, every: int = 1, capacity: int | None = None) -> Callback:
+    """Record a function of the state after each step (or every so many).
+
+    The buffer is allocated once; a record is one write, under `vmap` too. Steps beyond the
+    capacity are not recorded.
+
+    Args:
+        of: `state -> pytree of arrays`.
+        every: record after every so many steps.
+        capacity: how many records there is room for; by default as many as `max_steps` makes.
+
+    Raises:
+        ValueError: every or capacity is not positive.
+
+    >>> import jfoundations as jf
+    >>> result = jf.iterate(lambda x: 2 * x, 1, history(), max_steps=4)
+    >>> result.memory["history"].values
+    array([ 2,  4,  8, 16], dtype=int32)
+    """
+    every = check_count(every, "every", "history", least=1)
+    if capacity is not None:
+        capacity = check_count(capacity, "capacity", "history", least=1)
+    return Callback(
+        partial(_start, of, every, capacity), name="history", after_step=partial(_record, of, every)
+    )
+
+
+def _start(of: Any, every: int, capacity: int | None, state: Any, *, max_steps: int) -> History:
+    length = -(-max_steps // every) if capacity is None else capacity
+
+    def empty(leaf: Any) -> jax.Array:
+        nothing = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
+        return jnp.full((length, *leaf.shape), nothing, leaf.dtype)
+
+    return History(jax.tree.map(empty, jax.eval_shape(of, state)), jnp.zeros((), np.int32))
+
+
+def _record(
+    of: Any, every: int, memory: History, state: Any, *, step: Any, live: Any = True
+) -> tuple[History, Any, bool]:
+    due = live if every == 1 else live & ((step + 1) % every == 0)
+    lengths = [b.shape[0] for b in jax.tree.leaves(memory.buffer)]
+    # Out of bounds is dropped: a finished lane writes nothing and copies nothing.
+    place = memory.count if due is True else jnp.where(due, memory.count, max(lengths, default=0))
+
+    def write(buffer: jax.Array, value: Any) -> jax.Array:
+        return buffer.at[place].set(jnp.asarray(value, buffer.dtype), mode="drop")
+
+    count = jnp.minimum(memory.count + jnp.asarray(due, np.int32), max(lengths, default=0))
+    return History(jax.tree.map(write, memory.buffer, of(state)), count), state, False

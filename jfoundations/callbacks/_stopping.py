@@ -1,0 +1,130 @@
+"""Callbacks that ask to stop.
+
+>>> import jax.numpy as jnp
+>>> import jfoundations as jf
+>>> loss = lambda x: (x - 3.0) ** 2
+>>> descend = lambda x: x - 0.1 * 2 * (x - 3.0)
+>>> stop = jf.callbacks.converged(loss, atol=1e-3)
+>>> jf.iterate(descend, 0.0, stop, max_steps=1000).reasons
+('converged',)
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._callable import identity, partial
+from .._callback import Callback
+from ._monitor import check_mode, read, worst
+
+
+def early_stopping(of: Any, *, patience: Any, min_delta: Any = 0.0, mode: str = "min") -> Callback:
+    """Stop when a monitored number has not improved for `patience` steps.
+
+    An improvement is `value + min_delta < best` ("max": mirrored), from a best of +inf on; anything
+    else, nan included, is a wait. With patience 2 a constant metric stops at its third step.
+    Its memory is `{"best": …, "wait": int32}`.
+
+    Args:
+        of: `state -> real scalar`.
+        patience: how many waits make a stop, ≥ 1; a leaf.
+        min_delta: the least absolute improvement that counts, ≥ 0; a leaf.
+        mode: "min" or "max".
+
+    Raises:
+        ValueError: the mode is unknown.
+        TypeError: while tracing, when the monitored value is no real scalar.
+
+    Source: the rule of Keras' EarlyStopping; Prechelt (1998), "Early stopping — but when?".
+
+    >>> import jfoundations as jf
+    >>> never_better = early_stopping(lambda x: 5.0 + 0 * x, patience=2)
+    >>> int(jf.iterate(lambda x: x + 1, 0, never_better, max_steps=10).steps)
+    3
+    """
+    sign = check_mode(mode, "early_stopping")
+    return Callback(
+        partial(_start, of, sign),
+        name="early_stopping",
+        after_step=partial(_wait, of, sign, _int(patience), _float(min_delta)),
+    )
+
+
+def _int(value: Any) -> Any:
+    return np.int32(value) if isinstance(value, int) else value
+
+
+def _float(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float) else value
+
+
+def _start(of: Any, sign: int, state: Any) -> dict[str, jax.Array]:
+    return {"best": sign * worst(of, state, "early_stopping"), "wait": jnp.zeros((), np.int32)}
+
+
+def _wait(
+    of: Any, sign: int, patience: Any, min_delta: Any, memory: Any, state: Any
+) -> tuple[Any, Any, jax.Array]:
+    value, best = read(of, state, "early_stopping"), memory["best"]
+    margin = jnp.asarray(min_delta, value.dtype)
+    better = sign * value + margin < sign * best
+    wait = jnp.where(better, 0, memory["wait"] + 1)
+    return {"best": jnp.where(better, value, best), "wait": wait}, state, wait >= patience
+
+
+def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> Callback:
+    """Stop when what is looked at changes by no more than atol + rtol·|value| in a step.
+
+    Every leaf and every element must hold still; nan never does. Its memory is the value before.
+
+    Args:
+        of: `state -> pytree of arrays`.
+        atol: the absolute tolerance; a leaf.
+        rtol: the relative tolerance; a leaf.
+
+    >>> import jfoundations as jf
+    >>> int(jf.iterate(lambda x: x / 2, 1.0, converged(atol=0.1), max_steps=99).steps)
+    4
+    """
+    return Callback(
+        of, name="converged", after_step=partial(_still, of, _float(atol), _float(rtol))
+    )
+
+
+def _still(of: Any, atol: Any, rtol: Any, before: Any, state: Any) -> tuple[Any, Any, jax.Array]:
+    def close(a: Any, b: Any) -> jax.Array:
+        size, change = jnp.abs(a), jnp.abs(a - b)
+        dtype = (
+            jnp.result_type(float) if not jnp.issubdtype(size.dtype, jnp.inexact) else size.dtype
+        )
+        bound = jnp.asarray(atol, dtype) + jnp.asarray(rtol, dtype) * size.astype(dtype)
+        return jnp.all(change.astype(dtype) <= bound)
+
+    now = of(state)
+    still = jax.tree.leaves(jax.tree.map(close, now, before))
+    return now, state, jnp.all(jnp.stack(still)) if still else jnp.asarray(True)
+
+
+def terminate_on_nonfinite(of: Any = identity) -> Callback:
+    """Stop when anything looked at is nan or infinite.
+
+    Args:
+        of: `state -> pytree of arrays`; integers are always finite.
+
+    >>> import jfoundations as jf
+    >>> result = jf.iterate(lambda x: x * 1e30, 1.0, terminate_on_nonfinite(), max_steps=9)
+    >>> int(result.steps), result.reasons
+    (2, ('terminate_on_nonfinite',))
+    """
+    return Callback(name="terminate_on_nonfinite", after_step=partial(_nonfinite, of))
+
+
+def _nonfinite(of: Any, state: Any) -> tuple[Any, Any]:
+    bad = [
+        ~jnp.all(jnp.isfinite(leaf))
+        for leaf in jax.tree.leaves(of(state))
+        if jnp.issubdtype(jax.typeof(leaf).dtype, jnp.inexact)
+    ]
+    return state, jnp.any(jnp.stack(bad)) if bad else False

@@ -1,0 +1,43 @@
+"""The bridge between loops and folds."""
+
+from typing import Any
+
+import jax
+
+from .._callable import identity, partial
+from .._callback import Callback
+from .._fold import Fold, like_of
+
+
+def watch(fold: Fold[Any], of: Any = identity, *, name: str | None = None) -> Callback:
+    """Feed a fold with a function of the state after each step.
+
+    The memory is the fold's: ask it by `fold.extract(result.memory[name])`.
+
+    Args:
+        fold: any fold.
+        of: `state -> element`.
+        name: the memory's name; by default the fold's.
+
+    Raises:
+        TypeError: `fold` is no Fold.
+
+    >>> import jfoundations as jf
+    >>> seen = jf.folds.mean()
+    >>> result = jf.iterate(lambda x: x + 1.0, 0.0, watch(seen), max_steps=4)
+    >>> float(seen.extract(result.memory["mean"]))
+    2.5
+    """
+    if not isinstance(fold, Fold):
+        raise TypeError(f"watch: {fold!r} is no Fold; take one from jfoundations.folds")
+    return Callback(
+        partial(_start, fold, of), name=name or fold.name, after_step=partial(_feed, fold, of)
+    )
+
+
+def _start(fold: Fold[Any], of: Any, state: Any) -> Any:
+    return fold.init(like_of(jax.eval_shape(of, state)))
+
+
+def _feed(fold: Fold[Any], of: Any, memory: Any, state: Any) -> tuple[Any, Any, bool]:
+    return fold.step(memory, of(state)), state, False

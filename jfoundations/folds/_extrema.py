@@ -1,0 +1,79 @@
+"""The smallest and largest element, and how many there were."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._callable import partial
+from .._fold import Fold
+from ..stats._count import Count
+
+
+def minimum() -> Fold[jax.Array]:
+    """Return the fold of the smallest element; nan if any is, the dtype's largest over nothing.
+
+    >>> import jfoundations as jf
+    >>> int(jf.fold(minimum(), jnp.array([3, 1, 2])))
+    1
+    """
+    return _extremum(jnp.minimum, jnp.min, True, "minimum")
+
+
+def maximum() -> Fold[jax.Array]:
+    """Return the fold of the largest element; nan if any is, the dtype's smallest over nothing.
+
+    >>> import jfoundations as jf
+    >>> int(jf.fold(maximum(), jnp.array([3, 1, 2])))
+    3
+    """
+    return _extremum(jnp.maximum, jnp.max, False, "maximum")
+
+
+def count() -> Fold[jax.Array]:
+    """Return the fold that counts elements, exactly, in two words that do not saturate.
+
+    The answer is an integer array (see `stats.Count.answer`); `int(memory)` is exact to 2⁶⁴.
+
+    >>> import jfoundations as jf
+    >>> int(jf.fold(count(), jnp.zeros((5, 3))))
+    5
+    """
+    return Fold(_no_count, _count_one, _add, Count.answer, _count_block, name="count")
+
+
+def _extremum(pick: Any, reduce: Any, largest: bool, name: str) -> Fold[jax.Array]:
+    init = partial(_bound, largest)
+    return Fold(init, pick, pick, block=partial(_reduce, reduce, largest), name=name)
+
+
+def _bound(largest: bool, like: Any) -> jax.Array:
+    """Return the dtype's greatest value, or its least: the identity of min, or of max."""
+    dtype = like.dtype
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return jnp.full(like.shape, np.inf if largest else -np.inf, dtype)
+    if dtype == np.bool_:
+        return jnp.full(like.shape, largest)
+    info = jnp.iinfo(dtype)
+    return jnp.full(like.shape, info.max if largest else info.min, dtype)
+
+
+def _reduce(reduce: Any, largest: bool, xs: jax.Array) -> jax.Array:
+    return reduce(xs, axis=0, initial=_bound(largest, jax.ShapeDtypeStruct((), xs.dtype)))
+
+
+def _no_count(like: Any) -> Count:
+    return Count.of(0)
+
+
+def _count_one(memory: Count, x: Any) -> Count:
+    return memory + Count.of(1)
+
+
+def _count_block(xs: Any) -> Count:
+    return Count.of(jax.tree.leaves(xs)[0].shape[0])
+
+
+def _add(a: Count, b: Count) -> Count:
+    return a + b

@@ -1,0 +1,11 @@
+"""The strictest mode JAX has, on eight CPU devices."""
+
+import os
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+if os.environ.get("JFOUNDATIONS_X64"):
+    jax.config.update("jax_enable_x64", True)
