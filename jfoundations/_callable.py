@@ -23,7 +23,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -70,8 +72,8 @@ def is_pytree(value: Any) -> bool:
     return not jax.tree_util.all_leaves((value,))
 
 
-def hold(function: Callable[..., Any]) -> Any:
-    """Return the function as a pytree: itself if it is one, else static."""
+def hold(function: Any) -> Any:
+    """Return a function (or None) as a pytree: itself if it is one, else static."""
     return function if is_pytree(function) else Static(function)
 
 
@@ -100,11 +102,11 @@ def same(a: Any, b: Any) -> bool:
 def _same_leaf(a: Any, b: Any) -> bool:
     if a is b:
         return True
-    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer) or type(a) is not type(b):
+    if isinstance(a, Tracer) or isinstance(b, Tracer) or type(a) is not type(b):
         return False  # a traced value equals itself alone: its bits are not known yet
     if getattr(a, "dtype", None) != getattr(b, "dtype", None) or np.shape(a) != np.shape(b):
         return False
-    if isinstance(a, jax.Array) and jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+    if isinstance(a, jax.Array) and jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
         a, b = jax.random.key_data(a), jax.random.key_data(b)
     return np.asarray(a).tobytes() == np.asarray(b).tobytes()
 

@@ -94,7 +94,7 @@ class Callback(Structural):
     def tree_unflatten(cls, structure: Any, held: tuple[Any, ...]) -> "Callback":
         """Rebuild from the functions and names."""
         names, name = structure
-        init, *functions = map(release, held)
+        init, *functions = [release(part) for part in held]
         callback = object.__new__(cls)
         callback._set(init, tuple(zip(names, functions, strict=True)), name)
         return callback
@@ -141,7 +141,8 @@ class Chain(Structural):
                     f"{self!r}: {callback_name(callback)} is no plain function state -> (state, "
                     "stop), so the chain cannot be called; give it to iterate"
                 )
-            state, asked = callback(state)
+            answer: Any = callback(state)
+            state, asked = answer
             stop = asked if stop is False else stop | asked
         return state, stop
 

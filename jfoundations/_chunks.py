@@ -82,13 +82,23 @@ def _chunks(
         started = time.perf_counter()
         result = jax.block_until_ready(advance(result, key, np.int32(limit)))
         taken = time.perf_counter() - started
-        done, stopped = int(result.steps), bool(result.stopped_by)
+        done, stopped = _progress(result)
         if stopped or done >= max_steps:
             break
         yield result
         if every is None:
             size = _tuned(size, taken, seconds)
     yield jax.block_until_ready(end(result, key))
+
+
+def _progress(result: LoopResult[Any]) -> tuple[int, bool]:
+    try:
+        return int(result.steps), bool(result.stopped_by)
+    except jax.errors.ConcretizationTypeError:
+        raise TypeError(
+            "chunks runs on the host and cannot be mapped by vmap; use iterate there, or map the "
+            "step and stop when all lanes are done"
+        ) from None
 
 
 def _tuned(size: int, taken: float, seconds: float) -> int:
@@ -102,7 +112,7 @@ _compiled = functools.partial(jax.jit, static_argnames="max_steps")
 @_compiled
 def _begin(program: Program, state: Any, key: Any, *, max_steps: int) -> LoopResult[Any]:
     plan = Plan(program, key, max_steps)
-    carry = plan.begin(state)
+    carry = plan.begin(plan.promote(state))
     return to_result(plan, carry, carry)
 
 

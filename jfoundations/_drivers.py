@@ -126,9 +126,7 @@ def run_python(program: Program, start: Callable[[Plan], Carry], key: Any, limit
     plan = Plan(program, key, limit)
     plan.jit_stages()
     carry = start(plan)
-    words = plan.context(np.int32(0), True)
-    carry = carry._replace(state=settle(lambda state: plan.take(state, words), carry.state))
-    while int(carry.step) < limit and not int(carry.mask):
+    while int(carry.step) < limit and not _stopped(carry):
         state, memories, bits = plan.advance(carry.step, carry.state, carry.memories, live=True)
         _check_dtypes(state, carry.state)
         mask = carry.mask if bits is False else bits
@@ -136,7 +134,27 @@ def run_python(program: Program, start: Callable[[Plan], Carry], key: Any, limit
     return plan, carry
 
 
+def begin_python(plan: Plan, state: Any) -> Carry:
+    """Return the carry before the first step, with Python scalars promoted as the step will."""
+    words = plan.context(np.int32(0), True)
+    state = settle(lambda s: plan.take(s, words), state)
+    carry = plan.begin(state)
+    _check_dtypes(carry.state, state)
+    return carry
+
+
+def _stopped(carry: Carry) -> bool:
+    try:
+        return bool(int(carry.mask))
+    except jax.errors.ConcretizationTypeError:
+        raise TypeError(
+            "driver='python' runs callbacks eagerly and cannot be mapped by vmap; "
+            "call it a lane at a time, or use driver='while'"
+        ) from None
+
+
 def _check_dtypes(new: Any, old: Any) -> None:
+    """Raise where a callback heard eagerly changed a dtype that could not be settled before."""
     for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True):
         if jax.typeof(a).dtype != jax.typeof(b).dtype:
             raise TypeError(

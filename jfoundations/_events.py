@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ._callable import partial
 from ._callback import RUN_EVENTS, Callback, callback_name
@@ -138,7 +139,14 @@ def freeze(live: Any, new: Any, old: Any) -> Any:
     """Return the new values where the lane is live, else the old."""
     if live is True or new is old:
         return new
-    return jax.tree.map(lambda a, b: a if a is b else jnp.where(live, a, b), new, old)
+    return jax.tree.map(functools.partial(_select, live), new, old)
+
+
+def _select(live: Any, new: Any, old: Any) -> Any:
+    if new is old:
+        return new
+    plain = isinstance(new, jax.Array) and isinstance(old, jax.Array) and new.dtype == old.dtype
+    return lax.select(live, new, old) if plain else jnp.where(live, new, old)
 
 
 @dataclass(frozen=True)

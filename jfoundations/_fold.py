@@ -175,10 +175,10 @@ class Fold(Structural, Generic[R]):
         return _binary(operator.pow, self, other)
 
     def __neg__(self) -> "Fold[Any]":
-        return self.map(operator.neg)
+        return self.map(partial(operator.neg))
 
     def __abs__(self) -> "Fold[Any]":
-        return self.map(abs)
+        return self.map(partial(operator.abs))
 
     def __repr__(self) -> str:
         return f"Fold({self.name})"

@@ -21,9 +21,12 @@ from typing import Any, Generic, Literal, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
+from ._callable import describe, is_pytree
 from ._callback import flatten
-from ._drivers import DRIVERS, run_python
+from ._drivers import DRIVERS, begin_python, run_python
+from ._events import events_of
 from ._plan import Carry, Plan, Program
 from ._tree import as_arrays, check_count, nearest, pytree, static, tracing
 
@@ -57,7 +60,7 @@ class LoopResult(Generic[S]):
 
         For a batch of runs a tuple of such tuples, nested as the batch is. On the host only.
         """
-        if isinstance(self.stopped_by, jax.core.Tracer):
+        if isinstance(self.stopped_by, Tracer):
             raise TypeError(
                 "reasons are names, which a traced function cannot hold; "
                 "return the LoopResult from jit and ask it there, or use stopped_by"
@@ -116,13 +119,11 @@ def iterate(
     3
     """
     max_steps = check_count(max_steps, "max_steps", "iterate")
-    if driver not in (*DRIVERS, "python"):
-        known = (*DRIVERS, "python")
-        raise ValueError(f"iterate: no driver {driver!r}; known: {known}{nearest(driver, known)}")
+    check_driver(driver, "iterate")
     program = make_program(step, callbacks, "iterate")
     state = as_arrays(state, "iterate")
     if driver == "python":
-        plan, carry = run_python(program, lambda plan: plan.begin(state), key, max_steps)
+        plan, carry = run_python(program, lambda plan: begin_python(plan, state), key, max_steps)
         return to_result(plan, carry, plan.finish(carry))
     run = _run if tracing() else _compiled_run
     return run(program, state, key, max_steps=max_steps, driver=driver)
@@ -159,6 +160,12 @@ def resume(
     32
     """
     max_steps = check_count(max_steps, "max_steps", "resume")
+    check_driver(driver, "resume")
+    if not isinstance(result, LoopResult):
+        raise TypeError(
+            f"resume: it goes on from a LoopResult, which iterate, resume and chunks return, not "
+            f"from {describe(result)}; start a new run with iterate"
+        )
     program = make_program(step, callbacks, "resume")
     if driver == "python":
         plan, carry = run_python(
@@ -169,16 +176,30 @@ def resume(
     return run(program, result, key, max_steps=max_steps, driver=driver)
 
 
+def check_driver(driver: Any, who: str) -> None:
+    """Raise unless there is a driver of that name."""
+    known = (*DRIVERS, "python")
+    if driver not in known:
+        raise ValueError(
+            f"{who}: no driver {driver!r}; known are {', '.join(known)}{nearest(driver, known)}"
+        )
+
+
 def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> Program:
     """Return the step and the callbacks, flat, as one pytree."""
     if not callable(step):
         raise TypeError(f"{who}: the step is {step!r}, which is not callable")
-    return Program(step, flatten(callbacks))
+    callbacks = flatten(callbacks)
+    for k, callback in enumerate(callbacks):
+        # Here and not while tracing: jit would refuse the functions in a list in its own words.
+        if is_pytree(callback):
+            events_of(callback, f"callback {k + 1} of {len(callbacks)}")
+    return Program(step, callbacks)
 
 
 def _run(program: Program, state: Any, key: Any, *, max_steps: int, driver: str) -> LoopResult[Any]:
     plan = Plan(program, key, max_steps)
-    carry = plan.probe(plan.begin(state))
+    carry = plan.probe(plan.begin(plan.promote(state)))
     carry = DRIVERS[driver](plan, carry, np.int32(max_steps), plan.can_stop)
     return to_result(plan, carry, plan.finish(carry))
 

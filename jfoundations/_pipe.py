@@ -27,6 +27,8 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
+X = TypeVar("X")
+Y = TypeVar("Y")
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -63,14 +65,14 @@ class Pipe(Structural, Generic[A, B]):
     __array_ufunc__ = None
 
     @overload
-    def __init__(self: "Pipe[A, A]") -> None: ...
+    def __init__(self: "Pipe[X, X]") -> None: ...
     @overload
-    def __init__(self: "Pipe[A, B]", f: Callable[[A], B], /) -> None: ...
+    def __init__(self: "Pipe[X, Y]", f: Callable[[X], Y], /) -> None: ...
     @overload
-    def __init__(self: "Pipe[A, B]", f: Callable[[A], C], g: Callable[[C], B], /) -> None: ...
+    def __init__(self: "Pipe[X, Y]", f: Callable[[X], C], g: Callable[[C], Y], /) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[A, B]", f: Callable[[A], C], g: Callable[[C], D], h: Callable[[D], B], /
+        self: "Pipe[X, Y]", f: Callable[[X], C], g: Callable[[C], D], h: Callable[[D], Y], /
     ) -> None: ...
     @overload
     def __init__(

@@ -68,6 +68,7 @@ class Plan:
         handlers = [h.caller for part in self.listeners for h in part.handlers.values()]
         self.needs_key = any("key" in c.words for c in (*self.stages, *handlers))
         self.can_stop = False
+        self.may_be_stopped = "before_run" in self.events  # whether the mask may be set beforehand
 
     def context(self, step: Any, live: Any) -> dict[str, Any]:
         """Return the context words of one step: its index, its key, whether its lane lives."""
@@ -81,7 +82,21 @@ class Plan:
         memories = tuple(part.start(state, self.max_steps) for part in self.listeners)
         words = self.context(np.int32(0), True)
         state, memories, bits = fire("before_run", self.listeners, state, memories, words)
+        self.may_be_stopped = bits is not False
         return Carry(np.int32(0), np.uint32(0) if bits is False else bits, state, memories)
+
+    def promote(self, state: Any) -> Any:
+        """Promote weakly typed leaves as the run will, so that memories are made of its dtypes."""
+        if not any(getattr(jax.typeof(s), "weak_type", False) for s in jax.tree.leaves(state)):
+            return state
+        words = self.context(np.int32(0), True)
+        state = settle(lambda s: self.take(s, words), state)
+
+        def once(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+            carry = self.begin(pair[1])
+            return pair[0], self.advance(pair[0], carry.state, carry.memories, live=True)[0]
+
+        return settle(once, (np.int32(0), state))[1]
 
     def grow(self, carry: Carry) -> Carry:
         """Make room, in memories whose size follows `max_steps`, for the steps still to come."""
@@ -95,12 +110,13 @@ class Plan:
     def probe(self, carry: Carry) -> Carry:
         """Trace a step abstractly: learn whether the loop can stop, settle weakly typed leaves."""
 
-        def once(pair: tuple[Any, Any]) -> tuple[Any, Any]:
-            state, memories, bits = self.advance(np.int32(0), *pair, live=True)
-            self.can_stop = bits is not False or "before_run" in self.events
-            return state, memories
+        def once(parts: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+            state, memories, bits = self.advance(*parts, live=True)
+            self.can_stop = bits is not False or self.may_be_stopped
+            return parts[0], state, memories
 
-        state, memories = settle(once, (carry.state, carry.memories))
+        # The step index is traced: of a concrete 0, `step >= 3` would be a plain False for ever.
+        _, state, memories = settle(once, (np.int32(0), carry.state, carry.memories))
         return carry._replace(state=state, memories=memories)
 
     def advance(self, step: Any, state: Any, memories: Any, *, live: Any) -> tuple[Any, Any, Any]:
@@ -113,25 +129,33 @@ class Plan:
         return new, memories, merge_bits(merge_bits(b0, b1), b2)
 
     def _step(self, state: Any, memories: Any, words: dict[str, Any]) -> tuple[Any, Any, Any]:
+        if not self.staged:
+            return self.take(state, words), memories, False
         bits: Any = False
         value = state
-        for k, (name, stage) in enumerate(zip(self.pipe.names, self.stages, strict=True)):
-            if not self.staged:
-                return stage(value, context=words), memories, False
+        for k, name in enumerate(self.pipe.names):
             value, memories, b0 = fire(f"before_{name}", self.listeners, value, memories, words)
-            value = self.pipe.run_stage(k, value, _with(stage, words))
+            value = self._take_stage(k, value, words)
             value, memories, b1 = fire(f"after_{name}", self.listeners, value, memories, words)
             bits = merge_bits(bits, merge_bits(b0, b1))
         return value, memories, bits
 
     def take(self, state: Any, words: dict[str, Any]) -> Any:
         """Take the step alone, without events."""
-        return self._step(state, (), words)[0]
+        if not self.staged:
+            return self.stages[0](state, context=words)
+        for k in range(len(self.stages)):
+            state = self._take_stage(k, state, words)
+        return state
+
+    def _take_stage(self, k: int, value: Any, words: dict[str, Any]) -> Any:
+        return self.pipe.run_stage(k, value, lambda v: self.stages[k](v, context=words))
 
     def jit_stages(self) -> None:
         """Compile the step as one function, or stage by stage where a callback hears stages."""
         between = bool(self.events - set(RUN_EVENTS))
-        parts = [self.pipe[k : k + 1] for k in range(len(self.pipe))] if between else [self.pipe]
+        whole = self.pipe if self.staged else self.pipe.stages[0]
+        parts = [self.pipe[k : k + 1] for k in range(len(self.pipe))] if between else [whole]
         words = frozenset({"step", "live"} | ({"key"} if self.needs_key else set()))
         take = [partial(_compiled_take, Program(p, ()), self.max_steps) for p in parts]
         self.stages = [Caller(function, words) for function in take]
@@ -155,10 +179,6 @@ def _into_corner(fresh: jax.Array, old: jax.Array) -> jax.Array:
     if all(f <= o for f, o in zip(fresh.shape, old.shape, strict=True)):
         return old
     return lax.dynamic_update_slice(fresh.astype(old.dtype), old, (0,) * old.ndim)
-
-
-def _with(stage: Caller, words: dict[str, Any]) -> Callable[[Any], Any]:
-    return lambda value: stage(value, context=words)
 
 
 def _check_stage_names(names: tuple[str, ...]) -> None:

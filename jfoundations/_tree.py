@@ -11,6 +11,7 @@ from typing import Any, TypeVar, dataclass_transform
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ._callable import describe
 
@@ -30,7 +31,7 @@ def pytree(cls: type[T]) -> type[T]:
 
 def tracing() -> bool:
     """Tell whether a `jit`, `scan` or the like is being traced here."""
-    return isinstance(jnp.zeros(()), jax.core.Tracer)
+    return isinstance(jnp.zeros(()), Tracer)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -88,8 +89,16 @@ def check_like(new: Any, old: Any, who: str, root: str = "state") -> None:
             )
 
 
+_KINDS = (np.bool_, np.integer, np.floating, np.complexfloating)
+
+
 def _promotes(old: Any, new: Any) -> bool:
-    return old.weak_type and jnp.promote_types(old.dtype, new.dtype) == new.dtype
+    # Not `promote_types`: it knows no weak types, and strict promotion refuses the question.
+    return old.weak_type and _kind(old.dtype) <= _kind(new.dtype)
+
+
+def _kind(dtype: Any) -> float:
+    return next((k for k, kind in enumerate(_KINDS) if jnp.issubdtype(dtype, kind)), np.nan)
 
 
 def _cure(after: Any, before: Any) -> str:
@@ -157,7 +166,7 @@ def check_stop(stop: Any, who: str) -> Any:
 
 def check_count(value: Any, name: str, who: str, least: int = 0) -> int:
     """Return a Python int of at least `least`, or say what is wrong with it."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(
             f"{who}: {name} is traced, a Python int is needed; mark it static under jit, or stop "
             "where you want with stop_when(lambda state, step: step + 1 >= n)"

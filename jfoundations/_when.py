@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from ._callable import name_of, partial
 from ._callback import Callback, Chain, callback_name, chain
@@ -148,6 +149,8 @@ def _gate(
         return run(live, memories, state)
     holds = caller(predicate, 1, "the predicate of when", "key" in context)(state, context=context)
     holds = True if holds is True else check_stop(holds, f"the predicate of when, {event}")
+    if not isinstance(holds, Tracer):
+        holds = bool(holds)  # known: nothing to select, and an eager callback stays eager
     if holds is False:
         return memories, state, False
     if holds is True:

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._callable import identity, partial
 from .._callback import Callback
@@ -27,7 +28,7 @@ class History:
     @property
     def values(self) -> Any:
         """The records alone, as NumPy arrays; for a batch of lanes a list of them. Host only."""
-        if isinstance(self.count, jax.core.Tracer):
+        if isinstance(self.count, Tracer):
             raise TypeError(
                 "History.values has as many rows as steps were taken, which a traced function "
                 "cannot know; return the History from jit, or use buffer and count"
@@ -82,12 +83,14 @@ def _record(
     of: Any, every: int, memory: History, state: Any, *, step: Any, live: Any = True
 ) -> tuple[History, Any, bool]:
     due = live if every == 1 else live & ((step + 1) % every == 0)
-    lengths = [b.shape[0] for b in jax.tree.leaves(memory.buffer)]
+    room = max((b.shape[0] for b in jax.tree.leaves(memory.buffer)), default=0)
+    if not room:  # an index into nothing is refused, even one that would be dropped
+        return memory, state, False
     # Out of bounds is dropped: a finished lane writes nothing and copies nothing.
-    place = memory.count if due is True else jnp.where(due, memory.count, max(lengths, default=0))
+    place = memory.count if due is True else jnp.where(due, memory.count, room)
 
     def write(buffer: jax.Array, value: Any) -> jax.Array:
         return buffer.at[place].set(jnp.asarray(value, buffer.dtype), mode="drop")
 
-    count = jnp.minimum(memory.count + jnp.asarray(due, np.int32), max(lengths, default=0))
+    count = jnp.minimum(memory.count + jnp.asarray(due, np.int32), room)
     return History(jax.tree.map(write, memory.buffer, of(state)), count), state, False

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .._callable import partial
 from .._fold import Fold
+from ..stats._basic import coefficient
 from ..stats._kernel import Moments, Pairs, empty, merge, moments
 
 
@@ -112,6 +113,4 @@ def _covariance(correction: Any, memory: Moments) -> jax.Array:
 
 def _corr(memory: Moments) -> jax.Array:
     xx, yy, xy = memory.products
-    value = xy / jnp.sqrt(xx) / jnp.sqrt(yy)
-    size = jnp.abs(value)
-    return jnp.where(size > 1, value / size, value)
+    return coefficient(xx, yy, xy)

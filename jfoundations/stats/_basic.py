@@ -38,8 +38,8 @@ def mean(x: ArrayLike, *, axis: Axis = None, keepdims: bool = False) -> jax.Arra
     >>> float(mean([1.0, 2.0, 4.0, 18.0]))
     6.25
     """
-    x, axes = _checked("mean", axis, x=x)
-    return _mean(x[0], axes, bool(keepdims))
+    (data,), axes = _checked("mean", axis, x=x)
+    return _mean(data, axes, bool(keepdims))
 
 
 def var(
@@ -68,8 +68,8 @@ def var(
     >>> float(var([1.0, 2.0, 4.0, 18.0]))
     47.1875
     """
-    x, axes = _checked("var", axis, x=x)
-    return _var(x[0], axes, bool(keepdims), correction)
+    (data,), axes = _checked("var", axis, x=x)
+    return _var(data, axes, bool(keepdims), correction)
 
 
 def std(
@@ -93,8 +93,8 @@ def std(
     >>> round(float(std([1.0, 2.0, 4.0, 18.0])), 4)
     6.8693
     """
-    x, axes = _checked("std", axis, x=x)
-    return _std(x[0], axes, bool(keepdims), correction)
+    (data,), axes = _checked("std", axis, x=x)
+    return _std(data, axes, bool(keepdims), correction)
 
 
 def mean_abs_dev(x: ArrayLike, *, axis: Axis = None, keepdims: bool = False) -> jax.Array:
@@ -115,8 +115,8 @@ def mean_abs_dev(x: ArrayLike, *, axis: Axis = None, keepdims: bool = False) -> 
     >>> float(mean_abs_dev([1.0, 2.0, 4.0, 18.0]))
     5.875
     """
-    x, axes = _checked("mean_abs_dev", axis, x=x)
-    return _mean_abs_dev(x[0], axes, bool(keepdims))
+    (data,), axes = _checked("mean_abs_dev", axis, x=x)
+    return _mean_abs_dev(data, axes, bool(keepdims))
 
 
 def cov(
@@ -148,8 +148,8 @@ def cov(
     >>> float(cov([1.0, 2.0, 4.0, 18.0], [2.0, 4.0, 8.0, 36.0]))
     94.375
     """
-    (x, y), axes = _checked("cov", axis, x=x, y=y)
-    return _cov(x, y, axes, bool(keepdims), correction)
+    (a, b), axes = _checked("cov", axis, x=x, y=y)
+    return _cov(a, b, axes, bool(keepdims), correction)
 
 
 def corr(x: ArrayLike, y: ArrayLike, *, axis: Axis = None, keepdims: bool = False) -> jax.Array:
@@ -176,8 +176,8 @@ def corr(x: ArrayLike, y: ArrayLike, *, axis: Axis = None, keepdims: bool = Fals
     >>> round(float(corr([1.0, 2.0, 4.0, 18.0], [1.0, 3.0, 2.0, 9.0])), 4)
     0.9734
     """
-    (x, y), axes = _checked("corr", axis, x=x, y=y)
-    return _corr(x, y, axes, bool(keepdims))
+    (a, b), axes = _checked("corr", axis, x=x, y=y)
+    return _corr(a, b, axes, bool(keepdims))
 
 
 def _checked(who: str, axis: Axis, **named: Any) -> tuple[list[jax.Array], Axes]:
@@ -262,10 +262,16 @@ def _corr(x: Any, y: Any, axes: Any, keepdims: Any) -> Any:
     ex, ey = (_scaled_deviations(v, axes) for v in (x, y))
     total = lambda a, b, same: jnp.sum(conjugate_product(a, b, same), axis=axes)  # noqa: E731
     sxx, syy, sxy = total(ex, ex, True), total(ey, ey, True), total(ex, ey, False)
+    return _answer(coefficient(sxx, syy, sxy), _common(x, y), axes, keepdims)
+
+
+def coefficient(sxx: jax.Array, syy: jax.Array, sxy: jax.Array) -> jax.Array:
+    """Return sxy / √sxx / √syy, of size at most 1, and exactly 1 where all three are equal."""
     value = sxy / jnp.sqrt(sxx) / jnp.sqrt(syy)
     size = jnp.abs(value)
-    value = jnp.where(size > 1, value / size, value)
-    return _answer(value, _common(x, y), axes, keepdims)
+    # s / √s / √s may round to just below 1; there x is ±y, and the answer that sign.
+    proportional = (sxx == syy) & (jnp.abs(sxy) == sxx) & (sxx > 0)
+    return jnp.where((size > 1) | proportional, value / size, value)
 
 
 def _common(x: jax.Array, y: jax.Array) -> Any:

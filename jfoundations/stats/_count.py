@@ -44,7 +44,7 @@ class Count:
 
     def answer(self) -> jax.Array:
         """Return the count as an integer array: int64 under x64, else uint32 (exact below 2³²)."""
-        if jax.config.jax_enable_x64:
+        if jnp.result_type(int) == np.int64:
             return (self.high.astype(np.int64) << 32) | self.low.astype(np.int64)
         return self.low
 

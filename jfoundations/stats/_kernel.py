@@ -57,14 +57,14 @@ def accumulator(dtype: Any) -> Any:
     """Return the dtype sums are kept in: default float for ints, float32 for half precision."""
     if not jnp.issubdtype(dtype, jnp.inexact):
         return jnp.result_type(float)
-    return jnp.promote_types(dtype, jnp.float32)
+    return np.dtype(np.float32) if np.dtype(dtype).itemsize == 2 else np.dtype(dtype)
 
 
 def prepare(x: jax.Array) -> jax.Array:
     """Return data in a dtype whose differences are exact or rounded once."""
     if jnp.issubdtype(x.dtype, jnp.inexact):
         return x.astype(accumulator(x.dtype))
-    return x.astype(jnp.promote_types(x.dtype, np.int32)) if x.dtype.itemsize < 4 else x
+    return x.astype(np.int32) if x.dtype.itemsize < 4 else x
 
 
 def difference(x: jax.Array, pivot: jax.Array) -> jax.Array:
@@ -160,12 +160,17 @@ def merge(a: Moments, b: Moments) -> Moments:
 
     pivots = tuple(pick(ka, kb, ka) for ka, kb in zip(a.pivots, b.pivots, strict=True))
     offsets = tuple(
-        pick(da, db, da + gap * share(gap.real.dtype)[0])
+        pick(da, db, da + gap * share(gap.real.dtype)[0].astype(gap.dtype))
         for da, db, gap in zip(a.offsets, b.offsets, gaps, strict=True)
     )
     products = tuple(
         pick(
-            pa, pb, pa + pb + conjugate_product(gaps[i], gaps[j], i == j) * share(pa.real.dtype)[1]
+            pa,
+            pb,
+            pa
+            + pb
+            + conjugate_product(gaps[i], gaps[j], i == j)
+            * share(pa.real.dtype)[1].astype(pa.dtype),
         )
         for (i, j), pa, pb in zip(a.pairs, a.products, b.products, strict=True)
     )

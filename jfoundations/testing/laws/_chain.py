@@ -1,0 +1,85 @@
+"""The monoid of callbacks."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from hypothesis.strategies import SearchStrategy
+
+from ..._callback import chain, proceed
+from ..._loop import iterate
+from ..._when import stop_when
+from ..checks import assert_same
+from ..strategies import callbacks, strategy_of
+from ._check import check
+from ._loop import logistic, logistic_states
+
+
+def chain_monoid(
+    callback: Any = None,
+    *,
+    chain: Any = chain,
+    unit: Any = proceed,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 5,
+    max_examples: int = 15,
+) -> None:
+    """Hold `chain` to the laws of a monoid, with a callback of yours among drawn ones.
+
+    Exact, on the tree's structure and on all bits of a loop's result: `chain(unit, a)` and
+    `chain(a, unit)` are `a`; bracketing three callbacks either way is the same; a chain asks to
+    stop where any of its members does, and every member still runs.
+
+    Args:
+        callback: yours; by default all are drawn.
+        chain: what joins callbacks.
+        unit: its do-nothing.
+        step: `state -> state`; the default takes floats in 0 … 1 to such.
+        states: a state that goes with it, or a strategy of them.
+        max_steps: how long the loops run.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: a law fails; the counter-example is in its notes.
+
+    >>> import jfoundations as jf
+    >>> chain_monoid(jf.callbacks.history(), max_examples=3)
+    """
+    always = stop_when(_true, name="always")
+
+    def run(state: Any, callback: Any, steps: int = max_steps) -> Any:
+        return iterate(step, state, callback, max_steps=steps)
+
+    def chain_is_a_monoid(a: Any, b: Any, c: Any, state: Any) -> None:
+        for name, both in (("chain(unit, a)", chain(unit, a)), ("chain(a, unit)", chain(a, unit))):
+            _alike(both, a, f"{name} is not a")
+            assert_same(run(state, both), run(state, a), bits=True, what=name)
+        left, right = chain(chain(a, b), c), chain(a, chain(b, c))
+        _alike(left, right, "chain(chain(a, b), c) is not chain(a, chain(b, c))")
+        assert_same(run(state, left), run(state, right), bits=True, what="associativity")
+        alone = run(state, a, 1)
+        for name, both in (
+            ("chain(a, always)", chain(a, always)),
+            ("chain(always, a)", chain(always, a)),
+        ):
+            result = run(state, both, 1)
+            assert result.stopped_by != 0, f"{name} does not stop: a chain stops by OR"
+            assert_same(result.state, alone.state, bits=True, what=f"{name} does not run a")
+        asks = bool(run(state, chain(a, unit), 1).stopped_by != 0)
+        assert asks == bool(alone.stopped_by != 0), "chain(a, unit) does not stop where a does"
+
+    drawn = callbacks()
+    mine: SearchStrategy[Any] = drawn if callback is None else strategy_of(callback)
+    given = logistic_states() if states is None else strategy_of(states)
+    check(chain_is_a_monoid, max_examples, a=mine, b=drawn, c=drawn, state=given)
+
+
+def _alike(a: Any, b: Any, message: str) -> None:
+    assert jax.tree.structure((a,)) == jax.tree.structure((b,)), (
+        f"{message}: the structures are\n  {jax.tree.structure(a)}\n  {jax.tree.structure(b)}"
+    )
+
+
+def _true(state: Any) -> Any:
+    return jnp.asarray(True)

@@ -1,0 +1,160 @@
+"""What a fold promises: its memories are a monoid, and it maps concatenation to merge."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..._callable import partial
+from ..._fold import Fold, like_of_block
+from ..checks import assert_same
+from ..strategies import LENGTHS, arrays, floats_with_offset, ill_conditioned, strategy_of
+from ._check import MAX_EXAMPLES, check
+
+ULPS = 128
+
+
+def fold(
+    a_fold: Fold[Any],
+    elements: Any = None,
+    *,
+    rtol: float | None = None,
+    jit: bool = True,
+    max_examples: int = MAX_EXAMPLES,
+) -> None:
+    """Hold a fold to its laws.
+
+    Exact: the memory of nothing changes no answer, merged from either side; `f.map` and `f.of`
+    keep identity and composition. To rounding, and exact for integer answers: bracketing three
+    merges either way; the answer of `xs ++ ys` and of the merge of both; a step and the merge of a
+    block of one. A fold whose `merge` is None is held to going on where it left.
+
+    To rounding means that answers differ by no more than `rtol` times the largest of the answers
+    of the whole, its parts and its first element. So data with a large offset tells a stable
+    variance from an unstable one.
+
+    Args:
+        a_fold: yours.
+        elements: data: an array, or a tuple or dict of arrays, whose leading axis runs over the
+            elements, or a strategy of such; by default floats that are ill-conditioned as well.
+        rtol: by default 128 units in the last place of the answer's dtype.
+        jit: compile the fold, as `jfoundations.fold` does; else call it eagerly.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: a law fails; the counter-example is in its notes.
+
+    >>> import jfoundations as jf
+    >>> fold(jf.folds.maximum(), max_examples=3)
+    """
+    answers = jax.jit(_answers) if jit else _answers
+    law = _homomorphism if a_fold.merge is not None else _goes_on
+
+    def fold_laws(elements: Any) -> None:
+        found, scales = answers(a_fold, elements)
+        law(found, partial(_near, rtol, scales))
+        assert_same(found["map"], found["whole"], what="f.map(identity), and f")
+        assert_same(found["map twice"], found["map once"], what="f.map(g).map(h), and f.map(h ∘ g)")
+        assert_same(found["of twice"], found["of once"], what="f.of(g).of(h), and f.of(g ∘ h)")
+
+    given = _samples() if elements is None else strategy_of(elements)
+    check(fold_laws, max_examples, elements=given)
+
+
+def _samples() -> Any:
+    return arrays(shape=LENGTHS) | ill_conditioned() | floats_with_offset()
+
+
+def _homomorphism(found: Any, near: Any) -> None:
+    whole = found["whole"]
+    assert_same(found["identity left"], whole, what="merge(init, m), and m")
+    assert_same(found["identity right"], whole, what="merge(m, init), and m")
+    near(found["left"], found["right"], "merge(merge(a, b), c), and merge(a, merge(b, c))")
+    near(whole, found["left"], "the fold of xs ++ ys, and the merge of their folds")
+    near(found["step"], found["merge one"], "step(m, x), and merge(m, block([x]))")
+
+
+def _goes_on(found: Any, near: Any) -> None:
+    near(found["steps"], found["whole"], "block(xs), and step by step")
+
+
+def _near(rtol: float | None, scales: Any, a: Any, b: Any, what: str) -> None:
+    if jax.tree.structure(a) != jax.tree.structure(b):
+        assert_same(a, b, what=what)
+    for x, y, scale in zip(jax.tree.leaves(a), jax.tree.leaves(b), scales, strict=True):
+        inexact = jnp.issubdtype(x.dtype, jnp.inexact)
+        bound = rtol if rtol is not None else ULPS * float(jnp.finfo(x.dtype).eps) if inexact else 0
+        assert_same(x, y, atol=bound * float(scale), what=what)
+
+
+def _answers(f: Fold[Any], xs: Any) -> tuple[dict[str, Any], Any]:
+    """Return the answers by every road the laws speak of, and how large an answer gets."""
+    n = jax.tree.leaves(xs)[0].shape[0]
+    i, j = n // 3, n - n // 4
+    a, b, c = (jax.tree.map(lambda x, s=s: x[s], xs) for s in np.s_[:i, i:j, j:])
+    m = f.block(xs)
+    found = {"whole": f.extract(m)} | _functor_answers(f, m, xs)
+    empty = jax.tree.map(jnp.asarray, f.init(like_of_block(xs)))
+    first = jax.tree.map(lambda x: x[0], xs)
+    one = f.block(jax.tree.map(lambda x: x[:1], xs))
+    if f.merge is None:
+        memory = empty
+        for k in range(n):
+            memory = f.step(memory, jax.tree.map(lambda x, k=k: x[k], xs))
+        found["steps"] = f.extract(memory)
+        return found, _scales([found["whole"], f.extract(one)])
+    ma, mb, mc = (f.block(part) for part in (a, b, c))
+    memories = {
+        "identity left": f.merge(empty, m),
+        "identity right": f.merge(m, empty),
+        "left": f.merge(f.merge(ma, mb), mc),
+        "right": f.merge(ma, f.merge(mb, mc)),
+        "step": f.step(ma, first),
+        "merge one": f.merge(ma, one),
+    }
+    found |= {name: f.extract(memory) for name, memory in memories.items()}
+    return found, _scales([*found.values(), *map(f.extract, (ma, mb, mc, one))])
+
+
+def _functor_answers(f: Fold[Any], memory: Any, xs: Any) -> dict[str, Any]:
+    twice, once = f.of(_double).of(_double), f.of(_double_twice)
+    return {
+        "map": f.map(_itself).extract(memory),
+        "map twice": f.map(_wrap).map(_wrap).extract(memory),
+        "map once": f.map(_wrap_twice).extract(memory),
+        "of twice": twice.extract(twice.block(xs)),
+        "of once": once.extract(once.block(xs)),
+    }
+
+
+def _scales(answers: list[Any]) -> list[jax.Array]:
+    """Return how large each leaf of an answer gets, over answers of one structure."""
+    flat = [jax.tree.leaves(a) for a in answers]
+    return [jnp.max(jnp.stack([_largest(x) for x in leaf])) for leaf in zip(*flat, strict=True)]
+
+
+def _largest(x: Any) -> Any:
+    kind = jnp.result_type(float)
+    size = jnp.abs(x).astype(kind) if jnp.iscomplexobj(x) else jnp.abs(x.astype(kind))
+    return jnp.max(jnp.where(jnp.isfinite(size), size, 0), initial=0)
+
+
+def _itself(answer: Any) -> Any:
+    return answer
+
+
+def _wrap(answer: Any) -> Any:
+    return (answer,)
+
+
+def _wrap_twice(answer: Any) -> Any:
+    return ((answer,),)
+
+
+def _double(x: Any) -> Any:
+    return jax.tree.map(lambda a: a + a, x)
+
+
+def _double_twice(x: Any) -> Any:
+    return _double(_double(x))

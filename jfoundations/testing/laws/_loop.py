@@ -1,0 +1,304 @@
+"""What a loop promises whatever its callbacks are, and what a callback must keep for that."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from ..._callable import partial
+from ..._chunks import chunks
+from ..._loop import iterate
+from ..._loop import resume as go_on
+from ..._when import stop_when
+from ..checks import assert_same
+from ..strategies import arrays, strategy_of
+from ._check import check
+
+DRIVERS = ("scan", "checkpointed", "python")
+
+
+def logistic(state: Any) -> Any:
+    """Take every number in 0 … 1 of a state to another; a changed last bit soon shows."""
+    return jax.tree.map(lambda x: 3.75 * x * (1 - x), state)
+
+
+def logistic_states() -> SearchStrategy[jax.Array]:
+    """Draw arrays of numbers in 0 … 1."""
+    return arrays(shape=(3,), elements=st.integers(0, 2**20).map(lambda k: k / 2**20))
+
+
+def _states(states: Any) -> SearchStrategy[Any]:
+    return logistic_states() if states is None else strategy_of(states)
+
+
+def callback(
+    *callbacks: Any,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 9,
+    observes: bool = False,
+    ulp: float = 0,
+    max_examples: int = 10,
+) -> None:
+    """Hold callbacks to every law of the loop: drivers, resume, chunking, lane, frozen, chain.
+
+    Args:
+        *callbacks: yours, of any kind.
+        step: as in `driver_equivalence`.
+        states: as in `driver_equivalence`.
+        max_steps: as in `driver_equivalence`.
+        observes: hold them to the law of observers too.
+        ulp: as in `driver_equivalence`.
+        max_examples: how many examples each law tries.
+
+    Raises:
+        AssertionError: a law fails; the counter-example is in its notes.
+
+    >>> import jfoundations as jf
+    >>> callback(jf.callbacks.history(), observes=True, max_examples=2)
+    """
+    from ._chain import chain_monoid
+
+    given: dict[str, Any] = {
+        "step": step,
+        "states": states,
+        "max_steps": max_steps,
+        "max_examples": max_examples,
+    }
+    driver_equivalence(*callbacks, ulp=ulp, **given)
+    for law in (resume, chunking, lane, frozen, *((observer,) if observes else ())):
+        law(*callbacks, **given)
+    for one in callbacks:
+        chain_monoid(one, **given)
+
+
+def driver_equivalence(
+    *callbacks: Any,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 9,
+    ulp: float = 0,
+    max_examples: int = 15,
+) -> None:
+    """Hold all drivers to the same result: state, steps, who stopped, memories.
+
+    The same bits unless `ulp` says otherwise: of a callback that multiplies and adds, a compiler
+    may contract what the python driver computes one by one.
+
+    Args:
+        *callbacks: yours, of any kind.
+        step: `state -> state`; the default takes floats in 0 … 1 to such.
+        states: a state that goes with it, or a strategy of them.
+        max_steps: how long the loops run at most.
+        ulp: how many units in the last place floats may differ by.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+
+    >>> import jfoundations as jf
+    >>> driver_equivalence(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
+    """
+
+    def drivers_agree(state: Any) -> None:
+        first = iterate(step, state, *callbacks, max_steps=max_steps)
+        for driver in DRIVERS:
+            other = iterate(step, state, *callbacks, max_steps=max_steps, driver=driver)
+            assert_same(first, other, ulp=ulp, bits=True, what=f"drivers while and {driver}")
+
+    check(drivers_agree, max_examples, state=_states(states))
+
+
+def resume(
+    *callbacks: Any,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 9,
+    max_examples: int = 15,
+) -> None:
+    """Hold a run cut in two to the same bits: `resume(iterate(k), n)` is `iterate(n)`.
+
+    Args:
+        *callbacks: yours, of any kind.
+        step: as in `driver_equivalence`.
+        states: as in `driver_equivalence`.
+        max_steps: as in `driver_equivalence`.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+
+    >>> import jfoundations as jf
+    >>> resume(jf.callbacks.history(), max_examples=3)
+    """
+
+    def a_resumed_run_is_the_run(state: Any, k: int) -> None:
+        whole = iterate(step, state, *callbacks, max_steps=max_steps)
+        part = iterate(step, state, *callbacks, max_steps=k)
+        rest = go_on(part, step, *callbacks, max_steps=max_steps)
+        assert_same(whole, rest, bits=True, what=f"iterate({max_steps}), resumed after {k} steps")
+
+    cuts = st.sampled_from(sorted({0, 1, max_steps // 2, max_steps}))
+    check(a_resumed_run_is_the_run, max_examples, state=_states(states), k=cuts)
+
+
+def chunking(
+    *callbacks: Any,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 9,
+    max_examples: int = 15,
+) -> None:
+    """Hold a run by the chunk to the same bits: the last of `chunks` is `iterate`.
+
+    Args:
+        *callbacks: yours, of any kind.
+        step: as in `driver_equivalence`.
+        states: as in `driver_equivalence`.
+        max_steps: as in `driver_equivalence`.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+
+    >>> import jfoundations as jf
+    >>> chunking(jf.callbacks.history(), max_examples=3)
+    """
+
+    def chunks_end_where_iterate_does(state: Any, every: int) -> None:
+        whole = iterate(step, state, *callbacks, max_steps=max_steps)
+        *_, last = chunks(step, state, *callbacks, max_steps=max_steps, every=every)
+        assert_same(whole, last, bits=True, what=f"iterate, and chunks of {every}")
+
+    sizes = st.sampled_from([1, 2, 7, 1000])
+    check(chunks_end_where_iterate_does, max_examples, state=_states(states), every=sizes)
+
+
+def lane(
+    *callbacks: Any,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 9,
+    max_examples: int = 15,
+) -> None:
+    """Hold every lane of a `vmap` to the bits of its run alone: `vmap(run)(x)[i]` is `run(x[i])`.
+
+    Args:
+        *callbacks: yours, of any kind.
+        step: as in `driver_equivalence`.
+        states: as in `driver_equivalence`.
+        max_steps: as in `driver_equivalence`.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+
+    >>> import jfoundations as jf
+    >>> lane(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
+    """
+
+    def run(state: Any) -> Any:
+        return iterate(step, state, *callbacks, max_steps=max_steps)
+
+    together, alone = jax.jit(jax.vmap(run)), jax.jit(run)
+
+    def lanes_run_as_if_alone(lanes: list[Any]) -> None:
+        result = together(jax.tree.map(lambda *leaves: jnp.stack(leaves), *lanes))
+        for k, state in enumerate(lanes):
+            one = jax.tree.map(lambda leaf, k=k: leaf[k], result)
+            assert_same(one, alone(state), bits=True, what=f"lane {k}, and its run alone")
+
+    lanes = st.lists(_states(states), min_size=3, max_size=3).map(_alike)
+    check(lanes_run_as_if_alone, max_examples, lanes=lanes)
+
+
+def _alike(states: list[Any]) -> list[Any]:
+    """Replace states that cannot be stacked with the first by the first."""
+    like = lambda tree: (jax.tree.structure(tree), *map(jax.typeof, jax.tree.leaves(tree)))  # noqa: E731
+    return [state if like(state) == like(states[0]) else states[0] for state in states]
+
+
+def frozen(
+    *callbacks: Any,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 9,
+    max_examples: int = 15,
+) -> None:
+    """Hold a stopped run still: room for more steps, or resuming it, changes no bit.
+
+    Buffers whose size follows `max_steps` may grow; what was in them stays.
+
+    Args:
+        *callbacks: yours, of any kind.
+        step: as in `driver_equivalence`.
+        states: as in `driver_equivalence`.
+        max_steps: as in `driver_equivalence`.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+
+    >>> import jfoundations as jf
+    >>> frozen(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
+    """
+
+    def a_stopped_run_stays(state: Any) -> None:
+        stopped = iterate(step, state, *callbacks, max_steps=max_steps)
+        if int(stopped.stopped_by) == 0:
+            return
+        longer = iterate(step, state, *callbacks, max_steps=max_steps + 5)
+        resumed = go_on(stopped, step, *callbacks, max_steps=max_steps + 5)
+        for name, other in (("with more room", longer), ("resumed", resumed)):
+            corner = jax.tree.map(_corner, other, stopped)
+            assert_same(stopped, corner, bits=True, what=f"a stopped run, and the same {name}")
+
+    check(a_stopped_run_stays, max_examples, state=_states(states))
+
+
+def _corner(large: Any, small: Any) -> Any:
+    return large[tuple(slice(0, n) for n in small.shape)]
+
+
+def observer(
+    *callbacks: Any,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 9,
+    max_examples: int = 15,
+) -> None:
+    """Hold callbacks to looking on: the states are those of the loop without them, to the bit.
+
+    An observer may stop the loop; up to there, nothing changes.
+
+    Args:
+        *callbacks: yours, of any kind.
+        step: as in `driver_equivalence`.
+        states: as in `driver_equivalence`.
+        max_steps: as in `driver_equivalence`.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+
+    >>> import jfoundations as jf
+    >>> observer(jf.callbacks.history(), max_examples=3)
+    """
+
+    def observers_change_nothing(state: Any) -> None:
+        watched = iterate(step, state, *callbacks, max_steps=max_steps)
+        taken = int(watched.steps)
+        bare = state
+        if taken:
+            until = stop_when(partial(_reached, np.int32(taken)), name="until")
+            bare = iterate(step, state, until, max_steps=max_steps).state
+        assert_same(watched.state, bare, bits=True, what="the state with observers, and without")
+
+    check(observers_change_nothing, max_examples, state=_states(states))
+
+
+def _reached(n: Any, state: Any, *, step: Any) -> Any:
+    return step + 1 >= n

@@ -1,0 +1,132 @@
+"""The library's own nouns: callbacks, folds and pipes."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from ... import callbacks as _callbacks
+from ... import folds as _folds
+from ..._callable import partial
+from ..._callback import Callback, proceed
+from ..._fold import Fold, combine
+from ..._pipe import Pipe
+from ..._when import stop_when
+
+
+def callbacks(*, memory: bool | None = None) -> SearchStrategy[Any]:
+    """Draw callbacks that accept any state with a floating leaf.
+
+    Args:
+        memory: only those with memory, only those without; by default both.
+    """
+    fractions = st.integers(1, 15).map(lambda k: k / 16)
+    stateless = st.one_of(
+        st.just(proceed),
+        fractions.map(lambda k: partial(_multiply, k)),
+        st.integers(1, 9).map(lambda n: stop_when(partial(_after, np.int32(n)), name="after")),
+        fractions.map(lambda k: stop_when(partial(_larger, k), name="larger")),
+    )
+    remembering = st.one_of(
+        st.just(_callbacks.history(_size)),
+        st.just(Callback(_zero, name="counter", after_step=_count)),
+        st.just(_callbacks.best(_size)),
+        st.integers(1, 4).map(lambda n: _callbacks.early_stopping(_size, patience=n)),
+    )
+    return {True: remembering, False: stateless, None: stateless | remembering}[memory]
+
+
+def _size(state: Any) -> jax.Array:
+    leaves = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(x)).astype(leaves[0].dtype) for x in leaves]))
+
+
+def _multiply(factor: Any, state: Any) -> tuple[Any, bool]:
+    return jax.tree.map(lambda x: (x * factor).astype(x.dtype), state), False
+
+
+def _after(n: Any, state: Any, *, step: Any) -> Any:
+    return step + 1 >= n
+
+
+def _larger(limit: Any, state: Any) -> Any:
+    return _size(state) > limit
+
+
+def _zero(state: Any) -> Any:
+    return jnp.zeros((), np.int32)
+
+
+def _count(memory: Any, state: Any) -> tuple[Any, Any, bool]:
+    return memory + 1, state, False
+
+
+def folds(*, ordered: bool = False) -> SearchStrategy[Fold[Any]]:
+    """Draw folds over elements that are floating arrays of any shape.
+
+    Args:
+        ordered: draw folds that depend on the order instead, whose `merge` is None.
+    """
+    if ordered:
+        last = Fold(_zeros_like, _second, None, name="last")
+        smooth = Fold(_zeros_like, _smooth, None, name="smooth")
+        return st.sampled_from([last, smooth, combine(last=last, mean=_folds.mean())])
+    return st.sampled_from(
+        [
+            _folds.count(),
+            _folds.minimum(),
+            _folds.maximum() - _folds.minimum(),
+            _folds.mean(),
+            _folds.var(),
+            _folds.std(correction=1),
+            _folds.mean().of(jnp.abs),
+            _folds.var().where(_some_positive),
+            combine(mean=_folds.mean(), var=_folds.var(), count=_folds.count()),
+        ]
+    )
+
+
+def _zeros_like(like: Any) -> jax.Array:
+    return jnp.zeros(like.shape, like.dtype)
+
+
+def _second(memory: Any, x: Any) -> Any:
+    return x
+
+
+def _smooth(memory: Any, x: Any) -> Any:
+    return 0.5 * memory + 0.5 * x
+
+
+def _some_positive(x: Any) -> Any:
+    return jnp.any(x > 0)
+
+
+def pipes(*, max_stages: int = 4) -> SearchStrategy[Pipe[Any, Any]]:
+    """Draw pipes over any pytree of numeric arrays, which keep shapes and dtypes.
+
+    Args:
+        max_stages: how many stages at most; none at all is drawn too.
+    """
+    factors = st.integers(-8, 8).map(lambda k: partial(_times, k / 4))
+    stages = st.sampled_from([_negate, _halve, _increase]) | factors
+    return st.lists(stages, max_size=max_stages).map(lambda parts: Pipe(*parts))
+
+
+def _times(factor: Any, x: Any) -> Any:
+    return jax.tree.map(lambda a: (a * factor).astype(a.dtype), x)
+
+
+def _negate(x: Any) -> Any:
+    return jax.tree.map(jnp.negative, x)
+
+
+def _halve(x: Any) -> Any:
+    return jax.tree.map(lambda a: (a / 2).astype(a.dtype), x)
+
+
+def _increase(x: Any) -> Any:
+    return jax.tree.map(lambda a: a + 1, x)

@@ -1,0 +1,165 @@
+"""Each example runs in a fresh interpreter, with warnings as errors, and says what it should."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+DEADLINE = 300  # seconds; a hang is a failure, a slow machine is not
+
+# Runs a script as `python script.py` would, without some modules and with Ctrl-C as on a terminal
+# (a process started in the background may have been told to ignore it).
+RUNNER = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+missing, *sys.argv = sys.argv[1:]
+sys.modules.update(dict.fromkeys(missing.split()))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def command(name, *arguments, missing=""):
+    script = str(EXAMPLES / name)
+    return [sys.executable, "-X", "utf8", "-W", "error", "-c", RUNNER, missing, script, *arguments]
+
+
+def run(name, *arguments, missing=""):
+    return subprocess.run(
+        command(name, *arguments, missing=missing),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=DEADLINE,
+    )
+
+
+def output(name, *arguments, missing=""):
+    done = run(name, *arguments, missing=missing)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_example_is_tested():
+    tested = {"fit_with_callbacks", "streaming_statistics", "lesson", "progress"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_shape(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith('"""')
+    assert f"python examples/{path.name}" in text.split('"""')[1]
+    assert "\ndef main() -> None:" in text
+    assert "assert " in text
+    assert len(text.splitlines()) <= 200
+
+
+def test_fit_with_callbacks():
+    out = output("fit_with_callbacks.py", missing="tqdm matplotlib pandas chex hypothesis")
+    assert out.count("steps, stopped by converged") == 4
+    equal = [float(d) for d in re.findall(r"^ +b\d .* ([\d.]+)$", out, re.MULTILINE)]
+    assert len(equal) == 2 * (2 + 7)
+    assert min(equal) >= 6
+    assert out.count("####") >= 4  # the plots
+    lanes = re.findall(r"^  (\d+) of 64 stopped by converged$", out, re.MULTILINE)
+    assert len(lanes) == 2 and min(map(int, lanes)) > 32
+    least, most = zip(*re.findall(r"steps: (\d+) at the least, .* (\d+) most", out), strict=True)
+    assert all(int(a) < int(b) for a, b in zip(least, most, strict=True))
+    assert out.endswith("1 step, stopped by terminate_on_nonfinite\n")
+
+
+def test_streaming_statistics():
+    out = output("streaming_statistics.py")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[2:6]}
+    assert rows["mean"][0] == rows["mean"][1] == rows["mean"][2] == "299.8524"
+    assert float(rows["std"][3]) > 13.5
+    assert float(rows["autocorrelation"][3]) > 13
+    assert rows["corr"][0][:8] == "0.535338"
+
+
+def test_lesson():
+    lines = output("lesson.py").splitlines()
+    seen = {}
+    for line in lines:
+        name, *columns = re.split(r"  +", line.strip())
+        if len(columns) == 2 and name != "what was said":
+            assert columns[0] == columns[1]
+            seen[name] = columns[0]
+    assert seen["function"] == seen["lambda"] == "0 1 2 3 4"
+    assert seen["closure"] == seen["partial"] == seen["callable class"] == "1 2 3 4 5"
+    assert seen["before and after"] == "0 0 0 1 1 1 2 2 5 3 3 14 4 4 30"
+    assert seen["early stopping"] == "0 1 5 14"
+    assert seen["changing the state"] == "0 1 6 15"
+    assert seen["1 + 2 + 2 + 2"] == "7.0300"
+    values = [seen[name] for name in ("mean", "var", "std", "mean_abs_dev")]
+    assert values == ["6.2500", "47.1875", "6.8693", "5.8750"]
+    assert len(seen) == 15
+
+
+def test_progress_to_the_end():
+    out = output("progress.py", "--steps", "3000")
+    assert "3000 steps, planet at" in out
+    assert "Stopped" not in out
+
+
+def test_progress_names_what_is_missing():
+    done = run("progress.py", missing="tqdm")
+    assert done.returncode == 1
+    assert "pip install tqdm" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_progress_survives_ctrl_c():
+    loop = subprocess.Popen(
+        command("progress.py", "--steps", "2_000_000_000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    assert loop.stdout is not None and loop.stderr is not None
+    shown, said = [], []
+    readers = [
+        threading.Thread(target=read_all, args=(loop.stderr, shown), daemon=True),
+        threading.Thread(target=read_all, args=(loop.stdout, said), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        wait_until(lambda: re.search(r" [1-9][\d.]*[kMG]?/2\.00G", "".join(shown)), loop)
+        loop.send_signal(signal.SIGINT)
+        assert loop.wait(DEADLINE) == 0, "".join(shown)
+    finally:
+        loop.kill()
+        loop.wait()
+        for reader in readers:
+            reader.join(10)
+        loop.stdout.close()
+        loop.stderr.close()
+    out = "".join(said)
+    assert "Stopped by Ctrl-C at" in out
+    reached, went_on = (int(n) for n in re.findall(r"^(\d+) steps, planet at", out, re.MULTILINE))
+    assert 0 < reached < went_on == reached + 100_000
+    assert out.endswith("Same bits as the uninterrupted run: True\n")
+
+
+def read_all(stream, into):
+    while text := stream.read(1):
+        into.append(text)
+
+
+def wait_until(holds, process):
+    until = time.monotonic() + DEADLINE
+    while not holds():
+        assert process.poll() is None, "it ended before it could be interrupted"
+        assert time.monotonic() < until, "nothing happened"
+        time.sleep(0.05)

@@ -1,0 +1,188 @@
+"""Under vmap each lane is a run of its own, stops by itself, and costs no copies."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import assert_same, hlo, lane, size, steps
+from jax import lax
+
+import jfoundations as jf
+
+N = 12
+
+
+def spread(start, lanes=4):
+    """Return a batch of different starts of the kind of one."""
+
+    def vary(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.split(leaf, lanes)
+        factors = jnp.arange(1, lanes + 1).astype(leaf.dtype)
+        return leaf[None] * factors.reshape(-1, *(1,) * leaf.ndim)
+
+    return jax.tree.map(vary, start)
+
+
+def callbacks(bound):
+    return (
+        jf.callbacks.history(size),
+        jf.callbacks.best(size, mode="max"),
+        jf.Callback(lambda s: 0, name="heard", after_step=lambda n, s: (n + 1, s, False)),
+        jf.every(2, jf.callbacks.history(size)),
+        jf.stop_when(lambda s: size(s) > bound, name="large"),
+        jf.stop_when(lambda s, step: (size(s) < 0.9 * bound) & (step > 7), name="small"),
+    )
+
+
+BOUNDS = {"affine": 3.5, "momentum": 2.0, "lcg": 3e9, "logistic": 2.0, "walk": 2.0}
+
+
+@pytest.mark.parametrize(
+    "name, driver",
+    [*((name, "while") for name in BOUNDS), ("logistic", "scan"), ("logistic", "checkpointed")],
+)
+def test_a_lane_is_a_run(name, driver):
+    step, start = steps()[name]
+    heard = callbacks(BOUNDS[name])
+    batch = spread(start)
+    run = jax.jit(lambda s: jf.iterate(step, s, *heard, max_steps=N, driver=driver))
+    lanes = jax.vmap(run)(batch)
+    for i in range(4):
+        alone = run(lane(batch, i))
+        assert_same(lane(lanes, i), alone)
+        assert lanes.reasons[i] == alone.reasons
+
+
+def test_the_lanes_above_do_stop_apart():
+    step, start = steps()["affine"]
+    run = lambda s: jf.iterate(step, s, *callbacks(3.5), max_steps=N)  # noqa: E731
+    taken = jax.vmap(run)(spread(start, 8)).steps
+    assert len(set(taken.tolist())) >= 3
+
+
+def test_a_finished_lane_is_frozen():
+    stop = jf.stop_when(lambda x: x >= 3)
+    events = {
+        e: lambda n, x: (n + 1, x, False) for e in ("before_step", "after_step", "after_double")
+    }
+    count = jf.Callback(lambda x: jnp.zeros((), np.int32), name="count", **events)
+    pipe = jf.Pipe(double=lambda x: x, inc=lambda x: x + 1)
+    result = jax.vmap(lambda x: jf.iterate(pipe, x, count, stop, max_steps=9))(jnp.arange(5))
+    assert result.state.tolist() == [3, 3, 3, 4, 5]
+    assert result.steps.tolist() == [3, 2, 1, 1, 1]
+    assert result.memory["count"].tolist() == [9, 6, 3, 3, 3]
+
+
+def test_a_step_that_fails_beyond_the_stop_touches_no_frozen_lane():
+    run = lambda x: jf.iterate(lambda x: jnp.sqrt(x - 1), x, STOP, max_steps=9)  # noqa: E731
+    STOP = jf.stop_when(lambda x: x < 1)
+    start = jnp.array([1.5, 50.0, 4000.0])
+    lanes = jax.vmap(run)(start)
+    assert np.isfinite(lanes.state).all()
+    for i, x in enumerate(start):
+        assert_same(lane(lanes, i), run(x))
+
+
+def test_a_lane_stopped_before_it_began():
+    class Large:
+        def before_run(self, x):
+            return x, x > 2
+
+    run = lambda x: jf.iterate(lambda x: x + 1, x, Large(), max_steps=4)  # noqa: E731
+    result = jax.vmap(run)(jnp.arange(5))
+    assert result.steps.tolist() == [4, 4, 4, 0, 0]
+    assert result.state.tolist() == [4, 5, 6, 3, 4]
+
+
+def test_vmap_of_vmap():
+    heard = (jf.callbacks.history(), jf.stop_when(lambda x: x > 3.5))
+    run = lambda x, k: jf.iterate(lambda x: k * x + 1.0, x, *heard, max_steps=N)  # noqa: E731
+    x, k = jnp.array([0.5, 1.0, 2.0]), jnp.array([0.5, 0.8])
+    alone = jax.jit(run)
+    both = jax.vmap(jax.vmap(run, (0, None)), (None, 0))(x, k)
+    for j in range(2):
+        for i in range(3):
+            assert_same(lane(lane(both, j), i), alone(x[i], k[j]))
+
+
+def test_hyperparameters_may_be_batched():
+    loss = lambda x: (x - 3.0) ** 2  # noqa: E731
+
+    def run(patience, min_delta, x=0.0):
+        stop = jf.callbacks.early_stopping(loss, patience=patience, min_delta=min_delta)
+        return jf.iterate(lambda x: x + 0.5, x, stop, max_steps=30)
+
+    patience, delta = jnp.arange(1, 5), jnp.array([0.0, 0.5, 1.0, 0.0])
+    lanes = jax.vmap(run)(patience, delta)
+    assert lanes.steps.tolist()[0] == 7 and len(set(lanes.steps.tolist())) >= 2
+    for i in range(4):
+        assert_same(lane(lanes, i), run(patience[i], delta[i]))
+
+
+def test_a_callback_is_a_pytree_to_be_mapped_over():
+    flat = lambda x: 0.0 * x  # noqa: E731
+    stops = [jf.callbacks.early_stopping(flat, patience=p) for p in (1, 2, 3)]
+    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stops)
+    run = lambda stop: jf.iterate(lambda x: x + 1.0, 0.0, stop, max_steps=9).steps  # noqa: E731
+    assert jax.vmap(run)(batch).tolist() == [2, 3, 4]
+
+
+def test_a_stop_that_no_lane_differs_in_is_one_stop():
+    stop = jf.stop_when(lambda x, step: step >= 2)
+    run = lambda x: jf.iterate(lambda x: x + 1.0, x, stop, max_steps=9)  # noqa: E731
+    result = jax.vmap(run)(jnp.arange(3.0))
+    assert result.steps.tolist() == [3, 3, 3] and result.state.tolist() == [3.0, 4.0, 5.0]
+
+
+# What it costs
+
+ROWS = 1237
+
+
+def buffer_copies(text):
+    """Return the lines that would touch a whole buffer of so many rows in each step."""
+    touching = ("stablehlo.select", "stablehlo.add", "stablehlo.broadcast", "stablehlo.copy")
+    body = text[text.index("stablehlo.while") :]
+    body = body[: body.index("\n    }\n    return")] if "\n    }\n    return" in body else body
+    lines = body.splitlines()
+    return [line for line in lines if f"x{ROWS}" in line and any(t in line for t in touching)]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        jf.callbacks.history(),
+        jf.callbacks.history(every=3, capacity=ROWS),
+        jf.every(3, jf.callbacks.history(capacity=ROWS)),
+        jf.when(lambda x: x > 0.5, jf.callbacks.history(capacity=ROWS)),
+    ],
+    ids=["history", "every=", "every", "when"],
+)
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_record_under_vmap_writes_one_row(record, lanes):
+    stop = jf.stop_when(lambda x: x > 0.999)
+    run = jax.vmap(lambda x: jf.iterate(lambda x: 0.9 * x, x, record, stop, max_steps=ROWS))
+    text = hlo(run, jnp.ones(lanes))
+    assert f"{lanes}x{ROWS}" in text and "stablehlo.scatter" in text
+    assert buffer_copies(text) == []
+
+
+def test_a_plain_loop_under_vmap_would_copy_the_buffer():
+    def run(x):
+        def body(c):
+            i, x, rows = c
+            return i + 1, 0.9 * x, rows.at[i].set(x, mode="drop")
+
+        start = (np.int32(0), x, jnp.zeros(ROWS))
+        return lax.while_loop(lambda c: (c[0] < ROWS) & (c[1] < 0.999), body, start)
+
+    assert buffer_copies(hlo(jax.vmap(run), jnp.ones(3))) != []
+
+
+def test_a_single_loop_has_no_select_for_lanes():
+    stop = jf.stop_when(lambda x: x > 0.999)
+    run = lambda x: jf.iterate(lambda x: 0.9 * x, x, jf.callbacks.history(), stop, max_steps=ROWS)  # noqa: E731
+    compiled = jax.jit(run).lower(jnp.ones(())).compile().as_text()
+    copies = [s for s in compiled.splitlines() if " select(" in s and f"[{ROWS}" in s]
+    assert copies == []

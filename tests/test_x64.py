@@ -1,0 +1,21 @@
+"""The second pass: the same tests with 64-bit types, in a process of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("JFOUNDATIONS_X64" in os.environ, reason="this is the second pass")
+def test_the_suite_passes_with_x64():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", "-m", "not slow", str(Path(__file__).parent)],
+        env={**os.environ, "JFOUNDATIONS_X64": "1"},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
