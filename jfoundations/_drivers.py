@@ -124,8 +124,8 @@ def run_python(program: Program, start: Callable[[Plan], Carry], key: Any, limit
             "call it outside jit, or use driver='while'"
         )
     plan = Plan(program, key, limit)
-    plan.jit_stages()
     carry = start(plan)
+    plan.jit_stages()
     while int(carry.step) < limit and not _stopped(carry):
         state, memories, bits = plan.advance(carry.step, carry.state, carry.memories, live=True)
         _check_dtypes(state, carry.state)
@@ -137,7 +137,7 @@ def run_python(program: Program, start: Callable[[Plan], Carry], key: Any, limit
 def begin_python(plan: Plan, state: Any) -> Carry:
     """Return the carry before the first step, with Python scalars promoted as the step will."""
     words = plan.context(np.int32(0), True)
-    state = settle(lambda s: plan.take(s, words), state)
+    state = settle(lambda s: plan.take_checked(s, words), state)
     carry = plan.begin(state)
     _check_dtypes(carry.state, state)
     return carry

@@ -23,12 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ._callable import describe, is_pytree
-from ._callback import flatten
+from ._callable import describe, hold, is_pytree
+from ._callback import callback_name, flatten
 from ._drivers import DRIVERS, begin_python, run_python
 from ._events import events_of
 from ._plan import Carry, Plan, Program
-from ._tree import as_arrays, check_count, nearest, pytree, static, tracing
+from ._tree import as_arrays, check_count, keystr, nearest, pytree, static, tracing
 
 S = TypeVar("S")
 Driver = Literal["while", "scan", "checkpointed", "python"]
@@ -194,7 +194,27 @@ def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> Program:
         # Here and not while tracing: jit would refuse the functions in a list in its own words.
         if is_pytree(callback):
             events_of(callback, f"callback {k + 1} of {len(callbacks)}")
-    return Program(step, callbacks)
+    program = Program(step, callbacks)
+    if not all(isinstance(leaf, NUMBERS) for leaf in jax.tree.leaves(program)):
+        _refuse_leaf(program, who)
+    return program
+
+
+NUMBERS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
+
+
+def _refuse_leaf(program: Program, who: str) -> None:
+    parts = {"the step": program.step}
+    parts |= {f"callback {k + 1}, {callback_name(c)}": c for k, c in enumerate(program.callbacks)}
+    for part, held in parts.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(hold(held)):
+            if not isinstance(leaf, NUMBERS):
+                name = type(held).__name__
+                raise TypeError(
+                    f"{who}: {part}, has the leaf {keystr(path, name)}, which is no array but "
+                    f"{leaf!r}; make it a static field, or pass partial({name}.__call__, …), which "
+                    "keeps arrays as leaves and the rest as structure"
+                )
 
 
 def _run(program: Program, state: Any, key: Any, *, max_steps: int, driver: str) -> LoopResult[Any]:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._callable import Structural, hold, partial, release
+from ._callable import Structural, describe, hold, partial, release
 from ._callback import RUN_EVENTS
-from ._events import Caller, caller, fire, listen, merge_bits
+from ._events import WHOLE, Caller, caller, fire, listen, merge_bits
 from ._pipe import Pipe
 from ._tree import check_like, settle
 
@@ -66,7 +67,8 @@ class Plan:
         self.events = {event for part in self.listeners for event in part.handlers}
         self.stages = [caller(stage, 1, self.who, key is not None) for stage in self.pipe]
         handlers = [h.caller for part in self.listeners for h in part.handlers.values()]
-        self.needs_key = any("key" in c.words for c in (*self.stages, *handlers))
+        # Who takes the whole context passes it on, perhaps to one that names the key.
+        self.needs_key = any({"key", WHOLE} & c.words for c in (*self.stages, *handlers))
         self.can_stop = False
         self.may_be_stopped = "before_run" in self.events  # whether the mask may be set beforehand
 
@@ -90,7 +92,7 @@ class Plan:
         if not any(getattr(jax.typeof(s), "weak_type", False) for s in jax.tree.leaves(state)):
             return state
         words = self.context(np.int32(0), True)
-        state = settle(lambda s: self.take(s, words), state)
+        state = settle(lambda s: self.take_checked(s, words), state)
 
         def once(pair: tuple[Any, Any]) -> tuple[Any, Any]:
             carry = self.begin(pair[1])
@@ -104,6 +106,7 @@ class Plan:
         for k, part in enumerate(self.listeners):
             if part.init is not None and "max_steps" in part.init.words:
                 fresh = part.start(carry.state, self.max_steps)
+                _check_kind(fresh, memories[k], part.who)
                 memories[k] = jax.tree.map(_into_corner, fresh, memories[k])
         return carry._replace(memories=tuple(memories))
 
@@ -148,6 +151,12 @@ class Plan:
             state = self._take_stage(k, state, words)
         return state
 
+    def take_checked(self, state: Any, words: dict[str, Any]) -> Any:
+        """Take the step alone and check that it keeps the state's structure, shapes and dtypes."""
+        new = self.take(state, words)
+        check_like(new, state, self.who)
+        return new
+
     def _take_stage(self, k: int, value: Any, words: dict[str, Any]) -> Any:
         return self.pipe.run_stage(k, value, lambda v: self.stages[k](v, context=words))
 
@@ -173,6 +182,18 @@ class Plan:
 def _compiled_take(program: Program, max_steps: int, state: Any, **words: Any) -> Any:
     words["max_steps"] = max_steps
     return Plan(program, words.get("key"), max_steps).take(state, words)
+
+
+def _check_kind(fresh: Any, old: Any, who: str) -> None:
+    kinds = [
+        (jax.tree.structure(m), [(jnp.ndim(x), jax.typeof(x).dtype) for x in jax.tree.leaves(m)])
+        for m in (fresh, old)
+    ]
+    if kinds[0] != kinds[1]:
+        raise TypeError(
+            f"{who}: its memory was {describe(old)} in the run and would start as "
+            f"{describe(fresh)} now; resume with the callbacks the run had"
+        )
 
 
 def _into_corner(fresh: jax.Array, old: jax.Array) -> jax.Array:

@@ -49,7 +49,11 @@ class Source:
 
 
 class Executor(Protocol):
-    """What runs a fold over blocks: it must merge in the tree of `merge_blocks`."""
+    """What runs a fold over blocks: it must merge in the tree of `merge_blocks`.
+
+    One that takes the blocks in order, in one place, says so by `keeps_order = True`; to others an
+    order-dependent fold is not given.
+    """
 
     def run(self, a_fold: Fold[Any], blocks: Iterable[Any]) -> Any:
         """Return the memory of the fold over all blocks."""
@@ -67,7 +71,8 @@ def fold(a_fold: Fold[R], data: Any, executor: Executor | None = None) -> R:
 
     Raises:
         TypeError: the fold is none; data or a block holds no arrays; a block differs in structure,
-            shape or dtype from the first; an order-dependent fold is given to an executor.
+            shape or dtype from the first; an order-dependent fold is given to an executor that
+            splits.
         ValueError: there is no block at all, or the leading axes differ.
 
     >>> import jax.numpy as jnp
@@ -90,6 +95,11 @@ def fold(a_fold: Fold[R], data: Any, executor: Executor | None = None) -> R:
         )
     if executor is None:
         return a_fold.extract(merge_blocks(a_fold, data))
+    if a_fold.merge is None and not getattr(executor, "keeps_order", False):
+        raise TypeError(
+            f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
+            f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
+        )
     return a_fold.extract(executor.run(a_fold, data))
 
 

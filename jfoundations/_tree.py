@@ -50,6 +50,8 @@ def as_arrays(tree: T, who: str) -> T:
         if isinstance(leaf, jax.Array):
             return leaf
         try:
+            if isinstance(leaf, str | bytes):  # NumPy would take some for the name of a dtype
+                raise TypeError
             return jnp.asarray(leaf)
         except (TypeError, ValueError):
             raise TypeError(

@@ -6,6 +6,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 DRIVERS = ("while", "scan", "checkpointed", "python")
 
@@ -37,6 +38,11 @@ def hlo(function, *args):
     """Return a function's StableHLO without names of functions and locations."""
     text = jax.jit(function).lower(*args).as_text()
     return re.sub(r"#?loc\(.*\)|@\w+", "@", text)
+
+
+def raises(kind, *parts):
+    """Expect an exception whose message holds the parts, in order."""
+    return pytest.raises(kind, match="(?s)" + ".*".join(map(re.escape, parts)))
 
 
 def counted(function):

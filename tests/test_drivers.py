@@ -133,9 +133,9 @@ def test_grads_of_the_drivers_agree(callbacks):
     one, other = (jax.grad(functools.partial(loss, d))(START, *callbacks) for d in REVERSE)
     forward = jax.jacfwd(functools.partial(loss, "while"))(START, *callbacks)
     by_hand = jax.grad(lambda w: by_python(w, 5 if callbacks else 9))(START)
-    for other in (other, forward, by_hand):
+    for gradient in (other, forward, by_hand):
         for key, g in one.items():
-            np.testing.assert_allclose(g, other[key], rtol=100 * np.finfo(g.dtype).eps)
+            np.testing.assert_allclose(g, gradient[key], rtol=100 * np.finfo(g.dtype).eps)
 
 
 def by_python(w, n):
@@ -232,6 +232,16 @@ def test_stage_events_and_memories_of_the_python_driver_are_concrete():
     pipe = jf.Pipe(half=lambda x: x / 2, inc=lambda x: x + 1)
     jf.iterate(pipe, 4.0, jf.Callback(lambda x: 0, after_half=note), max_steps=2, driver="python")
     assert seen == [(0, 2.0), (1, 1.5)]
+
+
+@pytest.mark.parametrize("name", ["step", "run"])
+def test_a_step_may_be_called_step(name):
+    step = lambda x: x + 1  # noqa: E731
+    step.__name__ = name
+    for driver in DRIVERS:
+        assert int(jf.iterate(step, 0, max_steps=3, driver=driver).state) == 3
+    with pytest.raises(ValueError, match=f"a stage named '{name}' would make the events"):
+        jf.iterate(jf.Pipe(step), 0, max_steps=3)
 
 
 def test_the_python_driver_compiles_the_step_once():

@@ -160,7 +160,8 @@ def test_unlawful_of():
 @jax.tree_util.register_pytree_with_keys_class
 class Biased(jf.Fold):
     def of(self, g):
-        return super().of(jf.Pipe(g, _add_one))
+        f = super().of(jf.Pipe(g, _add_one))
+        return Biased(f.init, f.step, f.merge, f.extract, f.block)
 
 
 def _add_one(x):

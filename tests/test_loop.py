@@ -232,7 +232,7 @@ def test_bound_arguments_are_no_context(driver):
         return x + k * scale + step, False
 
     for bind in (functools.partial, jf.partial):
-        result = jf.iterate(inc, 0, bind(add, 5, scale=2), max_steps=2, driver=driver)
+        result = jf.iterate(inc, np.int32(0), bind(add, 5, scale=2), max_steps=2, driver=driver)
         assert int(result.state) == 23
 
 

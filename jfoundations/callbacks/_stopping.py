@@ -71,7 +71,8 @@ def _wait(
     margin = jnp.asarray(min_delta, value.dtype)
     better = sign * value + margin < sign * best
     wait = jnp.where(better, 0, memory["wait"] + 1)
-    return {"best": jnp.where(better, value, best), "wait": wait}, state, wait >= patience
+    stop = wait >= jnp.asarray(patience, wait.dtype)
+    return {"best": jnp.where(better, value, best), "wait": wait}, state, stop
 
 
 def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> Callback:

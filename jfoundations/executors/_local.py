@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .._fold import Fold
 from .._reduce import merge_blocks
@@ -17,6 +17,8 @@ class Local:
     >>> int(jf.fold(jf.folds.count(), [jnp.zeros(3), jnp.zeros(2)], jf.executors.Local()))
     5
     """
+
+    keeps_order: ClassVar[bool] = True
 
     def run(self, a_fold: Fold[Any], blocks: Iterable[Any]) -> Any:
         """Return the memory of the fold over all blocks."""

@@ -191,7 +191,7 @@ def _checked(who: str, axis: Axis, **named: Any) -> tuple[list[jax.Array], Axes]
 
 def _numbers(who: str, name: str, value: Any) -> jax.Array:
     try:
-        return jnp.asarray(value)
+        return jnp.asarray(None if isinstance(value, str | bytes) else value)
     except (TypeError, ValueError):
         kind = getattr(value, "dtype", None) or type(value).__name__
         raise TypeError(
@@ -287,8 +287,6 @@ def _scaled_deviations(x: jax.Array, axes: Axes) -> jax.Array:
     _, exponent = jnp.frexp(largest)
     # in two steps: 2**-exponent alone may overflow
     half = -exponent // 2
-    return (
-        rests
-        * jnp.ldexp(jnp.ones_like(largest), half)
-        * jnp.ldexp(jnp.ones_like(largest), -exponent - half)
-    )
+    one = jnp.ones_like(largest)
+    first, second = jnp.ldexp(one, half), jnp.ldexp(one, -exponent - half)
+    return rests * first.astype(rests.dtype) * second.astype(rests.dtype)

@@ -50,7 +50,9 @@ class Moments:
         """Return a pair's product sum over count − correction; nan where that is not positive."""
         product = self.products[k]
         rest = self.count.astype(product.real.dtype) - correction
-        return jnp.where(rest > 0, product / jnp.where(rest > 0, rest, 1), jnp.nan)
+        return jnp.where(
+            rest > 0, product / jnp.where(rest > 0, rest, 1).astype(product.dtype), jnp.nan
+        )
 
 
 def accumulator(dtype: Any) -> Any:
@@ -77,10 +79,22 @@ def difference(x: jax.Array, pivot: jax.Array) -> jax.Array:
     return jnp.where(x >= pivot, up, -down)
 
 
+def rounded(a: jax.Array) -> jax.Array:
+    """Return a product or quotient rounded by itself, never contracted with a sum.
+
+    LLVM contracts a·b + c in one graph and not in another, and XLA makes a product of a quotient
+    by a constant. A clamp stands in the way; `lax.reduce_precision` to the dtype's own precision
+    and `lax.optimization_barrier` do not: they are gone before LLVM looks.
+    """
+    if jnp.iscomplexobj(a):
+        return lax.complex(rounded(a.real), rounded(a.imag))
+    top = jnp.asarray(jnp.finfo(a.dtype).max, a.dtype)
+    return jnp.where(jnp.abs(a) <= top, jnp.clip(a, -top, top), a)
+
+
 def round_product(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return a·b rounded by itself: never contracted with a sum, so a·b is b·a in any graph."""
-    info = jnp.finfo(a.dtype)
-    return lax.reduce_precision(a * b, info.nexp, info.nmant)
+    """Return a·b rounded by itself, so that a·b is b·a in any graph."""
+    return rounded(a * b)
 
 
 def conjugate_product(a: jax.Array, b: jax.Array, same: bool) -> jax.Array:
@@ -109,12 +123,15 @@ def moments(xs: tuple[jax.Array, ...], axes: Axes, pairs: Pairs) -> Moments:
         return empty(tuple(jax.ShapeDtypeStruct(shape, x.dtype) for x in xs), pairs)
     pivots = [_pivot(x, axes) for x in data]
     shifted = [difference(x, k) for x, k in zip(data, pivots, strict=True)]
-    means = [jnp.sum(d, axis=axes, keepdims=True) / count for d in shifted]
+    means = [rounded(jnp.sum(d, axis=axes, keepdims=True) / count) for d in shifted]
     rests = [d - m for d, m in zip(shifted, means, strict=True)]
     # The rests sum to what rounding left of zero: the correction of the second pass.
     sums = [jnp.sum(e, axis=axes, keepdims=True) for e in rests]
     products = [_product_sum(rests, sums, axes, pair, count) for pair in pairs]
-    offsets = [m + s / count for m, s in zip(means, sums, strict=True)]
+    # An infinite mean has no rest: inf - inf would make it nan.
+    offsets = [
+        m + jnp.where(jnp.isfinite(m), s / count, 0) for m, s in zip(means, sums, strict=True)
+    ]
     squeeze = lambda a: jnp.squeeze(a, axes)  # noqa: E731
     parts = (tuple(map(squeeze, part)) for part in (pivots, offsets, products))
     return Moments(Count.of(count), *parts, pairs=pairs)
@@ -130,7 +147,7 @@ def _pivot(x: jax.Array, axes: Axes) -> jax.Array:
 def _product_sum(rests: Any, sums: Any, axes: Axes, pair: tuple[int, int], count: int) -> Any:
     i, j = pair
     total = jnp.sum(conjugate_product(rests[i], rests[j], i == j), axis=axes, keepdims=True)
-    product = total - conjugate_product(sums[i], sums[j], i == j) / count
+    product = total - rounded(conjugate_product(sums[i], sums[j], i == j) / count)
     return jnp.maximum(product, 0) if i == j else product
 
 

@@ -1,7 +1,7 @@
 """How a law is run: Hypothesis, without its ceremony."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Flaky
@@ -27,7 +27,7 @@ def check(law: Callable[..., None], max_examples: int, **drawn: SearchStrategy[A
         print_blob=False,
         report_multiple_bugs=False,
         phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(cast(Any, HealthCheck)),
     )(given(**drawn)(law))
     try:
         run()

@@ -105,22 +105,20 @@ def _arrays(
     return jnp.asarray(drawn.astype(dtype))
 
 
-def _shapes(shape: Shapes) -> SearchStrategy[Shape]:
+def _shapes(shape: Any) -> SearchStrategy[Shape]:
     if isinstance(shape, SearchStrategy):
         return shape
-    if all(isinstance(n, int) for n in shape):
-        return st.just(tuple(shape))  # pyright: ignore[reportArgumentType]
-    return st.sampled_from(list(shape))  # pyright: ignore[reportReturnType]
+    return st.just(shape) if all(isinstance(n, int) for n in shape) else st.sampled_from(shape)
 
 
-def _fit(values: np.ndarray, dtype: Any) -> np.ndarray:
+def _fit(values: Any, dtype: Any) -> np.ndarray:
     if not jnp.issubdtype(dtype, jnp.floating):
         return np.asarray(values)
     top = float(jnp.finfo(dtype).max)
     return np.clip(values, -top, top).astype(dtype)
 
 
-def _flush(values: np.ndarray) -> np.ndarray:
+def _flush(values: Any) -> np.ndarray:
     least = float(jnp.finfo(values.dtype).smallest_normal)
     if not jnp.issubdtype(values.dtype, jnp.complexfloating):
         return np.where(np.abs(values.astype(float)) < least, np.zeros_like(values), values)
