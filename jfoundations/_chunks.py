@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from ._drivers import run_while
+from ._drivers import run_loop
 from ._loop import LoopResult, make_program, to_carry, to_result
 from ._plan import Plan, Program
 from ._tree import as_arrays, check_count, tracing
@@ -29,7 +29,7 @@ S = TypeVar("S")
 
 def chunks(
     step: Callable[..., S],
-    state: S,
+    state: S | LoopResult[S],
     *callbacks: Any,
     max_steps: int,
     every: int | None = None,
@@ -44,7 +44,7 @@ def chunks(
 
     Args:
         step: as in `iterate`.
-        state: as in `iterate`.
+        state: as in `iterate`; or a `LoopResult`, to go on with its run as `resume` does.
         *callbacks: as in `iterate`.
         max_steps: as in `iterate`.
         every: yield after this many steps; by default the chunk is tuned to the clock.
@@ -65,7 +65,8 @@ def chunks(
     if tracing():
         raise TypeError("chunks runs on the host and cannot be traced by jit; use iterate there")
     program = make_program(step, callbacks, "chunks")
-    return _chunks(program, as_arrays(state, "chunks"), key, max_steps, every, seconds)
+    start = state if isinstance(state, LoopResult) else as_arrays(state, "chunks")
+    return _chunks(program, start, key, max_steps, every, seconds)
 
 
 def _chunks(
@@ -76,7 +77,7 @@ def _chunks(
     )
     result = begin(state, key)
     result = advance(result, key, np.int32(0))  # compiles, so that the clock sees steps alone
-    done, size = 0, every or 1
+    done, size = _progress(result)[0], every or 1
     while True:
         limit = min(done + size, max_steps)
         started = time.perf_counter()
@@ -112,7 +113,10 @@ _compiled = functools.partial(jax.jit, static_argnames="max_steps")
 @_compiled
 def _begin(program: Program, state: Any, key: Any, *, max_steps: int) -> LoopResult[Any]:
     plan = Plan(program, key, max_steps)
-    carry = plan.begin(plan.promote(state))
+    if isinstance(state, LoopResult):
+        carry = plan.grow(to_carry(plan, state))
+    else:
+        carry = plan.begin(plan.promote(state))
     return to_result(plan, carry, carry)
 
 
@@ -122,7 +126,7 @@ def _advance(
 ) -> LoopResult[Any]:
     plan = Plan(program, key, max_steps)
     carry = plan.probe(to_carry(plan, result))
-    carry = run_while(plan, carry, limit, plan.can_stop)
+    carry = run_loop("while", plan, carry, limit)
     return to_result(plan, carry, carry)
 
 

@@ -16,10 +16,28 @@ from jax import lax
 from ._callable import describe
 from ._events import freeze
 from ._lanes import any_lane, lane_lives
-from ._plan import Carry, Plan, Program
+from ._plan import Carry, NeverStops, Plan, Program
 from ._tree import settle, tracing
 
 Driver = Callable[[Plan, Carry, Any, bool], Carry]
+
+
+def run_loop(driver: str, plan: Plan, carry: Carry, limit: Any) -> Carry:
+    """Run a driver, with a stop flag in the graph only if some callback can stop.
+
+    That shows in the trace of the loop itself: a guard found needless is traced again without.
+    """
+    run = DRIVERS[driver]
+    if plan.can_stop is not None:
+        return run(plan, carry, limit, plan.can_stop)
+    plan.demand_stop = not plan.may_be_stopped
+    try:
+        return run(plan, carry, limit, True)
+    except NeverStops:
+        plan.demand_stop = False
+        return run(plan, carry, limit, False)
+    finally:
+        plan.demand_stop = False
 
 
 def run_while(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:

@@ -25,7 +25,7 @@ from jax.core import Tracer
 
 from ._callable import describe, hold, is_pytree
 from ._callback import callback_name, flatten
-from ._drivers import DRIVERS, begin_python, run_python
+from ._drivers import DRIVERS, begin_python, run_loop, run_python
 from ._events import events_of
 from ._plan import Carry, Plan, Program
 from ._tree import as_arrays, check_count, keystr, nearest, pytree, static, tracing
@@ -66,6 +66,25 @@ class LoopResult(Generic[S]):
                 "return the LoopResult from jit and ask it there, or use stopped_by"
             )
         return _reasons(np.asarray(self.stopped_by), self.names)
+
+    def stopped(self, name: str) -> jax.Array:
+        """Tell whether a callback asked to stop: a bool array, one a lane; works under jit.
+
+        Raises:
+            ValueError: no callback has that name.
+
+        >>> import jfoundations as jf
+        >>> small = jf.stop_when(lambda x: x < 0.1, name="small")
+        >>> run = jax.vmap(lambda x: jf.iterate(lambda x: x / 2, x, small, max_steps=4))
+        >>> run(jnp.array([1.0, 9.0])).stopped("small")
+        Array([ True, False], dtype=bool)
+        """
+        if name not in self.names:
+            raise ValueError(
+                f"no callback of this run is called {name!r}; "
+                f"they are {', '.join(self.names) or 'none'}{nearest(name, self.names)}"
+            )
+        return self.stopped_by >> self.names.index(name) & 1 != 0
 
 
 def _reasons(mask: np.ndarray, names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -220,7 +239,7 @@ def _refuse_leaf(program: Program, who: str) -> None:
 def _run(program: Program, state: Any, key: Any, *, max_steps: int, driver: str) -> LoopResult[Any]:
     plan = Plan(program, key, max_steps)
     carry = plan.probe(plan.begin(plan.promote(state)))
-    carry = DRIVERS[driver](plan, carry, np.int32(max_steps), plan.can_stop)
+    carry = run_loop(driver, plan, carry, np.int32(max_steps))
     return to_result(plan, carry, plan.finish(carry))
 
 

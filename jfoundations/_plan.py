@@ -17,7 +17,7 @@ from ._callable import Structural, describe, hold, partial, release
 from ._callback import RUN_EVENTS
 from ._events import WHOLE, Caller, caller, fire, listen, merge_bits
 from ._pipe import Pipe
-from ._tree import check_like, settle
+from ._tree import check_like, is_weak, settle
 
 
 class Carry(NamedTuple):
@@ -47,12 +47,16 @@ class Program(Structural):
         return cls(step, tuple(callbacks))
 
 
+class NeverStops(Exception):
+    """Raised while tracing a guarded loop, when no callback of it can ask to stop."""
+
+
 class Plan:
     """One loop's step, listeners and key.
 
     Attributes:
         listeners: the callbacks in their normal form.
-        can_stop: whether any callback can ask to stop; known once `begin` or `probe` has run.
+        can_stop: whether any callback can ask to stop; None while only tracing a step can tell.
     """
 
     def __init__(self, program: Program, key: jax.Array | None, max_steps: int):
@@ -69,7 +73,8 @@ class Plan:
         handlers = [h.caller for part in self.listeners for h in part.handlers.values()]
         # Who takes the whole context passes it on, perhaps to one that names the key.
         self.needs_key = any({"key", WHOLE} & c.words for c in (*self.stages, *handlers))
-        self.can_stop = False
+        self.can_stop: bool | None = None
+        self.demand_stop = False  # whether a step that cannot stop should say so by NeverStops
         self.may_be_stopped = "before_run" in self.events  # whether the mask may be set beforehand
 
     def context(self, step: Any, live: Any) -> dict[str, Any]:
@@ -89,7 +94,7 @@ class Plan:
 
     def promote(self, state: Any) -> Any:
         """Promote weakly typed leaves as the run will, so that memories are made of its dtypes."""
-        if not any(getattr(jax.typeof(s), "weak_type", False) for s in jax.tree.leaves(state)):
+        if not is_weak(state):
             return state
         words = self.context(np.int32(0), True)
         state = settle(lambda s: self.take_checked(s, words), state)
@@ -111,7 +116,14 @@ class Plan:
         return carry._replace(memories=tuple(memories))
 
     def probe(self, carry: Carry) -> Carry:
-        """Trace a step abstractly: learn whether the loop can stop, settle weakly typed leaves."""
+        """Settle weakly typed leaves, and learn whether the loop can stop, if that is cheap.
+
+        Both take an abstract trace of a step, which strongly typed carries are spared.
+        """
+        if not self.listeners:
+            self.can_stop = self.may_be_stopped
+        if not is_weak((carry.state, carry.memories)):
+            return carry
 
         def once(parts: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
             state, memories, bits = self.advance(*parts, live=True)
@@ -129,7 +141,10 @@ class Plan:
         new, memories, b1 = self._step(state, memories, words)
         check_like(new, state, self.who)
         new, memories, b2 = fire("after_step", self.listeners, new, memories, words)
-        return new, memories, merge_bits(merge_bits(b0, b1), b2)
+        bits = merge_bits(merge_bits(b0, b1), b2)
+        if self.demand_stop and bits is False:
+            raise NeverStops
+        return new, memories, bits
 
     def _step(self, state: Any, memories: Any, words: dict[str, Any]) -> tuple[Any, Any, Any]:
         if not self.staged:

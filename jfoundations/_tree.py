@@ -122,6 +122,11 @@ def _structure_message(new: Any, old: Any, who: str, root: str) -> str:
     return "; ".join(parts) + "; return the same containers with the same keys, None included"
 
 
+def is_weak(tree: Any) -> bool:
+    """Tell whether any leaf is weakly typed, so that a step may still promote it."""
+    return any(getattr(jax.typeof(leaf), "weak_type", False) for leaf in jax.tree.leaves(tree))
+
+
 def settle(step: Callable[[T], T], carry: T) -> T:
     """Promote the weakly typed leaves of a carry until `step` keeps its dtypes.
 

@@ -215,7 +215,9 @@ def test_misspelt_events(driver):
 
 @every_driver
 @pytest.mark.parametrize(
-    "wrong", [None, 3, "history", [inc], {"a": inc}, (inc,), np.zeros(3)], ids=repr
+    "wrong",
+    [None, 3, "history", [inc], {"a": inc}, (inc,), np.zeros(3)],
+    ids=lambda w: type(w).__name__,
 )
 def test_what_is_no_callback(wrong, driver):
     with raises(

@@ -186,3 +186,19 @@ def test_a_single_loop_has_no_select_for_lanes():
     compiled = jax.jit(run).lower(jnp.ones(())).compile().as_text()
     copies = [s for s in compiled.splitlines() if " select(" in s and f"[{ROWS}" in s]
     assert copies == []
+
+
+def test_stopped_tells_the_lanes_apart_under_jit():
+    small = jf.stop_when(lambda x: x < 0.1, name="small")
+    late = jf.stop_when(lambda x, *, step: step >= 2, name="late")
+
+    @jax.jit
+    def run(x):
+        result = jax.vmap(lambda x: jf.iterate(lambda x: x / 4, x, small, late, max_steps=9))(x)
+        return result.stopped("small"), result.stopped("late")
+
+    small_ones, late_ones = run(jnp.array([0.2, 4.0, 100.0]))
+    assert small_ones.tolist() == [True, True, False]
+    assert late_ones.tolist() == [False, True, True]
+    with pytest.raises(ValueError, match="called 'smal'.*small, late; did you mean small"):
+        jf.iterate(lambda x: x / 4, 1.0, small, late, max_steps=9).stopped("smal")

@@ -180,6 +180,18 @@ def test_chunks_with_everything(stop, every):
         assert_same(jf.resume(part, noisy, *heard, **run), whole)
 
 
+def test_chunks_go_on_with_a_result():
+    heard = (jf.callbacks.history(), Ends())
+    step = lambda x: x * 0.75 + 1.0  # noqa: E731
+    whole = jf.iterate(step, 8.0, *heard, max_steps=9)
+    part = jf.iterate(step, 8.0, *heard, max_steps=4)
+    results = list(jf.chunks(step, part, *heard, max_steps=9, every=2))
+    assert [int(r.steps) for r in results] == [6, 8, 9]
+    assert_same(results[-1], whole)
+    (only,) = jf.chunks(step, whole, *heard, max_steps=9)
+    assert_same(only, whole)
+
+
 def test_where_chunks_end():
     ends = [int(r.steps) for r in jf.chunks(inc, 0, max_steps=10, every=4)]
     assert ends == [4, 8, 10]

@@ -79,6 +79,8 @@ def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> Callba
     """Stop when what is looked at changes by no more than atol + rtol·|value| in a step.
 
     Every leaf and every element must hold still; nan never does. Its memory is the value before.
+    Where a step may be rejected and change nothing, as in a line search, let it look at accepted
+    steps only: `when(lambda s: s.accepted, converged(of))`.
 
     Args:
         of: `state -> pytree of arrays`.

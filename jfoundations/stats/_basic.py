@@ -267,11 +267,11 @@ def _corr(x: Any, y: Any, axes: Any, keepdims: Any) -> Any:
 
 def coefficient(sxx: jax.Array, syy: jax.Array, sxy: jax.Array) -> jax.Array:
     """Return sxy / √sxx / √syy, of size at most 1, and exactly 1 where all three are equal."""
-    value = sxy / jnp.sqrt(sxx) / jnp.sqrt(syy)
+    value = sxy / jnp.sqrt(sxx).astype(sxy.dtype) / jnp.sqrt(syy).astype(sxy.dtype)
     size = jnp.abs(value)
     # s / √s / √s may round to just below 1; there x is ±y, and the answer that sign.
     proportional = (sxx == syy) & (jnp.abs(sxy) == sxx) & (sxx > 0)
-    return jnp.where((size > 1) | proportional, value / size, value)
+    return jnp.where((size > 1) | proportional, value / size.astype(value.dtype), value)
 
 
 def _common(x: jax.Array, y: jax.Array) -> Any:
