@@ -235,6 +235,8 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
         return new
 
     def __repr__(self) -> str:
+        if isinstance(self.func, _Code):
+            return f"lift({name_of(self.func)})"
         words = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.keywords.items()]
         return f"partial({', '.join([name_of(self.func), *words])})"
 

@@ -322,3 +322,17 @@ def test_the_callbacks_under_vmap():
     for i, values in enumerate(batch):
         assert_same(jax.tree.map(lambda leaf, i=i: leaf[i], lanes), one(values))
     assert lanes.reasons[3] == ("early_stopping", "terminate_on_nonfinite")
+
+
+def test_memories_are_pytrees_of_their_own():
+    result = jf.iterate(
+        lambda x: x + 1.0,
+        jnp.float32(0),
+        jf.callbacks.history(),
+        jf.callbacks.best(lambda x: -x),
+        max_steps=3,
+    )
+    history, best = result.memory["history"], result.memory["best"]
+    assert isinstance(history, jf.callbacks.History) and isinstance(best, jf.callbacks.Best)
+    assert [leaf.shape for leaf in jax.tree.leaves(history)] == [(3,), ()]
+    assert [float(leaf) for leaf in jax.tree.leaves(best)] == [-3.0, 3.0]

@@ -77,7 +77,11 @@ def test_callbacks_with_nothing_to_do_leave_no_trace(name, callbacks):
     assert hlo(by_iterate(step, *callbacks), start) == hlo(by_hand(step), start)
 
 
-@pytest.mark.parametrize("start", [1.0, 1, {"x": 2.0, "none": None}], ids=repr)
+@pytest.mark.parametrize(
+    "start",
+    [1.0, 1, {"x": 2.0, "none": None}],
+    ids=lambda v: getattr(v, "__name__", None) or repr(v),
+)
 def test_weakly_typed_starts_give_the_same_graph(start):
     def step(state):
         return jax.tree.map(lambda x: x + 1, state)

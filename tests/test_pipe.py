@@ -143,7 +143,7 @@ def test_frozen():
         jf.lift(trained({"w": 2.0, "b": 1.0})),
         jf.identity,
     ],
-    ids=repr,
+    ids=lambda v: getattr(v, "__name__", None) or repr(v),
 )
 def test_every_callable_is_a_good_citizen(value):
     assert weakref.ref(value)() is value
