@@ -4,11 +4,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from .._callable import partial
 from .._fold import Fold
-from ..stats._basic import coefficient
-from ..stats._kernel import Moments, Pairs, empty, merge, moments
+from ..stats._forms import alike, coefficient, complex_coefficient
+from ..stats._kernel import comoments, moments
+from ..stats._moments import CoMoments, Moments, merge, weight_in
+from ..stats._rounding import divide
 
 
 def mean() -> Fold[jax.Array]:
@@ -18,7 +22,7 @@ def mean() -> Fold[jax.Array]:
     >>> float(jf.fold(mean(), jnp.array([1.0, 2.0, 4.0, 18.0])))
     6.25
     """
-    return _of_one((), _mean, "mean")
+    return _make(1, _mean, "mean")
 
 
 def var(*, correction: float = 0) -> Fold[jax.Array]:
@@ -31,7 +35,7 @@ def var(*, correction: float = 0) -> Fold[jax.Array]:
     >>> float(jf.fold(var(), jnp.array([1.0, 2.0, 4.0, 18.0])))
     47.1875
     """
-    return _of_one(((0, 0),), partial(_covariance, float(correction)), "var")
+    return _make(2, partial(_var, float(correction)), "var")
 
 
 def std(*, correction: float = 0) -> Fold[jax.Array]:
@@ -58,7 +62,7 @@ def cov(*, correction: float = 0) -> Fold[jax.Array]:
     >>> float(jf.fold(cov(), (x, 2 * x)))
     94.375
     """
-    return _of_two(((0, 1),), partial(_covariance, float(correction)), "cov")
+    return _of_pairs(partial(_cov, float(correction)), "cov")
 
 
 def corr() -> Fold[jax.Array]:
@@ -69,48 +73,109 @@ def corr() -> Fold[jax.Array]:
     >>> round(float(jf.fold(corr(), (x, -x))), 6)
     -1.0
     """
-    return _of_two(((0, 0), (1, 1), (0, 1)), _corr, "corr")
+    return _of_pairs(_corr, "corr")
 
 
-def _of_one(pairs: Pairs, extract: Any, name: str) -> Fold[jax.Array]:
+def _make(order: int, extract: Any, name: str) -> Fold[jax.Array]:
     return Fold(
-        partial(_init, pairs),
-        partial(_step, pairs),
-        merge,
+        partial(_init, order),
+        partial(_step, order),
+        merge_all,
         extract,
-        partial(_block, pairs),
+        partial(_block, order),
         name=name,
     )
 
 
-def _of_two(pairs: Pairs, extract: Any, name: str) -> Fold[jax.Array]:
-    return _of_one(pairs, extract, name)
+def _of_pairs(extract: Any, name: str) -> Fold[jax.Array]:
+    return Fold(_init_pairs, _step_pairs, merge_all, extract, _block_pairs, name=name)
 
 
-def _variables(x: Any) -> tuple[Any, ...]:
-    return x if isinstance(x, tuple) else (x,)
+def _parts(x: Any) -> tuple[Any, ...]:
+    """Return real data as they are, complex ones as their real and imaginary parts."""
+    x = jnp.asarray(x)
+    x = x.astype(np.int32) if x.dtype == np.bool_ else x
+    return (x.real, x.imag) if jnp.iscomplexobj(x) else (x,)
 
 
-def _init(pairs: Pairs, like: Any) -> Moments:
-    return empty(_variables(like), pairs)
+def _pairs(xy: Any) -> tuple[tuple[Any, Any], ...]:
+    """Return the pairs whose co-moments make up the covariance of x and y, real ones first."""
+    if not isinstance(xy, tuple) or len(xy) != 2:
+        raise TypeError(
+            "this fold's elements are pairs (x, y); give it a tuple of two arrays, or make one "
+            "with .of(lambda element: (x, y))"
+        )
+    x, y = map(_parts, xy)
+    if len(x) == len(y) == 1:
+        return ((x[0], y[0]),)
+    (a, b), (c, d) = (p if len(p) == 2 else (p[0], jnp.zeros_like(p[0])) for p in (x, y))
+    return ((a, c), (b, d), (b, c), (a, d))
 
 
-def _step(pairs: Pairs, memory: Moments, x: Any) -> Moments:
-    return merge(memory, _block(pairs, jax.tree.map(lambda a: jnp.asarray(a)[None], x)))
+def _one(x: jax.Array) -> jax.Array:
+    return x[None]
 
 
-def _block(pairs: Pairs, xs: Any) -> Moments:
-    return moments(_variables(xs), (0,), pairs)
+def _empty(like: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape), leaf.dtype), like)
 
 
-def _mean(memory: Moments) -> jax.Array:
-    return memory.mean()
+def merge_all(a: Any, b: Any) -> Any:
+    """Merge memories side by side."""
+    return tuple(map(merge, a, b))
 
 
-def _covariance(correction: Any, memory: Moments) -> jax.Array:
-    return memory.covariance(0, correction)
+def _block(order: int, xs: Any) -> tuple[Moments, ...]:
+    return tuple(moments(part, (0,), order) for part in _parts(xs))
 
 
-def _corr(memory: Moments) -> jax.Array:
-    xx, yy, xy = memory.products
-    return coefficient(xx, yy, xy)
+def _init(order: int, like: Any) -> tuple[Moments, ...]:
+    return _block(order, _empty(like))
+
+
+def _step(order: int, memory: Any, x: Any) -> tuple[Moments, ...]:
+    return merge_all(memory, _block(order, _one(jnp.asarray(x))))
+
+
+def _block_pairs(xs: Any) -> tuple[CoMoments, ...]:
+    return tuple(comoments(x, y, (0,)) for x, y in map(alike, _pairs(xs)))
+
+
+def _init_pairs(like: Any) -> tuple[CoMoments, ...]:
+    return _block_pairs(_empty(like))
+
+
+def _step_pairs(memory: Any, xy: Any) -> tuple[CoMoments, ...]:
+    return merge_all(memory, _block_pairs(jax.tree.map(lambda a: _one(jnp.asarray(a)), xy)))
+
+
+def _together(parts: list[jax.Array]) -> jax.Array:
+    return parts[0] if len(parts) == 1 else lax.complex(*parts)
+
+
+def _mean(memory: Any) -> jax.Array:
+    return _together([part.mean for part in memory])
+
+
+def _over(correction: Any, product: jax.Array, weight: Any) -> jax.Array:
+    free = weight_in(weight, product.dtype) - jnp.asarray(correction, product.dtype)
+    return jnp.where(free > 0, divide(product, jnp.where(free > 0, free, 1)), jnp.nan)
+
+
+def _var(correction: Any, memory: Any) -> jax.Array:
+    return sum(_over(correction, part.m2, part.weight) for part in memory)  # type: ignore
+
+
+def _cov(correction: Any, memory: Any) -> jax.Array:
+    found = [_over(correction, part.cxy, part.weight) for part in memory]
+    if len(found) == 1:
+        return found[0]
+    return lax.complex(found[0] + found[1], found[2] - found[3])
+
+
+def _corr(memory: Any) -> jax.Array:
+    if len(memory) == 1:
+        return coefficient(memory[0].mxx, memory[0].myy, memory[0].cxy)
+    ac, bd, bc, ad = memory
+    xy = lax.complex(ac.cxy + bd.cxy, bc.cxy - ad.cxy)
+    return complex_coefficient(ac.mxx + bd.mxx, ac.myy + bd.myy, xy)

@@ -1,0 +1,209 @@
+"""How far a statistic can be trusted: Fisher's interval of a correlation, and the bootstrap.
+
+>>> import jax, jax.numpy as jnp
+>>> from jfoundations import stats
+>>> x = jnp.array([1.0, 2.0, 4.0, 18.0, 3.0, 7.0])
+>>> found = stats.bootstrap(stats.mean, x, key=jax.random.key(0), level=0.9)
+>>> bool(found.low < stats.mean(x) < found.high)
+True
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.scipy.special import ndtri
+
+from .._callable import hold, release
+from .._tree import check_count, pytree
+from ._arguments import Axis, Nan, accumulator, check, join, numbers
+from ._basic import corr
+from ._weights import Frequency, Probability
+
+
+def pearson_interval(
+    x: Any,
+    y: Any,
+    *,
+    level: Any = 0.95,
+    axis: Axis = None,
+    keepdims: bool = False,
+    weights: Any = None,
+    where: Any = None,
+    nan: Nan = "propagate",
+) -> tuple[jax.Array, jax.Array]:
+    """Return a confidence interval of Pearson's correlation by Fisher's z: `(low, high)`.
+
+    Args:
+        x: real array.
+        y: an array of the same shape.
+        level: the confidence, in (0, 1).
+        axis: the axis or axes to reduce; all by default.
+        keepdims: keep reduced axes with length 1.
+        weights: as in `corr`; n is W for frequencies, the count for probabilities, and Kish's
+            W²/Σw² for reliabilities.
+        where: as in `corr`.
+        nan: "propagate" or "omit".
+
+    Returns:
+        Two arrays; (−1, 1) where n ≤ 3 (as SciPy), nan where the correlation is.
+
+    Raises:
+        TypeError, ValueError: as `corr`; the data are complex; a concrete level is outside (0, 1).
+
+    Source: Fisher (1921), "On the 'probable error' of a coefficient of correlation".
+
+    >>> low, high = pearson_interval(jnp.arange(10.0), jnp.arange(10.0) % 4)
+    >>> round(float(low), 4), round(float(high), 4)
+    (-0.5794, 0.6751)
+    """
+    data, axes = check("pearson_interval", {"x": x, "y": y}, axis, weights, where, nan)
+    if any(jnp.iscomplexobj(v) for v in data.values):
+        raise TypeError("pearson_interval: the data are complex, real numbers are needed")
+    _check_level("pearson_interval", level)
+    r = corr(x, y, axis=axis, keepdims=keepdims, weights=weights, where=where, nan=nan)
+    n = _effective_size(data, axes=axes, keepdims=bool(keepdims), nan=nan)
+    return _fisher(r, n, level)
+
+
+@functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan"))
+def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array:
+    dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
+    joined = join(data, nan)
+    shape = data.values[0].shape
+    w = jnp.ones(shape, dtype) if joined is None else joined.astype(dtype)
+    add = functools.partial(jnp.sum, axis=axes, keepdims=keepdims)
+    total = add(w)
+    if data.weights is None or isinstance(data.weights, Frequency):
+        return total
+    if isinstance(data.weights, Probability):
+        return add((w != 0).astype(dtype))
+    return total * total / jnp.where(total == 0, 1, add(w * w))
+
+
+@jax.jit
+def _fisher(r: jax.Array, n: jax.Array, level: Any) -> tuple[jax.Array, jax.Array]:
+    dtype = n.dtype
+    half = ndtri((1 + jnp.asarray(level, dtype)) / 2) / jnp.sqrt(jnp.where(n > 3, n - 3, 1))
+    z = jnp.arctanh(r.astype(dtype))
+    low, high = jnp.tanh(z - half), jnp.tanh(z + half)
+    # of three pairs or fewer nothing is known, unless the correlation itself is not
+    low = jnp.where(n > 3, low, jnp.where(jnp.isnan(r), jnp.nan, -1))
+    high = jnp.where(n > 3, high, jnp.where(jnp.isnan(r), jnp.nan, 1))
+    return low.astype(r.dtype), high.astype(r.dtype)
+
+
+def _check_level(who: str, level: Any) -> None:
+    if not isinstance(level, Tracer) and not 0 < float(level) < 1:
+        raise ValueError(f"{who}: level is {level}; it must lie in (0, 1), say 0.95")
+
+
+@pytree
+class Bootstrap:
+    """What `bootstrap` returns.
+
+    Attributes:
+        estimate: the statistic of the data.
+        low: the interval's lower end.
+        high: its upper end.
+        standard_error: the deviation of the resampled statistics (correction 1).
+        distribution: the resampled statistics, along a leading axis.
+    """
+
+    estimate: Any
+    low: Any
+    high: Any
+    standard_error: Any
+    distribution: Any
+
+
+def bootstrap(
+    statistic: Callable[..., Any],
+    *samples: Any,
+    key: jax.Array,
+    resamples: int = 1000,
+    level: Any = 0.95,
+    method: Literal["percentile", "basic"] = "percentile",
+    weights: Any = None,
+    where: Any = None,
+) -> Bootstrap:
+    """Bootstrap any statistic: resample the elements along axis 0, with replacement.
+
+    Args:
+        statistic: `(*samples) -> pytree of arrays`; pure. With `where` or `weights` it is called
+            with those keywords too, resampled along.
+        *samples: arrays with one leading axis in common, resampled together.
+        key: a PRNG key; equal keys give equal bits.
+        resamples: how many samples are drawn, a Python int.
+        level: the interval's confidence, in (0, 1).
+        method: "percentile" (quantiles of the distribution) or "basic" (mirrored at the estimate).
+        weights: weights of the elements, which stay with their element when it is drawn.
+        where: bools along axis 0; hidden elements are never drawn, as if they were deleted.
+
+    Returns:
+        A `Bootstrap` of arrays of the statistic's shape.
+
+    Raises:
+        TypeError: the key is missing, a sample holds no numbers, or resamples is traced.
+        ValueError: the leading axes differ; the level or the method is unknown.
+
+    Source: Efron (1979), "Bootstrap methods: another look at the jackknife".
+
+    >>> found = bootstrap(jnp.median, jnp.arange(9.0), key=jax.random.key(1), resamples=200)
+    >>> float(found.estimate), found.distribution.shape
+    (4.0, (200,))
+    """
+    arrays = tuple(numbers("bootstrap", f"sample {k + 1}", s) for k, s in enumerate(samples))
+    lengths = {a.shape[:1] for a in arrays}
+    if len(lengths) != 1 or () in lengths:
+        raise ValueError(
+            f"bootstrap: the samples have shapes {[a.shape for a in arrays]}; "
+            "one leading axis in common is needed"
+        )
+    resamples = check_count(resamples, "resamples", "bootstrap", least=2)
+    _check_level("bootstrap", level)
+    if method not in ("percentile", "basic"):
+        raise ValueError(f"bootstrap: method is {method!r}; it must be 'percentile' or 'basic'")
+    extra: dict[str, Any] = {}
+    if weights is not None:
+        extra["weights"] = weights
+    if where is not None:
+        extra["where"] = numbers("bootstrap", "where", where)
+    held = hold(statistic)
+    return _bootstrap(held, arrays, extra, key, level, resamples=resamples, method=method)
+
+
+@functools.partial(jax.jit, static_argnames=("resamples", "method"))
+def _bootstrap(
+    held: Any, arrays: Any, extra: Any, key: Any, level: Any, resamples: int, method: str
+) -> Bootstrap:
+    statistic, n = release(held), arrays[0].shape[0]
+    valid = extra.get("where")
+    count = n if valid is None else jnp.sum(valid, dtype=np.int32)
+    # the valid elements' places, in order: deleting hidden ones beforehand gives the same draws
+    places = np.arange(n) if valid is None else jnp.argsort(~valid, stable=True)
+
+    def once(key: jax.Array) -> Any:
+        drawn = jax.random.randint(key, (n,), 0, jnp.maximum(count, 1))
+        chosen = jnp.take(places, drawn)
+        take = lambda a: jnp.take(a, chosen, axis=0)  # noqa: E731
+        words = {k: jax.tree.map(take, v) for k, v in extra.items() if k == "weights"}
+        if valid is not None:
+            words["where"] = np.arange(n) < count
+        return statistic(*map(take, arrays), **words)
+
+    keys = jax.random.split(key, resamples)
+    distribution = jax.lax.map(once, keys, batch_size=min(resamples, 32))
+    estimate = statistic(*arrays, **extra)
+    tails = jnp.stack([(1 - level) / 2, (1 + level) / 2])
+    ends = jax.tree.map(lambda d: jnp.quantile(d, tails.astype(d.dtype), axis=0), distribution)
+    low, high = (jax.tree.map(lambda e, k=k: e[k], ends) for k in (0, 1))
+    if method == "basic":
+        mirror = lambda e, end: 2 * e - end  # noqa: E731
+        low, high = (jax.tree.map(mirror, estimate, end) for end in (high, low))
+    error = jax.tree.map(lambda d: jnp.std(d, axis=0, ddof=1), distribution)
+    return Bootstrap(estimate, low, high, error, distribution)

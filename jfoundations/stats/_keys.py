@@ -1,0 +1,67 @@
+"""Keys: unsigned integers in the order of the values they stand for.
+
+Integers sort several times faster than floats on a CPU, and their digits can be counted. The order
+is total: −0.0 comes just before 0.0, and every nan shares the one largest key.
+
+>>> import jax.numpy as jnp
+>>> [hex(k) for k in encode(jnp.array([-1.0, 0.0, 1.0], jnp.float32)).tolist()]
+['0x407fffff', '0x80000000', '0xbf800000']
+>>> decode(encode(jnp.array([-1.0, 2.5])), jnp.float32).tolist()
+[-1.0, 2.5]
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+UNSIGNED = {2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}
+
+
+def encode(x: jax.Array) -> jax.Array:
+    """Return keys of 16, 32 or 64 bits: a < b of values is a < b of keys."""
+    x = _carrier(x)
+    unsigned = UNSIGNED[x.dtype.itemsize]
+    bits = lax.bitcast_convert_type(x, unsigned)
+    top = _top(unsigned)
+    if jnp.issubdtype(x.dtype, jnp.unsignedinteger):
+        return bits
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        return bits ^ top
+    keys = jnp.where(bits >= top, ~bits, bits | top)
+    return jnp.where(jnp.isnan(x), last_key(unsigned), keys)
+
+
+def decode(keys: jax.Array, dtype: Any) -> jax.Array:
+    """Return the values of keys, the inverse of `encode`."""
+    carrier = _carrier(jnp.zeros((), dtype)).dtype
+    top = _top(keys.dtype)
+    if jnp.issubdtype(carrier, jnp.unsignedinteger):
+        bits = keys
+    elif jnp.issubdtype(carrier, jnp.integer):
+        bits = keys ^ top
+    else:
+        bits = jnp.where(keys >= top, keys ^ top, ~keys)
+    return lax.bitcast_convert_type(bits, carrier).astype(dtype)
+
+
+def last_key(dtype: Any) -> Any:
+    """Return the largest key: that of nan, and of elements that do not count."""
+    return np.array(jnp.iinfo(dtype).max, dtype)
+
+
+def _carrier(x: jax.Array) -> jax.Array:
+    """Return x with at least 16 bits an element, and no bools."""
+    if x.dtype == np.bool_:
+        return x.astype(jnp.uint16)
+    if x.dtype.itemsize >= 2:
+        return x
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        return x.astype(jnp.float16)
+    return x.astype(jnp.int16)
+
+
+def _top(dtype: Any) -> Any:
+    return np.array(1 << (8 * np.dtype(dtype).itemsize - 1), dtype)

@@ -1,0 +1,195 @@
+"""Memories of sums about a pivot, and how two of them become one.
+
+A memory keeps its mean in two words, a data value (the pivot) and a small offset from it, so that
+merging loses nothing when the mean is large against the spread. Counts are exact integers in two
+words; weights are floats.
+
+>>> import jax.numpy as jnp
+>>> a = Moments.of(Count.of(2), pivot=1.0, offset=0.5, m2=0.5)  # the data 1, 2
+>>> b = Moments.of(Count.of(1), pivot=6.0, offset=0.0, m2=0.0)  # the datum 6
+>>> both = merge(a, b)
+>>> float(both.mean), float(both.m2), int(both.weight)
+(3.0, 14.0, 3)
+
+Sources: Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance"; Pébay
+(2008), "Formulas for robust, one-pass parallel computation of covariances and arbitrary-order
+statistical moments", for orders three and four.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from .._tree import pytree
+from ._count import Count
+from ._rounding import protect
+
+
+def weight_in(weight: Count | Array, dtype: Any) -> Array:
+    """Return a memory's weight as a float, be it a count or a sum of weights."""
+    return weight.astype(dtype)
+
+
+@pytree
+class Moments:
+    """What is known of one variable: weight, mean (pivot + offset), sums of central powers.
+
+    Attributes:
+        weight: a `Count`, or the sum of weights in the float that is accumulated in.
+        pivot: a data value, the first word of the mean.
+        offset: mean - pivot, the second word.
+        m2: sum of w (x - mean)**2, or None for means only.
+        m3: sum of w (x - mean)**3, or None below order 4.
+        m4: sum of w (x - mean)**4, or None below order 4.
+    """
+
+    weight: Count | Array
+    pivot: Array
+    offset: Array
+    m2: Array | None = None
+    m3: Array | None = None
+    m4: Array | None = None
+
+    @staticmethod
+    def of(
+        weight: Any, pivot: Any, offset: Any, m2: Any = None, m3: Any = None, m4: Any = None
+    ) -> "Moments":
+        """Make a memory, numbers becoming arrays."""
+        rest = (None if m is None else jnp.asarray(m) for m in (m2, m3, m4))
+        return Moments(weight, jnp.asarray(pivot), jnp.asarray(offset), *rest)
+
+    @staticmethod
+    def empty(
+        shape: tuple[int, ...], dtype: Any, order: int = 2, weighted: bool = False
+    ) -> "Moments":
+        """Make the memory of no data: the identity of `merge`."""
+        zero = jnp.zeros(shape, dtype)
+        powers = {1: 0, 2: 1, 4: 3}[order]
+        return Moments(zero if weighted else Count.of(0, shape), zero, zero, *(zero,) * powers)
+
+    @property
+    def mean(self) -> Array:
+        """The mean in one word; nan of no data."""
+        known = weight_in(self.weight, self.offset.dtype) != 0
+        return jnp.where(known, self.pivot + self.offset, jnp.nan)
+
+
+@pytree
+class CoMoments:
+    """What is known of a pair of variables: both means, both central sums and the cross sum."""
+
+    weight: Count | Array
+    pivot_x: Array
+    offset_x: Array
+    pivot_y: Array
+    offset_y: Array
+    mxx: Array
+    myy: Array
+    cxy: Array
+
+    @staticmethod
+    def empty(shape: tuple[int, ...], dtype: Any, weighted: bool = False) -> "CoMoments":
+        """Make the memory of no pairs: the identity of `merge`."""
+        zero = jnp.zeros(shape, dtype)
+        return CoMoments(zero if weighted else Count.of(0, shape), *(zero,) * 7)
+
+    @property
+    def x(self) -> "Moments":
+        """The first variable alone."""
+        return Moments(self.weight, self.pivot_x, self.offset_x, self.mxx)
+
+    @property
+    def y(self) -> "Moments":
+        """The second variable alone."""
+        return Moments(self.weight, self.pivot_y, self.offset_y, self.myy)
+
+
+def merge(a: Any, b: Any) -> Any:
+    """Join the memories of two halves of the data.
+
+    Associative to rounding; an empty side changes no bit of the other.
+    """
+    if isinstance(a, CoMoments):
+        return _merge_pairs(a, b)
+    step = _gap(a, b)
+    return Moments(a.weight + b.weight, step.pivot, step.offset, *_merge_powers(a, b, step))
+
+
+def merge_along(memories: Any, axis: int = 0) -> Any:
+    """Join memories stacked along an axis, neighbours first, in a halving tree."""
+    cut = partial(lax.slice_in_dim, axis=axis)
+    size = jax.tree.leaves(memories)[0].shape[axis]
+    while size > 1:
+        even = jax.tree.map(lambda leaf: cut(leaf, 0, size - size % 2, 2), memories)  # noqa: B023
+        odd = jax.tree.map(lambda leaf: cut(leaf, 1, size, 2), memories)  # noqa: B023
+        joined = merge(even, odd)
+        if size % 2:  # the last one waits for the next round, so nothing is padded
+            last = jax.tree.map(lambda leaf: cut(leaf, size - 1, size), memories)  # noqa: B023
+            joined = jax.tree.map(lambda m, t: lax.concatenate([m, t], axis % m.ndim), joined, last)
+        memories, size = joined, (size + 1) // 2
+    return jax.tree.map(lambda leaf: lax.index_in_dim(leaf, 0, axis, keepdims=False), memories)
+
+
+@pytree
+class _Gap:
+    """The joined mean, the distance between the two, and the share each has of the weight."""
+
+    pivot: Array
+    offset: Array
+    distance: Array
+    share_a: Array
+    share_b: Array
+    lever: Array
+
+
+def _gap(a: Moments, b: Moments) -> _Gap:
+    wa, wb = (weight_in(m.weight, a.offset.dtype) for m in (a, b))
+    # An empty side takes the other's mean before anything is computed: distance 0, so the identity
+    # is exact.
+    pa, oa = _select(wa == 0, (b.pivot, b.offset), (a.pivot, a.offset))
+    pb, ob = _select(wb == 0, (pa, oa), (b.pivot, b.offset))
+    total = jnp.where(wa + wb == 0, 1, wa + wb)
+    share_a, share_b = wa / total, wb / total
+    distance = (pb - pa) + (ob - oa)
+    # inf - inf is nan, but the mean of two infinite means of one sign is infinite
+    finite = jnp.isfinite(oa) & jnp.isfinite(ob)
+    offset = jnp.where(finite, oa + protect(distance * share_b), oa + ob)
+    return _Gap(pa, offset, distance, share_a, share_b, wa * share_b)
+
+
+def _select(condition: Array, yes: tuple[Any, ...], no: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(jnp.where(condition, y, n) for y, n in zip(yes, no, strict=True))
+
+
+def _cross(a: Array, b: Array, dx: Array, dy: Array, lever: Array) -> Array:
+    # C = Ca + Cb + Dx Dy Wa Wb / W
+    return (a + b) + protect(protect(dx * dy) * lever)
+
+
+def _merge_powers(a: Any, b: Any, step: _Gap) -> tuple[Array, ...]:
+    if a.m2 is None:
+        return ()
+    d, p, q = step.distance, step.share_a, step.share_b
+    m2 = _cross(a.m2, b.m2, d, d, step.lever)
+    if a.m3 is None:
+        return (m2,)
+    # M3 = M3a + M3b + D**3 Wa Wb (Wa - Wb) / W**2 + 3 D (Wa M2b - Wb M2a) / W
+    m3 = (a.m3 + b.m3) + d * d * d * step.lever * (p - q) + 3 * d * (p * b.m2 - q * a.m2)
+    m4 = (
+        (a.m4 + b.m4)
+        + (d * d) * (d * d) * step.lever * (p * p - p * q + q * q)
+        + 6 * d * d * (p * p * b.m2 + q * q * a.m2)
+        + 4 * d * (p * b.m3 - q * a.m3)
+    )
+    return m2, m3, m4
+
+
+def _merge_pairs(a: Any, b: Any) -> CoMoments:
+    x, y = _gap(a.x, b.x), _gap(a.y, b.y)
+    mxx = _cross(a.mxx, b.mxx, x.distance, x.distance, x.lever)
+    myy = _cross(a.myy, b.myy, y.distance, y.distance, y.lever)
+    cxy = _cross(a.cxy, b.cxy, x.distance, y.distance, x.lever)
+    return CoMoments(a.weight + b.weight, x.pivot, x.offset, y.pivot, y.offset, mxx, myy, cxy)

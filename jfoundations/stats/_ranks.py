@@ -1,0 +1,110 @@
+"""Rank correlation: Pearson's coefficient of midranks.
+
+>>> import jax.numpy as jnp
+>>> from jfoundations import stats
+>>> x = jnp.array([1.0, 2.0, 4.0, 18.0])
+>>> float(stats.rank_corr(x, x**3))
+1.0
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from ._arguments import Axis, Nan, answer, check, compiled
+from ._forms import coefficient
+from ._keys import encode, last_key
+from ._tally import hide, padded, rows, tally, unrow
+from ._weights import Weights
+
+
+def rank_corr(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    axis: Axis = None,
+    keepdims: bool = False,
+    weights: Weights | ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    nan: Nan = "propagate",
+) -> jax.Array:
+    """Return Spearman's rank correlation of pairs, ties given their average rank.
+
+    Any strictly increasing function of x or of y leaves every bit alone. The coefficient is
+    piecewise constant, so all its derivatives are 0.
+
+    Args:
+        x: real array.
+        y: an array of the same shape.
+        axis: the axis or axes to reduce; all by default.
+        keepdims: keep reduced axes with length 1.
+        weights: how often each pair was seen, of any kind (see `Frequency`); a bare array holds
+            frequencies: weight k is repetition, 0 deletion. The scale does not matter.
+        where: bools that broadcast against x; pairs at False do not exist.
+        nan: "propagate" gives nan where a pair holds one, "omit" drops such pairs.
+
+    Returns:
+        An array in the inputs' floating dtype, in −1 … 1; nan where x or y is constant or empty.
+
+    Raises:
+        TypeError: x or y holds no numbers that can be ordered.
+        ValueError: the shapes differ, or an axis is out of range or repeated.
+
+    Source: Spearman (1904), "The proof and measurement of association between two things".
+
+    >>> round(float(rank_corr([1.0, 2.0, 4.0, 18.0], [1.0, 3.0, 2.0, 9.0])), 4)
+    0.8
+    """
+    data, axes = check("rank_corr", {"x": x, "y": y}, axis, weights, where, nan, ordered=True)
+    return _rank_corr(data, axes, bool(keepdims), nan)
+
+
+@compiled()
+def _rank_corr(data: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
+    counts, bad = tally(data, axes, nan)
+    pairs = [rows(v, axes) for v in data.values]
+    (x, counts), (y, _) = (padded(v, counts) for v in pairs)
+    a, b = centred_ranks(x, counts), centred_ranks(y, counts)
+    often = jnp.ones((), a.dtype) if counts is None else counts.astype(a.dtype)
+    sxx, syy, sxy = (jnp.sum(often * (u * v), axis=1) for u, v in ((a, a), (b, b), (a, b)))
+    value = coefficient(sxx, syy, sxy)
+    spoilt = jnp.broadcast_to(bad, value.shape)
+    for v in (x, y):
+        if jnp.issubdtype(v.dtype, jnp.inexact):
+            spoilt = spoilt | jnp.any(jnp.isnan(hide(v, counts)), axis=1)
+    value = unrow(jnp.where(spoilt, jnp.nan, value), data, axes)
+    return answer(value, data, axes, keepdims)
+
+
+def centred_ranks(x: jax.Array, counts: Any) -> jax.Array:
+    """Return (what counts below) − (what counts above) of each element, by a power of two.
+
+    That is twice the midrank less W + 1, so its mean is 0 with no subtraction, and the values are
+    integers while W < 2²⁴; the power of two keeps their squares' sums in range.
+    """
+    keys, places = encode(x), lax.broadcasted_iota(jnp.int32, x.shape, 1)
+    if counts is None:
+        counts = jnp.ones(x.shape, jnp.int32)
+    elif not jnp.issubdtype(counts.dtype, jnp.inexact):
+        counts = counts.astype(jnp.int32)
+    # −0.0 and 0.0 tie, though their keys differ
+    keys = jnp.where(x == jnp.zeros((), x.dtype), encode(jnp.zeros((), x.dtype)), keys)
+    keys = jnp.where(counts > 0, keys, last_key(keys.dtype))
+    keys, counts, places = lax.sort((keys, counts, places), num_keys=1)
+    through = jnp.cumsum(counts, axis=1, dtype=counts.dtype)
+    step = keys[:, 1:] != keys[:, :-1]
+    edge = jnp.ones((x.shape[0], 1), bool)
+    first, last = jnp.concatenate([edge, step], axis=1), jnp.concatenate([step, edge], axis=1)
+    before = lax.cummax(jnp.where(first, through - counts, 0), axis=1)
+    after = lax.cummin(jnp.where(last, through, through[:, -1:]), axis=1, reverse=True)
+    ranks = _scaled(before - (through[:, -1:] - after), through[:, -1:])
+    return jax.vmap(lambda row, at: jnp.zeros_like(row).at[at].set(row))(ranks, places)
+
+
+def _scaled(ranks: jax.Array, size: jax.Array) -> jax.Array:
+    dtype = ranks.dtype if jnp.issubdtype(ranks.dtype, jnp.inexact) else jnp.result_type(float)
+    _, exponent = jnp.frexp(size.astype(dtype))
+    return ranks.astype(dtype) * jnp.ldexp(jnp.ones((), dtype), -exponent)

@@ -1,0 +1,237 @@
+"""Statistics of groups: mean, variance and covariance of the elements that share a segment id.
+
+>>> import jax.numpy as jnp
+>>> from jfoundations import stats
+>>> x = jnp.array([1.0, 2.0, 4.0, 18.0])
+>>> stats.segment_mean(x, jnp.array([0, 0, 1, 1]), num_segments=3)
+Array([ 1.5, 11. ,  nan], dtype=float32)
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from .._tree import check_count
+from ._arguments import Data, accumulator, answer, check, join, numbers
+from ._blocks import difference, widen
+from ._rounding import divide, protect
+from ._weights import Frequency
+
+BLOCK = 4096  # elements added up one after another before a tree takes over: bounds the rounding
+
+
+def segment_mean(
+    x: Any,
+    segment_ids: Any,
+    *,
+    num_segments: int,
+    weights: Any = None,
+    where: Any = None,
+    nan: str = "propagate",
+) -> jax.Array:
+    """Return each segment's mean along axis 0.
+
+    Args:
+        x: array of shape (n, ...); bool and int become the default float.
+        segment_ids: ints of shape (n,); ids outside 0 … num_segments − 1 belong to no segment.
+        num_segments: a Python int: how many segments the answer has.
+        weights: as in `mean`.
+        where: as in `mean`.
+        nan: "propagate" or "omit".
+
+    Returns:
+        An array of shape (num_segments, ...) in x's floating dtype; nan for an empty segment.
+
+    Raises:
+        TypeError: x holds no numbers, the ids no ints, num_segments is no int (or is traced).
+        ValueError: the ids' length differs from x's, or num_segments is not positive.
+
+    >>> segment_mean(jnp.array([1.0, 3.0, 8.0]), jnp.array([0, 0, 1]), num_segments=2)
+    Array([2., 8.], dtype=float32)
+    """
+    data, ids, n = _checked(
+        "segment_mean", {"x": x}, segment_ids, num_segments, weights, where, nan
+    )
+    return _segment_mean(data, ids, num_segments=n, nan=nan)
+
+
+def segment_var(
+    x: Any,
+    segment_ids: Any,
+    *,
+    num_segments: int,
+    correction: float = 0,
+    weights: Any = None,
+    where: Any = None,
+    nan: str = "propagate",
+) -> jax.Array:
+    """Return each segment's variance along axis 0: `segment_cov(x, x)` to the bit.
+
+    Args:
+        x: array of shape (n, ...); bool and int become the default float.
+        segment_ids: as in `segment_mean`.
+        num_segments: as in `segment_mean`.
+        correction: as in `var`.
+        weights: as in `var`.
+        where: as in `var`.
+        nan: "propagate" or "omit".
+
+    Returns:
+        A real array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
+
+    Raises:
+        TypeError, ValueError: as `segment_mean`.
+
+    Source: the corrected two-pass algorithm about each segment's first element; Chan, Golub and
+    LeVeque (1983).
+
+    >>> segment_var(jnp.array([1.0, 3.0, 8.0]), jnp.array([0, 0, 1]), num_segments=2)
+    Array([1., 0.], dtype=float32)
+    """
+    data, ids, n = _checked("segment_var", {"x": x}, segment_ids, num_segments, weights, where, nan)
+    return _segment_cov(data, ids, correction, num_segments=n, nan=nan)
+
+
+def segment_cov(
+    x: Any,
+    y: Any,
+    segment_ids: Any,
+    *,
+    num_segments: int,
+    correction: float = 0,
+    weights: Any = None,
+    where: Any = None,
+    nan: str = "propagate",
+) -> jax.Array:
+    """Return each segment's covariance of pairs along axis 0.
+
+    Args:
+        x: array of shape (n, ...).
+        y: an array of the same shape.
+        segment_ids: as in `segment_mean`.
+        num_segments: as in `segment_mean`.
+        correction: as in `cov`.
+        weights: as in `cov`.
+        where: as in `cov`, listwise.
+        nan: "propagate" or "omit", listwise.
+
+    Returns:
+        An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
+
+    Raises:
+        TypeError, ValueError: as `segment_mean`; the shapes of x and y differ.
+
+    >>> x = jnp.array([1.0, 3.0, 8.0])
+    >>> segment_cov(x, 2 * x, jnp.array([0, 0, 1]), num_segments=2)
+    Array([2., 0.], dtype=float32)
+    """
+    named = {"x": x, "y": y}
+    data, ids, n = _checked("segment_cov", named, segment_ids, num_segments, weights, where, nan)
+    return _segment_cov(data, ids, correction, num_segments=n, nan=nan)
+
+
+def _checked(
+    who: str, named: Any, ids: Any, num_segments: Any, weights: Any, where: Any, nan: str
+) -> tuple[Data, jax.Array, int]:
+    data, _ = check(who, named, 0 if np.ndim(named["x"]) else None, weights, where, nan)
+    if any(map(jnp.iscomplexobj, data.values)):
+        raise TypeError(f"{who}: the data are complex, real numbers are needed")
+    ids = numbers(who, "segment_ids", ids)
+    if not jnp.issubdtype(ids.dtype, jnp.integer):
+        raise TypeError(f"{who}: segment_ids have dtype {ids.dtype}, ints are needed")
+    shape = data.values[0].shape
+    if shape[:1] != ids.shape:
+        raise ValueError(
+            f"{who}: segment_ids have shape {ids.shape}, x has shape {shape}; "
+            "one id for each element along axis 0 is needed"
+        )
+    return data, ids, check_count(num_segments, "num_segments", who, least=1)
+
+
+@functools.partial(jax.jit, static_argnames=("num_segments", "nan"))
+def _segment_mean(data: Data, ids: Any, num_segments: int, nan: Any) -> jax.Array:
+    groups = _Groups(data, ids, num_segments, nan)
+    _, pivot, offset = groups.centred(data.values[0])
+    mean = jnp.where(groups.total > 0, pivot.astype(offset.dtype) + offset, jnp.nan)
+    return answer(groups.signed(mean), data, (), False)
+
+
+@functools.partial(jax.jit, static_argnames=("num_segments", "nan"))
+def _segment_cov(data: Data, ids: Any, correction: Any, num_segments: int, nan: Any) -> jax.Array:
+    groups = _Groups(data, ids, num_segments, nan)
+    rests = [groups.centred(v)[0] for v in data.values]
+    a, b = rests[0], rests[-1]
+    product = groups.add(groups.weigh(protect(a * b)))
+    # what rounding left of the deviations' sums, which would be 0: the corrected second pass
+    left = protect(groups.add(groups.weigh(a)) * groups.add(groups.weigh(b)))
+    product = product - divide(left, jnp.where(groups.total > 0, groups.total, 1))
+    kind = data.weights if data.weights is not None else Frequency(None)
+    free = kind.free(groups.total, groups.squares, groups.count, correction)
+    value = jnp.where(free > 0, divide(product, jnp.where(free > 0, free, 1)), jnp.nan)
+    return answer(groups.signed(value), data, (), False)
+
+
+class _Groups:
+    """The segments of one call: whom each element belongs to, and how much it counts."""
+
+    def __init__(self, data: Data, ids: jax.Array, num_segments: int, nan: Any):
+        shape = data.values[0].shape
+        self.n, self.segments = shape[0], num_segments
+        # negative ids would count from the end: out of range is no segment, on both sides
+        self.ids = jnp.where((ids >= 0) & (ids < num_segments), ids, num_segments)
+        self.dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
+        real = jnp.finfo(self.dtype).dtype
+        joined = join(data, nan)
+        weights = jnp.ones(shape, real) if joined is None else joined.astype(real)
+        self.weights = weights
+        self.keep = weights != 0  # nan, a negative weight, is kept: it must show
+        self.total = self.add(weights)
+        self.squares = self.add(weights * weights)
+        self.count = self.add(self.keep.astype(real))
+
+    def add(self, values: jax.Array) -> jax.Array:
+        """Return the sums of the segments: blocks one after another, the blocks in a tree."""
+        blocks = max(1, min(self.n // BLOCK, 2**22 // self.segments))
+        size = -(-self.n // blocks) if self.n else 1
+        block = lax.iota(np.int32, self.n) // size
+        width = self.segments + 1
+        out = jnp.zeros((blocks * width, *values.shape[1:]), values.dtype)
+        out = out.at[block * width + self.ids].add(values, mode="drop")
+        out = out.reshape(blocks, width, *values.shape[1:])[:, : self.segments]
+        while out.shape[0] > 1:
+            odd = out[-1:] if out.shape[0] % 2 else out[:0]
+            half = out.shape[0] // 2
+            out = jnp.concatenate([out[:half] + out[half : 2 * half], odd])
+        return out[0]
+
+    def weigh(self, values: jax.Array) -> jax.Array:
+        """Return values times weights, 0 where the weight is 0."""
+        return protect(jnp.where(self.keep, values, 0) * self.weights)
+
+    def spread(self, values: jax.Array) -> jax.Array:
+        """Return each element's segment's value."""
+        return jnp.take(values, jnp.minimum(self.ids, self.segments - 1), axis=0)
+
+    def centred(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return deviations from the segments' means, and those means as pivot and offset."""
+        x = widen(x)
+        place = lax.broadcasted_iota(np.int32, x.shape, 0)
+        first = jnp.full((self.segments + 1, *x.shape[1:]), self.n, np.int32)
+        first = first.at[self.ids].min(jnp.where(self.keep, place, self.n), mode="drop")
+        first = jnp.minimum(first[: self.segments], max(self.n - 1, 0))
+        pivot = jnp.take_along_axis(x, first, axis=0) if self.n else jnp.zeros(first.shape, x.dtype)
+        if jnp.issubdtype(x.dtype, jnp.inexact):
+            pivot = lax.stop_gradient(jnp.where(jnp.isfinite(pivot), pivot, 0))
+        shifted = jnp.where(self.keep, difference(x, self.spread(pivot)), 0)
+        total = jnp.where(self.total > 0, self.total, 1)
+        offset = divide(self.add(self.weigh(shifted)), total)
+        rest = jnp.where(self.keep, shifted - self.spread(offset), 0)
+        return rest, pivot, offset + divide(self.add(self.weigh(rest)), total)
+
+    def signed(self, value: jax.Array) -> jax.Array:
+        """Return nan where a weight was negative."""
+        return jnp.where(jnp.isnan(self.total), jnp.nan, value)

@@ -1,0 +1,44 @@
+"""Walk along an array in blocks that stay in the cache, and count into bins on the way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+# XLA:CPU writes a scatter's indices out before it uses them: at 1e7 elements, 80 MB of fresh pages
+# made a counting pass five times slower than the same pass in blocks. Measured flat from 2**15 on.
+BLOCK = 1 << 17
+
+
+def in_blocks(step: Callable[..., Any], start: Any, *arrays: jax.Array | None) -> Any:
+    """Return `step(carry, *blocks)` folded over blocks of equally long one-dimensional arrays.
+
+    Absent arrays (None) stay absent. The first block is done outside the loop: it takes up the
+    remainder, and gives the carry the sharding of the data.
+    """
+    n = next(a.shape[0] for a in arrays if a is not None)
+    first = min(n, BLOCK + n % BLOCK)
+    carry = step(start, *(None if a is None else a[:first] for a in arrays))
+    if n == first:
+        return carry
+
+    def body(i: jax.Array, carry: Any) -> Any:
+        at = first + i * BLOCK
+        cut = (None if a is None else lax.dynamic_slice(a, (at,), (BLOCK,)) for a in arrays)
+        return step(carry, *cut)
+
+    return lax.fori_loop(0, (n - first) // BLOCK, body, carry)
+
+
+def present(counts: jax.Array) -> jax.Array:
+    """Return which elements count at all, as bools."""
+    return counts if counts.dtype == jnp.bool_ else counts > 0
+
+
+def add(bins: jax.Array, index: jax.Array, counts: jax.Array | None) -> jax.Array:
+    """Add 1, or each element's count, to its bin; indices past the end and False add nothing."""
+    # False adds 0: sent past the end, a mask without pattern costs a mispredicted branch each
+    added = 1 if counts is None else counts.astype(bins.dtype)
+    return bins.at[index].add(added, mode="drop")

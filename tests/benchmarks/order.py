@@ -1,0 +1,65 @@
+"""Order statistics against NumPy and jnp: python tests/benchmarks/order.py [n …]."""
+
+import functools
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from _timing import interleaved, table
+
+from jfoundations import stats
+
+
+def main() -> None:
+    sizes = [int(float(a)) for a in sys.argv[1:]] or [1000, 10**5, 10**6, 10**7]
+    table([row for n in sizes for row in _rows(n)])
+
+
+def _rows(n: int) -> list[dict[str, object]]:
+    x = np.random.default_rng(0).normal(size=n).astype(np.float32)
+    data = jnp.asarray(x), jnp.asarray(x > -0.5), jnp.asarray(x > 0, jnp.int32)
+    theirs, rows = _jnp() if n <= 10**5 else {}, []
+    for name, numpy in _numpy(x).items():
+        runs = {"ours": functools.partial(jax.jit(_ours()[name]), *data), "numpy": numpy}
+        if name in theirs:
+            runs["jnp"] = functools.partial(jax.jit(theirs[name]), data[0])
+        found = interleaved(runs, rounds=5 if n > 10**6 else 15)
+        row = {"n": n, "what": name, "ours ms": found["ours"] * 1e3}
+        for other in ("numpy", "jnp"):
+            row[f"ours / {other}"] = found["ours"] / found[other] if other in found else ""
+        rows.append(row)
+    return rows
+
+
+def _ours() -> dict:
+    return {
+        "median": lambda x, mask, times: stats.median(x),
+        "median where": lambda x, mask, times: stats.median(x, where=mask),
+        "median weights": lambda x, mask, times: stats.median(x, weights=times),
+        "quantile 0.9": lambda x, mask, times: stats.quantile(x, 0.9),
+        "quantile of 3": lambda x, mask, times: stats.quantile(x, jnp.array([0.1, 0.5, 0.9])),
+        "histogram 100": lambda x, mask, times: stats.histogram(x, 100),
+        "minmax": lambda x, mask, times: stats.minmax(x),
+    }
+
+
+def _jnp() -> dict:
+    return {"median": jnp.median, "quantile 0.9": lambda x: jnp.quantile(x, 0.9)}
+
+
+def _numpy(x: np.ndarray) -> dict:
+    mask = x > -0.5
+    return {
+        "median": lambda: np.median(x),
+        "median where": lambda: np.median(x[mask]),
+        "median weights": lambda: np.median(np.repeat(x, x > 0)),
+        "quantile 0.9": lambda: np.quantile(x, 0.9),
+        "quantile of 3": lambda: np.quantile(x, [0.1, 0.5, 0.9]),
+        "histogram 100": lambda: np.histogram(x, 100),
+        "minmax": lambda: (x.min(), x.max()),
+    }
+
+
+if __name__ == "__main__":
+    main()

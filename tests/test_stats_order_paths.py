@@ -1,0 +1,128 @@
+"""Sorting and counting are of one mind, on long rows, in batches and on shards."""
+
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from helpers import assert_same
+from jax.sharding import PartitionSpec
+from order_cases import (
+    FLOATS,
+    INTS,
+    X64,
+    equal,
+)
+
+from jfoundations import stats
+from jfoundations.stats import _select
+from jfoundations.stats._keys import decode, encode
+from jfoundations.stats._quantile import position
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTS)
+def test_keys_keep_the_order_and_come_back(dtype):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=500) * 50).astype(dtype)
+    if jnp.issubdtype(dtype, jnp.inexact):
+        ends = [-np.inf, -0.0, 0.0, np.inf, float(jnp.finfo(dtype).max)]
+        x = jnp.concatenate([x, jnp.array(ends, dtype)])
+    elif dtype != jnp.bool_:
+        ends = [jnp.iinfo(dtype).min, jnp.iinfo(dtype).max]
+        x = jnp.concatenate([x, jnp.array(ends, dtype)])
+    assert_same(decode(encode(x), dtype), x)
+    assert equal(jnp.sort(x), decode(jnp.sort(encode(x)), dtype))
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTS[:5:2] + INTS[5:])
+def test_sorting_and_counting_give_the_same_bits(dtype):
+    rng = np.random.default_rng(3)
+    x = jnp.asarray(np.round(rng.normal(size=800) * 40, 1)).astype(dtype)
+    ranked = jax.jit(_select._by_counting), jax.jit(_select._by_sorting)
+    kinds = [None, rng.integers(0, 4, 800).astype(np.int32), rng.integers(0, 2, 800) > 0]
+    for counts in kinds if dtype == jnp.float32 else kinds[1:2]:
+        row = None if counts is None else counts[None]
+        size = int(_select.total(x[None], row)[0])
+        ranks = np.array([0, 1, size // 3, size // 2, size - 2, size - 1], np.int32)
+        a, b = ranked[0](x, counts, ranks), ranked[1](x[None], row, ranks[None])
+        assert_same(a, jax.tree.map(lambda part: part[0], b))
+        times = 1 if counts is None else counts.astype(int)
+        want = np.sort(np.repeat(np.asarray(x), times))
+        assert equal(a.low, want[ranks]) and equal(a.high, want[np.minimum(ranks + 1, size - 1)])
+
+
+def test_a_nan_is_seen_by_both_paths_where_it_counts():
+    x = np.random.default_rng(0).normal(size=(1, 50)).astype(np.float32)
+    x[0, 7] = -np.nan  # with its sign bit set, in front of −inf by its bits
+    seen = np.ones((1, 50), bool)
+    ranks = np.array([[3]], np.int32)
+    counting, sorting = jax.jit(_select._by_counting), jax.jit(_select._by_sorting)
+    for counts, spoilt in ((None, True), (seen, True), (seen & ~np.isnan(x), False)):
+        row = None if counts is None else counts[0]
+        assert bool(sorting(x, counts, ranks).spoilt[0]) == spoilt
+        assert bool(counting(x[0], row, ranks[0]).spoilt) == spoilt
+
+
+@pytest.fixture(scope="module")
+def long():
+    """A row long enough to be counted, of several blocks and a remainder."""
+    assert _select._long(1 << 15, 1) and not _select._long(1000, 1)
+    return np.random.default_rng(5).normal(size=300_001).astype(np.float32)
+
+
+def test_long_rows_are_numpys(long):
+    assert stats.median(long) == np.median(long)
+    q = np.float32([0.0, 0.25, 0.5, 0.9, 1.0])
+    np.testing.assert_allclose(stats.quantile(long, q), np.quantile(long, q), rtol=1e-6)
+    assert stats.trim_mean(long, 0.1) == pytest.approx(scipy.stats.trim_mean(long, 0.1), abs=1e-6)
+    keep = long > -0.25
+    assert stats.median(long, where=keep) == np.median(long[keep])
+    times = np.random.default_rng(0).integers(0, 3, long.size).astype(np.int32)
+    want = np.median(np.repeat(long, times))
+    assert stats.median(long, weights=times) == want
+    assert stats.median(long, weights=times.astype(np.float32)) == want
+    counts, edges = stats.histogram(long, 20)
+    assert equal(counts, np.histogram(long, np.asarray(edges))[0])
+    spoilt = np.where(np.arange(long.size) == 77, np.nan, long)
+    assert np.isnan(stats.median(spoilt))
+    assert stats.median(spoilt, nan="omit") == np.median(np.delete(long, 77))
+
+
+def test_long_rows_in_batches_and_under_transforms(long):
+    rows = np.stack([long[:100_000], long[100_000:200_000]])
+    want = np.median(rows, axis=1)
+    assert equal(stats.median(rows, axis=1), want)
+    assert equal(jax.vmap(stats.median)(rows), want)
+    x = long[:40_001]
+    gradient = jax.grad(stats.median)(x)
+    assert gradient.sum() == 1 and gradient[np.argsort(x)[20_000]] == 1
+
+
+def test_ranks_beyond_float32_are_exact():
+    if X64:
+        pytest.skip("float64 products hold every rank")
+    rng = np.random.default_rng(0)
+    jitted = jax.jit(position)
+    for _ in range(50):
+        q = np.float32(rng.uniform() ** rng.integers(1, 9))
+        last = int(rng.integers(0, 2**31 - 1) >> rng.integers(0, 30))
+        whole, part = jitted(jnp.float32(q), jnp.int32(last))
+        exact = Fraction(float(q)) * last
+        assert abs(Fraction(int(whole)) + Fraction(float(part)) - exact) < Fraction(1, 10**6)
+
+
+def test_on_shards():
+    mesh = jax.make_mesh((8,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    x = np.random.default_rng(0).normal(size=(8, 40_000)).astype(np.float32)
+    spec = PartitionSpec("d")
+
+    def local(block):
+        low, high = stats.minmax(block, axis=1)
+        return stats.median(block, axis=1), low, high, stats.histogram(block[0], 5)[0][None]
+
+    run = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=spec, out_specs=spec))
+    median, low, high, counts = run(x)
+    assert equal(median, np.median(x, axis=1))
+    assert equal(low, x.min(axis=1)) and equal(high, x.max(axis=1))
+    assert np.all(np.asarray(counts).sum(axis=1) == 40_000)
