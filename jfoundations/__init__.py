@@ -37,10 +37,10 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 2.0
 """
 
+from typing import TYPE_CHECKING
+
 from . import callbacks as callbacks
 from . import executors as executors
-from . import folds as folds
-from . import stats as stats
 from ._callable import identity as identity
 from ._callable import lift as lift
 from ._callable import partial as partial
@@ -64,11 +64,24 @@ from ._when import stop_when as stop_when
 from ._when import when as when
 from .callbacks import watch as watch
 
+if TYPE_CHECKING:
+    from . import folds as folds
+    from . import stats as stats
+    from . import testing as testing
+del TYPE_CHECKING
+
+_LATE = ("folds", "stats", "testing")
+
 
 def __getattr__(name: str) -> object:
-    # `testing` needs hypothesis and chex, so it is imported when it is first asked for.
-    if name == "testing":
+    # Imported when first asked for: `testing` needs an extra, and together they would double what
+    # importing this package costs a program that only loops.
+    if name in _LATE:
         import importlib
 
-        return importlib.import_module(".testing", __name__)
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

@@ -122,7 +122,9 @@ def test_pearson_interval_is_scipys(seed, level, n):
     right = scipy.stats.pearsonr(x.astype(float), y.astype(float)).confidence_interval(level)
     np.testing.assert_allclose(found, right, atol=2e-5)
     twice = stats.pearson_interval(x, y, level=level, weights=np.full(n, 2))
-    assert right.low < twice[0] < twice[1] < right.high  # twice the data, a narrower interval
+    assert (
+        right.low < float(twice[0]) < float(twice[1]) < right.high
+    )  # twice the data, a narrower interval
 
 
 def test_pearson_interval_of_few_or_constant_pairs():

@@ -107,14 +107,15 @@ def test_pairs_are_dropped_whole(seed):
     assert_same(every(a, b, TWO, nan="omit", where=more), every(x, y, TWO, where=more))
 
 
-@few
-@given(seeds, sizes, st.sampled_from(KINDS))
-def test_weight_zero_is_deletion_even_of_nan(seed, size, kind):
+@pytest.mark.parametrize("kind", [Frequency, *(pytest.param(k, marks=LONG) for k in KINDS[1:])])
+@settings(few, max_examples=4)
+@given(seed=seeds, size=sizes)
+def test_weight_zero_is_deletion_even_of_nan(kind, seed, size):
     rng = np.random.default_rng(seed)
     x, y = draw(rng, size[0])
     mask = chosen(rng, *size)
     w = np.asarray(rng.uniform(0.5, 2.0, size[0]), FLOAT)
-    names = NAMES if kind is Frequency else FEW
+    names = ("mean", "std", "mean_abs_dev", "corr") if kind is Frequency else FEW
     off = kind(np.where(mask, w, 0).astype(FLOAT))
     found = every(spoiled(rng, x, mask), y, names, 1, weights=off)
     assert_same(found, every(x[mask], y[mask], names, 1, weights=kind(w[mask])))
@@ -193,7 +194,7 @@ def textbook(name, x, y, w, kind, correction, axis=None):
     return np.squeeze(value, axis)
 
 
-AXES = [(0, 2), *(pytest.param(a, marks=LONG) for a in (None, 0))]
+AXES = [(0, 2), *(pytest.param(a, marks=LONG) for a in (None, (1, 2)))]
 
 
 @pytest.mark.parametrize("axis", AXES, ids=str)
@@ -244,7 +245,7 @@ def test_masks_and_weights_broadcast(axis):
     x, y = draw(rng, (4, 6))
     row, column = np.arange(6) % 3 > 0, np.arange(4)[:, None] != 2
     w = np.asarray(rng.integers(1, 4, 6), FLOAT)
-    run = functools.partial(every, x, y, ("mean_abs_dev", "cov"), axis=axis, keepdims=True)
+    run = functools.partial(every, x, y, ("cov",), axis=axis, keepdims=True)
     full = functools.partial(np.broadcast_to, shape=x.shape)
     for mask in (row, column, True):
         assert_same(run(where=mask), run(where=full(mask)))
@@ -257,8 +258,8 @@ def test_an_axis_is_its_lanes():
     rng = np.random.default_rng(5)
     x, y = draw(rng, (4, 6))
     mask, w = rng.random((4, 6)) < 0.7, np.asarray(rng.integers(1, 4, (4, 6)), FLOAT)
-    found = every(x, y, axis=-1, where=mask, weights=w)
-    one = lambda *a: every(a[0], a[1], where=a[2], weights=a[3])  # noqa: E731
+    found = every(x, y, ("mean", "corr"), axis=-1, where=mask, weights=w)
+    one = lambda *a: every(a[0], a[1], ("mean", "corr"), where=a[2], weights=a[3])  # noqa: E731
     rows = [one(x[i], y[i], mask[i], w[i]) for i in range(4)]
     assert_same(found, jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows))
     assert_same(found, jax.vmap(one)(x, y, mask, w))
@@ -317,7 +318,7 @@ def all_nan(found):
 def test_nothing_left_is_nan():
     x, y = draw(np.random.default_rng(8), 5)
     assert all_nan(every(x, y, where=np.zeros(5, bool)))
-    assert all_nan(every(np.full(5, np.nan, FLOAT), y, nan="omit"))
+    assert np.isnan(stats.var(np.full(5, np.nan, FLOAT), nan="omit"))
     both = {"weights": np.ones(5, FLOAT), "where": np.zeros(5, bool)}
     assert all_nan(every(x, y, **both))
 

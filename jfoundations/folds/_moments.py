@@ -9,8 +9,9 @@ from jax import lax
 
 from .._callable import partial
 from .._fold import Fold
+from ..stats._count import Count
 from ..stats._forms import alike, coefficient, complex_coefficient
-from ..stats._kernel import comoments, moments
+from ..stats._gradients import memory
 from ..stats._moments import CoMoments, Moments, merge, weight_in
 from ..stats._rounding import divide
 
@@ -126,7 +127,26 @@ def merge_all(a: Any, b: Any) -> Any:
 
 
 def _block(order: int, xs: Any) -> tuple[Moments, ...]:
-    return tuple(moments(part, (0,), order) for part in _parts(xs))
+    return tuple(_moments(part, order) for part in _parts(xs))
+
+
+def _sums(values: Any, order: int) -> tuple[Count, Any, list[Any]]:
+    """Return how many rows there are, the means' words, and the sums of products: all smooth."""
+    parts = memory(values, None, (0,), order, "default")
+    _, words, powers, units = jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), parts)
+    pairs = [(0, 0)] if len(values) == 1 else [(0, 0), (1, 1), (0, 1)]
+    scaled = [p * units[i] * units[j] for p, (i, j) in zip(powers, pairs, strict=False)]
+    return Count.of(values[0].shape[0], values[0].shape[1:]), words, scaled
+
+
+def _moments(x: jax.Array, order: int) -> Moments:
+    count, [(pivot, offset)], powers = _sums((x,), order)
+    return Moments(count, pivot, offset, *powers)
+
+
+def _comoments(x: jax.Array, y: jax.Array) -> CoMoments:
+    count, [(px, ox), (py, oy)], powers = _sums((x, y), 2)
+    return CoMoments(count, px, ox, py, oy, *powers)
 
 
 def _init(order: int, like: Any) -> tuple[Moments, ...]:
@@ -138,7 +158,7 @@ def _step(order: int, memory: Any, x: Any) -> tuple[Moments, ...]:
 
 
 def _block_pairs(xs: Any) -> tuple[CoMoments, ...]:
-    return tuple(comoments(x, y, (0,)) for x, y in map(alike, _pairs(xs)))
+    return tuple(_comoments(x, y) for x, y in map(alike, _pairs(xs)))
 
 
 def _init_pairs(like: Any) -> tuple[CoMoments, ...]:

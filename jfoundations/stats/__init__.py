@@ -33,6 +33,10 @@ from ._rolling import rolling_var as rolling_var
 from ._segment import segment_cov as segment_cov
 from ._segment import segment_mean as segment_mean
 from ._segment import segment_var as segment_var
+from ._shape import kurtosis as kurtosis
+from ._shape import moment as moment
+from ._shape import sem as sem
+from ._shape import skew as skew
 from ._weights import Frequency as Frequency
 from ._weights import Probability as Probability
 from ._weights import Reliability as Reliability

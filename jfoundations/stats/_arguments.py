@@ -88,7 +88,8 @@ def check(
 def numbers(who: str, name: str, value: Any) -> jax.Array:
     """Return a value as an array of numbers, or say that it is none."""
     try:
-        if not isinstance(value, str | bytes):  # NumPy would read a dtype's name in it
+        # NumPy would read a dtype's name in text
+        if not any(isinstance(leaf, str | bytes) for leaf in jax.tree.leaves(value)):
             return jnp.asarray(value)
         raise TypeError
     except (TypeError, ValueError):

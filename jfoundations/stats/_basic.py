@@ -43,7 +43,9 @@ def mean(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums twice, in two words: the last bit but one, whatever the data.
+        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
+            5.5; up to 8192 elements both are the same.
 
     Returns:
         An array in x's floating dtype; nan over no elements. mean([inf, 1]) is inf.
@@ -86,7 +88,9 @@ def var(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums twice, in two words: the last bit but one, whatever the data.
+        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
+            5.5; up to 8192 elements both are the same.
 
     Returns:
         A real array in x's floating dtype, ≥ 0; nan where n ≤ correction or n = 0.
@@ -130,7 +134,9 @@ def std(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums twice, in two words: the last bit but one, whatever the data.
+        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
+            5.5; up to 8192 elements both are the same.
 
     Returns:
         A real array in x's floating dtype, ≥ 0; nan where n ≤ correction or n = 0.
@@ -167,7 +173,9 @@ def mean_abs_dev(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums twice, in two words: the last bit but one, whatever the data.
+        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
+            5.5; up to 8192 elements both are the same.
 
     Returns:
         A real array in x's floating dtype; nan over no elements.
@@ -210,7 +218,9 @@ def cov(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are, listwise.
         nan: "propagate", or "omit" to leave nan out, listwise.
-        accuracy: "high" always sums twice, in two words: the last bit but one, whatever the data.
+        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
+            5.5; up to 8192 elements both are the same.
 
     Returns:
         An array in the inputs' floating dtype; nan where n ≤ correction or n = 0.
@@ -253,7 +263,9 @@ def corr(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are, listwise.
         nan: "propagate", or "omit" to leave nan out, listwise.
-        accuracy: "high" always sums twice, in two words: the last bit but one, whatever the data.
+        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
+            5.5; up to 8192 elements both are the same.
 
     Returns:
         An array in the inputs' floating dtype; nan where x or y is constant or empty.

@@ -82,7 +82,7 @@ def alike(values: Any) -> tuple[jax.Array, ...]:
 
 
 def _mean(call: Call, values: Any) -> jax.Array:
-    total, [(pivot, offset)], _, _ = call.memory(values, 1)
+    total, [(pivot, offset)], _, _ = call.memory(values, 0)
     return jnp.where(total == 0, jnp.nan, pivot + offset)
 
 

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
-from jax.scipy.special import ndtri
 
 from .._callable import hold, release
 from .._tree import check_count, pytree
@@ -88,7 +88,8 @@ def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array
 @jax.jit
 def _fisher(r: jax.Array, n: jax.Array, level: Any) -> tuple[jax.Array, jax.Array]:
     dtype = n.dtype
-    half = ndtri((1 + jnp.asarray(level, dtype)) / 2) / jnp.sqrt(jnp.where(n > 3, n - 3, 1))
+    quantile = 2**0.5 * lax.erf_inv(jnp.asarray(level, dtype))  # of the normal distribution
+    half = quantile / jnp.sqrt(jnp.where(n > 3, n - 3, 1))
     z = jnp.arctanh(r.astype(dtype))
     low, high = jnp.tanh(z - half), jnp.tanh(z + half)
     # of three pairs or fewer nothing is known, unless the correlation itself is not
@@ -185,7 +186,7 @@ def _bootstrap(
     valid = extra.get("where")
     count = n if valid is None else jnp.sum(valid, dtype=np.int32)
     # the valid elements' places, in order: deleting hidden ones beforehand gives the same draws
-    places = np.arange(n) if valid is None else jnp.argsort(~valid, stable=True)
+    places = lax.iota(np.int32, n) if valid is None else jnp.argsort(~valid, stable=True)
 
     def once(key: jax.Array) -> Any:
         drawn = jax.random.randint(key, (n,), 0, jnp.maximum(count, 1))
@@ -193,11 +194,11 @@ def _bootstrap(
         take = lambda a: jnp.take(a, chosen, axis=0)  # noqa: E731
         words = {k: jax.tree.map(take, v) for k, v in extra.items() if k == "weights"}
         if valid is not None:
-            words["where"] = np.arange(n) < count
+            words["where"] = lax.iota(np.int32, n) < count
         return statistic(*map(take, arrays), **words)
 
     keys = jax.random.split(key, resamples)
-    distribution = jax.lax.map(once, keys, batch_size=min(resamples, 32))
+    distribution = lax.map(once, keys, batch_size=min(resamples, 32))
     estimate = statistic(*arrays, **extra)
     tails = jnp.stack([(1 - level) / 2, (1 + level) / 2])
     ends = jax.tree.map(lambda d: jnp.quantile(d, tails.astype(d.dtype), axis=0), distribution)

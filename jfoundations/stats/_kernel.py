@@ -106,7 +106,10 @@ def comoments(
 
 
 def central_sums(values, axes, order: int = 2, weights=None, accuracy: str = "default") -> Sums:
-    """Gather the sums of one or two variables over axes; the core of `moments` and `comoments`."""
+    """Gather the sums of one or two variables over axes; the core of `moments` and `comoments`.
+
+    Order 0 gives means only, as exact as they can be; order 1 means about values of the data.
+    """
     shape = values[0].shape
     data, kept = _canonical(values, axes, weights, accuracy)
     outer, n, inner = data.values[0].shape
@@ -162,14 +165,15 @@ def _empty(data: _Data, order: int) -> Sums:
     count = (
         Count.of(0, zero.shape) if data.weight is None or data.weight.dtype == np.bool_ else zero
     )
-    powers = [zero] * {1: 0, 2: 2 * k - 1, 4: 3}[order]
+    powers = [zero] * {0: 0, 1: 0, 2: 2 * k - 1, 4: 3}[order]
     return Sums(count, [zero] * k, [zero] * k, powers, [zero + 1] * k, powers[:k])
 
 
 def _best(data: _Data, order: int) -> Sums:
     """Take one pass where its certificate allows, else two."""
-    if order == 1:
-        return _about_first(data, 1) if data.plan.corrected else _first_pass(data, 1)
+    if order <= 1:
+        first = _about_first(data, 1) if data.plan.corrected else _first_pass(data, 1)
+        return _about_mean_itself(data, first) if order == 0 and data.plan.corrected else first
     if data.plan.corrected:
         return _second_pass(data, _about_first(data), order)
     first = _first_pass(data, 2)
@@ -188,6 +192,16 @@ def _about_first(data: _Data, order: int = 2) -> Sums:
     """Sum about the first valid value, the same whether the masked ones are there or not."""
     origins = [first_valid(x, data.valid) for x in data.values]
     return _one_block(data, origins, *_totals(data, origins, None, order), order)
+
+
+def _about_mean_itself(data: _Data, first: Sums) -> Sums:
+    # a first value far out: its distance to the mean, in one word, lacks the mean's last digits.
+    # Not for sums of squares, whose pivots are data, so that translations stay exact.
+    if not jnp.issubdtype(data.values[0].dtype, jnp.floating):
+        return first
+    means = [p + o for p, o in zip(first.pivots, first.offsets, strict=True)]
+    means = [jnp.where(jnp.isfinite(m), m, p) for m, p in zip(means, first.pivots, strict=True)]
+    return _one_block(data, means, *_totals(data, means, None, 1), 1)
 
 
 def _totals(data: _Data, origins, shifts, order: int) -> tuple[list[Array], list[Array]]:

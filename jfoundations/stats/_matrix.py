@@ -118,6 +118,26 @@ def _unit_scale(x: Array) -> Array:
 
 def _central_products(x: Array) -> tuple[Array, Array]:
     """Return (M, n): sums of products of deviations over rows, and n as a float."""
+    return _smooth(x) if jnp.issubdtype(x.dtype, jnp.inexact) else _products(x)
+
+
+@jax.custom_jvp
+def _smooth(x: Array) -> tuple[Array, Array]:
+    return _products(x)
+
+
+@_smooth.defjvp
+def _tangents(primals: Any, tangents: Any) -> Any:
+    # M = EᵀE with E the deviations, so dM = Eᵀdx + (Eᵀdx)ᵀ: the mean's own move drops out.
+    (x,), (move,) = primals, tangents
+    found = matrix, n = _smooth(x)
+    wide = x.astype(matrix.dtype)
+    rest = wide - lax.stop_gradient(wide[:1])
+    half = _gram(rest - jnp.mean(rest, axis=0, keepdims=True), move.astype(matrix.dtype))
+    return found, (half + half.T, jnp.zeros_like(n))
+
+
+def _products(x: Array) -> tuple[Array, Array]:
     memory: Any = moments(x, (0,), 2)
     n = weight_in(memory.weight, memory.m2.dtype)
     rows, columns = x.shape

@@ -182,7 +182,8 @@ class _Groups:
         shape = data.values[0].shape
         self.n, self.segments = shape[0], num_segments
         # negative ids would count from the end: out of range is no segment, on both sides
-        self.ids = jnp.where((ids >= 0) & (ids < num_segments), ids, num_segments)
+        inside = (ids >= 0) & (ids < num_segments)
+        self.ids = jnp.where(inside, ids, num_segments).astype(np.int32)
         self.dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
         real = jnp.finfo(self.dtype).dtype
         joined = join(data, nan)

@@ -1,10 +1,10 @@
 """Side-by-side timing: interleaved rounds, medians, ratios."""
 
-import statistics
 import time
 from collections.abc import Callable
 
 import jax
+import numpy as np
 
 
 def interleaved(
@@ -20,7 +20,7 @@ def interleaved(
             for _ in range(repeat):
                 jax.block_until_ready(run())
             times[name].append((time.perf_counter() - start) / repeat)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: float(np.median(found)) for name, found in times.items()}
 
 
 def table(rows: list[dict[str, object]]) -> None:

@@ -1,0 +1,164 @@
+"""Statistics beside jnp and NumPy, as multiples of one `jnp.sum` over the same data.
+
+    python tests/benchmarks/statistics.py [vectors] [matrices] [pairs] [masks] [call] [gradient]
+
+A sum reads memory once and does nothing else: it is the limit. Medians of interleaved rounds.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from _timing import interleaved, table
+
+from jfoundations import stats
+
+Rows = list[dict[str, object]]
+
+
+def normal(*shape: int, seed: int = 0) -> jax.Array:
+    """Return float32 normals with mean 3."""
+    drawn = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    drawn += 3
+    return jnp.asarray(drawn)
+
+
+def race(
+    runs: dict[str, Callable[..., Any]],
+    *args: Any,
+    rounds: int = 7,
+    bare: dict[str, Callable[[], object]] | None = None,
+) -> dict[str, object]:
+    """Return milliseconds of the first run, and every other's multiple of it."""
+    compiled = {k: partial(jax.jit(f).lower(*args).compile(), *args) for k, f in runs.items()}
+    found = interleaved(compiled | (bare or {}), rounds)
+    first, *others = found
+    return {f"{first}, ms": found[first] * 1e3} | {k: found[k] / found[first] for k in others}
+
+
+def mean_and_var(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return both, which share one pass."""
+    return stats.mean(x), stats.var(x)
+
+
+def vectors() -> Rows:
+    """Time one long axis."""
+    rows: Rows = []
+    for n in (10**5, 10**7, 10**8):
+        x = normal(n)
+        runs = {
+            "sum": jnp.sum,
+            "mean": stats.mean,
+            "var": stats.var,
+            "std": stats.std,
+            "mean and var": mean_and_var,
+            "jnp.var": jnp.var,
+        }
+        host = np.asarray(x)
+        bare: dict[str, Callable[[], object]] = {"np.var": lambda a=host: np.var(a)}
+        rounds = {10**5: 101, 10**7: 11, 10**8: 3}[n]
+        row = race(runs, x, rounds=rounds, bare=bare if n < 10**8 else None)
+        rows.append({"elements": f"{n:.0e}"} | row | ({} if n < 10**8 else {"np.var": "-"}))
+    return rows
+
+
+def matrices() -> Rows:
+    """Time each axis of matrices."""
+    rows: Rows = []
+    for shape in ((10**6, 64), (10**5, 512), (10**4, 2048), (10**7, 8)):
+        x = normal(*shape)
+        for axis in (0, -1):
+            runs = {
+                "sum": partial(jnp.sum, axis=axis),
+                "var": partial(stats.var, axis=axis),
+                "std": partial(stats.std, axis=axis),
+                "jnp.var": partial(jnp.var, axis=axis),
+            }
+            rows.append({"matrix": f"{shape[0]} x {shape[1]}", "axis": axis} | race(runs, x))
+        del x
+    return rows
+
+
+def pairs() -> Rows:
+    """Time covariance and correlation of two arrays."""
+    rows: Rows = []
+    for n in (10**6, 10**7):
+        x, y = normal(n), normal(n, seed=1)
+        runs = {
+            "two sums": lambda x, y: (jnp.sum(x), jnp.sum(y)),
+            "cov": stats.cov,
+            "corr": stats.corr,
+            "jnp.cov": lambda x, y: jnp.cov(x, y, bias=True),
+        }
+        rows.append({"pairs": f"{n:.0e}"} | race(runs, x, y))
+    return rows
+
+
+def masks() -> Rows:
+    """Time masks and weights against the unmasked form and one reading of the mask."""
+    x, w = normal(10**7), jnp.abs(normal(10**7, seed=1))
+    rows: Rows = []
+    for name, other, ours, theirs in (
+        (
+            "where",
+            w > 2,
+            lambda x, m: stats.var(x, where=m),
+            lambda x, m: jnp.var(x, where=m),
+        ),
+        (
+            "weights",
+            w,
+            lambda x, w: stats.var(x, weights=w),
+            lambda x, w: jnp.average((x - jnp.average(x, weights=w)) ** 2, weights=w),
+        ),
+    ):
+        runs = {
+            "var and a sum of the mask": lambda x, m: (stats.var(x), jnp.sum(m)),
+            "var of both": ours,
+            "jnp": theirs,
+        }
+        rows.append({"1e7 with": name} | race(runs, x, other, rounds=11))
+    return rows
+
+
+def call() -> Rows:
+    """Time one jitted call of 1,000 elements, and one eager call."""
+    x = normal(1000)
+    runs: dict[str, Callable[[], object]] = {
+        "jit(jnp.var)": partial(jax.jit(jnp.var), x),
+        "jit(var)": partial(jax.jit(stats.var), x),
+        "eager jnp.var": partial(jnp.var, x),
+        "eager var": partial(stats.var, x),
+        "np.var": partial(np.var, np.asarray(x)),
+    }
+    found = interleaved(runs, 101, repeat=20)
+    return [{name: f"{seconds * 1e6:.1f} us" for name, seconds in found.items()}]
+
+
+def gradient() -> Rows:
+    """Time the gradient of a variance."""
+    rows: Rows = []
+    for n in (10**5, 10**7):
+        x = normal(n)
+        runs = {"grad(jnp.var)": jax.grad(jnp.var), "grad(var)": jax.grad(stats.var)}
+        runs |= {"grad(jnp.std)": jax.grad(jnp.std), "grad(std)": jax.grad(stats.std)}
+        rows.append({"elements": f"{n:.0e}"} | race(runs, x, rounds=9))
+    return rows
+
+
+PARTS = {f.__name__: f for f in (vectors, matrices, pairs, masks, call, gradient)}
+
+
+def main(parts: list[str]) -> None:
+    """Print the tables of the parts that are named; all by default."""
+    for name in parts or PARTS:
+        print(f"\n{name}")
+        table(PARTS[name]())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
