@@ -9,3 +9,8 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if os.environ.get("JFOUNDATIONS_X64"):
     jax.config.update("jax_enable_x64", True)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the second pass: it takes one worker as long as the first takes the others."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/test_x64.py"))

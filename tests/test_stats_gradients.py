@@ -12,6 +12,8 @@ from jax.test_util import check_grads
 from jfoundations import stats
 from jfoundations.stats import Probability, Reliability
 
+pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
+
 FLOAT = np.dtype(jnp.result_type(float))
 U = float(jnp.finfo(FLOAT).eps) / 2
 ONE = ("mean", "var", "std", "mean_abs_dev")

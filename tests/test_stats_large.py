@@ -14,6 +14,8 @@ from jax.sharding import PartitionSpec
 
 from jfoundations import stats
 
+pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
+
 FLOAT = np.dtype(jnp.result_type(float))
 X64 = jax.config.read("jax_enable_x64")
 LONG = pytest.mark.slow

@@ -10,6 +10,8 @@ from order_cases import DEFAULT, STATISTICS, Q, each, equal
 
 from jfoundations import stats
 
+pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
+
 SMOOTH = ["median", "quantile", "iqr", "trim_mean", "median_abs_dev", "minmax"]
 
 

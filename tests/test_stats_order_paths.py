@@ -21,6 +21,8 @@ from jfoundations.stats import _select
 from jfoundations.stats._keys import decode, encode
 from jfoundations.stats._quantile import position
 
+pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
+
 
 @pytest.mark.parametrize("dtype", FLOATS + INTS)
 def test_keys_keep_the_order_and_come_back(dtype):

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from jfoundations import stats
 from jfoundations.stats import Frequency, Probability, Reliability
 
+pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
+
 FLOAT = np.dtype(jnp.result_type(float))
 U = float(jnp.finfo(FLOAT).eps) / 2
 ONE = ("mean", "var", "std", "mean_abs_dev")

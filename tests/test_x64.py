@@ -16,6 +16,6 @@ def test_the_suite_passes_with_x64():
         env={**os.environ, "JFOUNDATIONS_X64": "1"},
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=2400,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
