@@ -27,7 +27,7 @@ from ._blocks import (
 from ._certificate import LOST_BITS, doubtful, out_of_range
 from ._certificate import units as units_of
 from ._count import Count
-from ._moments import CoMoments, Moments, weight_in
+from ._moments import Moments, weight_in
 from ._rounding import divide, protect
 
 
@@ -94,19 +94,8 @@ def moments(
     return Moments(sums.weight, *two_words(sums.pivots[0], sums.offsets[0]), *scaled)
 
 
-def comoments(
-    x: Array, y: Array, axes: tuple[int, ...], weights=None, accuracy: str = "default"
-) -> CoMoments:
-    """Gather a pair's memory over axes; arguments as for `moments`, x and y of one shape."""
-    sums = central_sums((x, y), axes, 2, weights, accuracy)
-    u, v = sums.units
-    mxx, myy, cxy = sums.powers
-    (px, ox), (py, oy) = map(two_words, sums.pivots, sums.offsets)
-    return CoMoments(sums.weight, px, ox, py, oy, mxx * u * u, myy * v * v, cxy * u * v)
-
-
 def central_sums(values, axes, order: int = 2, weights=None, accuracy: str = "default") -> Sums:
-    """Gather the sums of one or two variables over axes; the core of `moments` and `comoments`.
+    """Gather the sums of one or two variables over axes; the core of all others.
 
     Order 0 gives means only, as exact as they can be; order 1 means about values of the data.
     """

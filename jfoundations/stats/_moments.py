@@ -16,12 +16,10 @@ Sources: Chan, Golub and LeVeque (1983), "Algorithms for computing the sample va
 statistical moments", for orders three and four.
 """
 
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from .._tree import pytree
 from ._count import Count
@@ -116,21 +114,6 @@ def merge(a: Any, b: Any) -> Any:
         return _merge_pairs(a, b)
     step = _gap(a, b)
     return Moments(a.weight + b.weight, step.pivot, step.offset, *_merge_powers(a, b, step))
-
-
-def merge_along(memories: Any, axis: int = 0) -> Any:
-    """Join memories stacked along an axis, neighbours first, in a halving tree."""
-    cut = partial(lax.slice_in_dim, axis=axis)
-    size = jax.tree.leaves(memories)[0].shape[axis]
-    while size > 1:
-        even = jax.tree.map(lambda leaf: cut(leaf, 0, size - size % 2, 2), memories)  # noqa: B023
-        odd = jax.tree.map(lambda leaf: cut(leaf, 1, size, 2), memories)  # noqa: B023
-        joined = merge(even, odd)
-        if size % 2:  # the last one waits for the next round, so nothing is padded
-            last = jax.tree.map(lambda leaf: cut(leaf, size - 1, size), memories)  # noqa: B023
-            joined = jax.tree.map(lambda m, t: lax.concatenate([m, t], axis % m.ndim), joined, last)
-        memories, size = joined, (size + 1) // 2
-    return jax.tree.map(lambda leaf: lax.index_in_dim(leaf, 0, axis, keepdims=False), memories)
 
 
 @pytree
