@@ -18,15 +18,18 @@ from jax import lax
 from jax.core import Tracer
 
 from ._callable import name_of, partial
-from ._callback import Callback, Chain, callback_name, chain
-from ._events import Listener, caller, fire, freeze, listener, unique
+from ._callback import Chain, callback_name, chain
+from ._events import caller, fire, freeze
+from ._predicate import StopPredicate, listeners
 from ._tree import check_count, check_stop
 
 RUN = ("before_run", "after_run")
 
 
-def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> Callback:
+def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> StopPredicate:
     """Ask to stop after the step at which a predicate of the state holds.
+
+    `|`, `&` and `~` join it with others: `stop_when(small) & stop_when(flat)`.
 
     Args:
         predicate: `state -> bool scalar`; it may name the context words `step` and `key`.
@@ -43,14 +46,14 @@ def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> Call
     """
     found = name_of(predicate)
     name = name or ("stop_when" if found == "lambda" else found)
-    return Callback(name=name, after_step=partial(_stop_when, predicate, name))
+    return StopPredicate(name=name, after_step=partial(_stop_when, predicate, name))
 
 
 def _stop_when(predicate: Any, name: str, state: Any, *, _context: Any) -> tuple[Any, Any]:
     return state, caller(predicate, 1, name, "key" in _context)(state, context=_context)
 
 
-def when(predicate: Callable[..., Any], *callbacks: Any) -> Callback:
+def when(predicate: Callable[..., Any], *callbacks: Any) -> StopPredicate:
     """Let callbacks hear the events of a step only where a predicate of the state holds.
 
     `before_run` and `after_run` are always heard. The callbacks are chained into one. Under `vmap`
@@ -72,19 +75,19 @@ def when(predicate: Callable[..., Any], *callbacks: Any) -> Callback:
     one = chain(*callbacks)
     members = tuple(one) if isinstance(one, Chain) else (one,)
     name = "+".join(map(callback_name, members))
-    parts = _listeners(members, True)
+    parts = listeners(members, True)
     events = dict.fromkeys(event for part in parts for event in part.handlers)
     remembers = any(part.init is not None for part in parts)
     run = _gated if remembers else _gated_without_memory
     functions = {e: partial(run, predicate, one, e) for e in events}
-    return Callback(partial(_start, one) if remembers else None, name=name, **functions)
+    return StopPredicate(partial(_start, one) if remembers else None, name=name, **functions)
 
 
-def every(n: Any, *callbacks: Any) -> Callback:
+def every(n: Any, *callbacks: Any) -> StopPredicate:
     """Let callbacks hear every n-th step: those after which n, 2n, 3n, … steps are done.
 
     Args:
-        n: a positive int, or an int32 scalar array, which is then a leaf.
+        n: a positive int, or an int32 scalar array; a leaf.
         *callbacks: of any kind.
 
     Raises:
@@ -95,23 +98,68 @@ def every(n: Any, *callbacks: Any) -> Callback:
     >>> int(jf.iterate(lambda x: x + 1, 0, every(3, double), max_steps=6).state)
     18
     """
-    if not hasattr(n, "dtype"):
-        n = np.int32(check_count(n, "n", "every", least=1))
-    return when(partial(_nth, n), *callbacks)
+    return when(partial(_nth, _leaf(n, "every", 1)), *callbacks)
+
+
+def after(n: Any, *callbacks: Any) -> StopPredicate:
+    """Let callbacks hear all but the first n steps.
+
+    What a callback would have remembered of the first steps is left out too: a patience counts
+    from there on. To let it look from the start on and only hold its stop back, join it:
+    `early_stopping(…) & after(n, stop)` with `stop = lambda state: (state, True)`.
+
+    Args:
+        n: an int ≥ 0, or an int32 scalar array; a leaf.
+        *callbacks: of any kind.
+
+    Raises:
+        ValueError: n is negative.
+
+    >>> import jfoundations as jf
+    >>> small = jf.stop_when(lambda x: x < 0.5, name="small")
+    >>> int(jf.iterate(lambda x: x / 2, 1.0, jf.callbacks.after(5, small), max_steps=9).steps)
+    6
+    """
+    return when(partial(_past, _leaf(n, "after", 0)), *callbacks)
+
+
+def once(n: Any, *callbacks: Any) -> StopPredicate:
+    """Let callbacks hear the n-th step alone: that after which n steps are done.
+
+    Args:
+        n: a positive int, or an int32 scalar array; a leaf.
+        *callbacks: of any kind.
+
+    Raises:
+        ValueError: n is not positive.
+
+    >>> import jfoundations as jf
+    >>> kick = lambda x: (x + 100, False)
+    >>> int(jf.iterate(lambda x: x + 1, 0, jf.callbacks.once(3, kick), max_steps=6).state)
+    106
+    """
+    return when(partial(_that, _leaf(n, "once", 1)), *callbacks)
+
+
+def _leaf(n: Any, who: str, least: int) -> Any:
+    return n if hasattr(n, "dtype") else np.int32(check_count(n, "n", who, least=least))
 
 
 def _nth(n: Any, state: Any, *, step: Any) -> Any:
-    return (step + 1) % n == 0
+    return (step + 1) % jnp.asarray(n, np.int32) == 0
 
 
-def _listeners(members: tuple[Any, ...], has_key: bool) -> list[Listener]:
-    names = unique(list(map(callback_name, members)))
-    return [listener(c, n, n, None, has_key) for c, n in zip(members, names, strict=True)]
+def _past(n: Any, state: Any, *, step: Any) -> Any:
+    return step >= jnp.asarray(n, np.int32)
+
+
+def _that(n: Any, state: Any, *, step: Any) -> Any:
+    return step + 1 == jnp.asarray(n, np.int32)
 
 
 def _start(one: Any, state: Any, *, max_steps: int) -> Any:
     members = tuple(one) if isinstance(one, Chain) else (one,)
-    memories = tuple(part.start(state, max_steps) for part in _listeners(members, True))
+    memories = tuple(part.start(state, max_steps) for part in listeners(members, True))
     return memories if isinstance(one, Chain) else memories[0]
 
 
@@ -137,7 +185,7 @@ def _gate(
     predicate: Any, members: Any, event: str, memories: Any, state: Any, context: dict[str, Any]
 ) -> tuple[Any, Any, Any]:
     """Run an event of the members where the predicate holds: `(memories, state, stop)`."""
-    parts = _listeners(members, "key" in context)
+    parts = listeners(members, "key" in context)
 
     def run(live: Any, memories: Any, state: Any) -> tuple[Any, Any, Any]:
         words = {**context, "live": live}

@@ -1,4 +1,8 @@
-"""The ready-made callbacks against oracles of a few lines, eager, jitted and vmapped."""
+"""The ready-made callbacks by example: edges, kinds of state, and what they refuse.
+
+Oracles are in `test_callback_oracles`, laws in `test_laws_callbacks`, what joins and gates in
+`test_predicates` and `test_when`.
+"""
 
 import functools
 
@@ -6,21 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import assert_same, counted
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers import DRIVERS, assert_same
 
 import jfoundations as jf
 
+jc = jf.callbacks
 N = 6
 NAN, INF = float("nan"), float("inf")
 FLOAT = jnp.zeros(()).dtype
-metrics = st.lists(
-    st.sampled_from([NAN, INF, -INF, -2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0]),
-    min_size=N,
-    max_size=N,
-)
-laws = settings(max_examples=60, deadline=None)
 
 
 def step(state):
@@ -43,39 +40,6 @@ def run(values, *callbacks, **options):
 # early_stopping
 
 
-def early_stopping_oracle(values, patience, min_delta, sign):
-    """Keras' rule: (index of the stop or None, best, wait)."""
-    best, wait = INF, 0
-    for k, value in enumerate(sign * v for v in values):
-        if value + min_delta < best:
-            best, wait = value, 0
-        else:
-            wait += 1
-        if wait >= patience:
-            return k, sign * best, wait
-    return None, sign * best, wait
-
-
-@functools.partial(jax.jit, static_argnames="mode")
-def stop_early(values, patience, min_delta, mode):
-    stop = jf.callbacks.early_stopping(metric, patience=patience, min_delta=min_delta, mode=mode)
-    return run(values, stop)
-
-
-@laws
-@given(
-    metrics, st.integers(1, 4), st.sampled_from([0.0, 0.25, 1.0]), st.sampled_from(["min", "max"])
-)
-def test_early_stopping_is_keras_rule(values, patience, min_delta, mode):
-    sign = 1 if mode == "min" else -1
-    index, best, wait = early_stopping_oracle(values, patience, min_delta, sign)
-    result = stop_early(jnp.asarray(values), jnp.int32(patience), jnp.asarray(min_delta), mode)
-    assert int(result.steps) == (N if index is None else index + 1)
-    assert bool(result.stopped_by) == (index is not None)
-    memory = result.memory["early_stopping"]
-    assert (float(memory["best"]), int(memory["wait"])) == (best, wait)
-
-
 @pytest.mark.parametrize(
     "values, patience, options, steps",
     [
@@ -91,49 +55,19 @@ def test_early_stopping_is_keras_rule(values, patience, min_delta, mode):
     ],
 )
 def test_early_stopping_by_example(values, patience, options, steps):
-    stop = jf.callbacks.early_stopping(metric, patience=patience, **options)
+    stop = jc.early_stopping(metric, patience=patience, **options)
     for driver in ("while", "scan", "python"):
         assert int(run(values, stop, driver=driver).steps) == steps
-
-
-def test_a_sweep_over_hyperparameters_is_one_trace():
-    of, traces = counted(metric)
-
-    @jax.jit
-    def sweep(stop):
-        return run([5.0] * N, stop).steps
-
-    taken, traced = [], []
-    for patience in (1, 2, 3):
-        taken.append(int(sweep(jf.callbacks.early_stopping(of, patience=patience))))
-        traced.append(len(traces))
-    assert taken == [2, 3, 4]
-    assert len(set(traced)) == 1
 
 
 def test_integer_and_low_precision_metrics():
     for dtype in (np.int32, np.uint8, jnp.bfloat16, np.float16, bool):
         of = lambda s, dtype=dtype: jnp.asarray(5, dtype)  # noqa: E731
-        result = run([0.0] * N, jf.callbacks.early_stopping(of, patience=2))
+        result = run([0.0] * N, jc.early_stopping(of, patience=2))
         assert int(result.steps) == 3
 
 
 # best
-
-
-@functools.partial(jax.jit, static_argnames="mode")
-def keep_best(values, mode):
-    return run(values, jf.callbacks.best(metric, mode=mode)).memory["best"]
-
-
-@laws
-@given(metrics, st.sampled_from(["min", "max"]))
-def test_best_is_the_first_of_the_best(values, mode):
-    sign = 1 if mode == "min" else -1
-    ranked = [(sign * v, k + 1) for k, v in enumerate(values) if sign * v < INF]
-    value, index = min(ranked, default=(INF, 0))
-    memory = keep_best(jnp.asarray(values), mode)
-    assert (float(memory.value), int(memory.state["i"])) == (sign * value, index)
 
 
 @pytest.mark.parametrize(
@@ -149,20 +83,18 @@ def test_best_is_the_first_of_the_best(values, mode):
 )
 def test_best_by_example(values, index):
     for driver in ("while", "scan", "python"):
-        result = run(values, jf.callbacks.best(metric), driver=driver)
+        result = run(values, jc.best(metric), driver=driver)
         assert int(result.memory["best"].state["i"]) == index
 
 
 def test_best_includes_the_step_that_stops():
-    result = run(
-        [3.0, 2.0, 1.0, 0.0], jf.stop_when(lambda s: s["i"] == 3), jf.callbacks.best(metric)
-    )
+    result = run([3.0, 2.0, 1.0, 0.0], jf.stop_when(lambda s: s["i"] == 3), jc.best(metric))
     assert int(result.memory["best"].state["i"]) == 3
 
 
 def test_best_copies_the_start():
     start = jnp.ones(3)
-    kept = jf.iterate(lambda x: x, start, jf.callbacks.best(jnp.sum), max_steps=0).memory["best"]
+    kept = jf.iterate(lambda x: x, start, jc.best(jnp.sum), max_steps=0).memory["best"]
     start.delete()
     assert kept.state.tolist() == [1.0, 1.0, 1.0]
 
@@ -170,59 +102,30 @@ def test_best_copies_the_start():
 # converged
 
 
-@functools.partial(jax.jit, static_argnames=())
-def hold_still(values, atol, rtol):
-    value = lambda s: {"a": s["m"][s["i"] - 1], "b": s["i"] * 0}  # noqa: E731
-    return run(values, jf.callbacks.converged(value, atol=atol, rtol=rtol))
-
-
-@laws
-@given(metrics, st.sampled_from([0.0, 0.25, 2.0]), st.sampled_from([0.0, 0.5]))
-def test_converged_is_a_small_change(values, atol, rtol):
-    # The value before the first step is that of index −1: the last of the list.
-    pairs = list(zip([values[-1], *values], values, strict=False))
-    with np.errstate(invalid="ignore"):
-        still = [bool(np.abs(np.float64(b) - a) <= atol + rtol * abs(b)) for a, b in pairs]
-    result = hold_still(jnp.asarray(values), jnp.asarray(atol), jnp.asarray(rtol))
-    assert int(result.steps) == (still.index(True) + 1 if True in still else N)
-
-
 def test_converged_looks_at_every_element():
     state = {"x": jnp.array([1.0, 0.0]), "n": jnp.int32(0)}
     halve = lambda s: {"x": s["x"] / 2, "n": s["n"] + 1}  # noqa: E731
     run = functools.partial(jf.iterate, halve, state, max_steps=20)
-    assert run(jf.callbacks.converged(lambda s: s["x"], atol=0.1)).steps == 4
-    assert run(jf.callbacks.converged(atol=0.1)).reasons == ("max_steps",)  # n never rests
+    assert run(jc.converged(lambda s: s["x"], atol=0.1)).steps == 4
+    assert run(jc.converged(atol=0.1)).reasons == ("max_steps",)  # n never rests
 
 
 # terminate_on_nonfinite
 
 
-@jax.jit
-def guarded(values):
-    return run(values, jf.callbacks.terminate_on_nonfinite(metric))
-
-
-@laws
-@given(metrics)
-def test_terminate_on_the_first_nonfinite(values):
-    bad = [k + 1 for k, v in enumerate(values) if not np.isfinite(v)]
-    assert int(guarded(jnp.asarray(values)).steps) == (bad[0] if bad else N)
-
-
 def test_the_guard_looks_at_what_it_is_told():
-    blind = run([1.0, NAN, 1.0], jf.callbacks.terminate_on_nonfinite(lambda s: s["i"]))
+    blind = run([1.0, NAN, 1.0], jc.terminate_on_nonfinite(lambda s: s["i"]))
     assert blind.reasons == ("max_steps",)
-    assert int(run([1.0, NAN, 1.0], jf.callbacks.terminate_on_nonfinite()).steps) == 1
+    assert int(run([1.0, NAN, 1.0], jc.terminate_on_nonfinite()).steps) == 1
     complex_nan = lambda s: metric(s).astype(complex)  # noqa: E731
-    guard = jf.callbacks.terminate_on_nonfinite(complex_nan)
+    guard = jc.terminate_on_nonfinite(complex_nan)
     assert int(run([1.0, NAN, 1.0], guard).steps) == 2
 
 
 def test_two_stoppers_are_both_named():
     stoppers = (
-        jf.callbacks.terminate_on_nonfinite(metric),
-        jf.callbacks.early_stopping(metric, patience=1),
+        jc.terminate_on_nonfinite(metric),
+        jc.early_stopping(metric, patience=1),
     )
     result = run([1.0, NAN, 0.0], *stoppers)
     assert result.reasons == ("terminate_on_nonfinite", "early_stopping")
@@ -233,7 +136,7 @@ def test_two_stoppers_are_both_named():
 
 def test_history_records_any_pytree():
     of = lambda s: {"m": metric(s), "pair": (s["i"], s["m"][:2])}  # noqa: E731
-    values = run([1.0, 2.0, 3.0], jf.callbacks.history(of)).memory["history"].values
+    values = run([1.0, 2.0, 3.0], jc.history(of)).memory["history"].values
     assert values["m"].tolist() == [1.0, 2.0, 3.0]
     assert values["pair"][0].tolist() == [1, 2, 3]
     assert values["pair"][1].shape == (3, 2)
@@ -242,7 +145,7 @@ def test_history_records_any_pytree():
 @pytest.mark.parametrize("every", [1, 2, 3, 7])
 @pytest.mark.parametrize("capacity", [None, 1, 2, 9])
 def test_history_every_and_capacity(every, capacity):
-    keep = jf.callbacks.history(lambda s: s["i"], every=every, capacity=capacity)
+    keep = jc.history(lambda s: s["i"], every=every, capacity=capacity)
     expected = list(range(every, N + 1, every))[:capacity]
     memory = run([0.0] * N, keep).memory["history"]
     assert memory.values.tolist() == expected and int(memory.count) == len(expected)
@@ -250,14 +153,14 @@ def test_history_every_and_capacity(every, capacity):
 
 
 def test_history_of_a_stopped_run_is_trimmed():
-    memory = run([1.0, 2.0, NAN, 4.0], jf.callbacks.history(metric), STOP).memory["history"]
+    memory = run([1.0, 2.0, NAN, 4.0], jc.history(metric), STOP).memory["history"]
     assert_same(memory.values, np.array([1.0, 2.0, NAN], FLOAT))
     assert np.isnan(memory.buffer[3])
     with pytest.raises(TypeError, match="a traced function.*use buffer and count"):
         jax.jit(lambda h: h.values)(memory)
 
 
-STOP = jf.callbacks.terminate_on_nonfinite(metric)
+STOP = jc.terminate_on_nonfinite(metric)
 
 
 def test_values_of_lanes_are_a_list():
@@ -271,7 +174,7 @@ CUT = jnp.array([[NAN, 1.0, 1.0], [1.0, 2.0, 3.0]])
 
 
 def run_lane(values):
-    return run(values, jf.callbacks.history(metric), STOP)
+    return run(values, jc.history(metric), STOP)
 
 
 # watch
@@ -294,27 +197,119 @@ def test_watch_stops_with_its_loop():
 MEAN = jf.folds.mean()
 
 
-@pytest.mark.parametrize("mode", ["low", None, 1])
-def test_unknown_modes_are_refused(mode):
-    for make in (jf.callbacks.best, functools.partial(jf.callbacks.early_stopping, patience=1)):
-        with pytest.raises(ValueError, match="mode is .*must be 'min' or 'max'"):
-            make(metric, mode=mode)
+# history(initial=True)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_history_may_begin_with_the_first_state(driver):
+    run = functools.partial(jf.iterate, lambda x: 2 * x, 1, max_steps=5, driver=driver)
+    assert run(jc.history(initial=True)).memory["history"].values.tolist() == [1, 2, 4, 8, 16, 32]
+    sparse = run(jc.history(every=2, initial=True)).memory["history"]
+    assert sparse.values.tolist() == [1, 4, 16] and sparse.buffer.shape == (3,)
+    short = run(jc.history(capacity=2, initial=True)).memory["history"]
+    assert short.values.tolist() == [1, 2]
+    late = run(jc.after(3, jc.history(initial=True))).memory["history"]
+    assert late.values.tolist() == [1, 16, 32]
+
+
+def test_a_history_of_no_steps():
+    run = functools.partial(jf.iterate, lambda x: 2 * x, 1)
+    assert run(jc.history(), max_steps=0).memory["history"].values.tolist() == []
+    assert run(jc.history(every=3), max_steps=2).memory["history"].values.tolist() == []
+    assert run(jc.history(initial=True), max_steps=0).memory["history"].values.tolist() == [1]
+
+
+def test_a_resumed_history_keeps_its_first_state():
+    record, double = jc.history(every=2, initial=True), lambda x: 2 * x
+    half = jf.iterate(double, 1, record, max_steps=3)
+    whole = jf.iterate(double, 1, record, max_steps=8)
+    assert_same(jf.resume(half, double, record, max_steps=8), whole)
+
+
+# ema
+
+
+def test_ema_is_that_of_the_statistics():
+    values = np.array([1.0, 2.0, 4.0, -3.0, 0.5, 7.0])
+    memory = run(values, jc.ema(metric, decay=0.8), jc.history(metric)).memory
+    expected = jf.stats.ema(jnp.asarray(values, FLOAT), decay=0.8)[-1]
+    assert float(memory["ema"].value) == pytest.approx(float(expected), rel=1e-6)
+    assert float(memory["ema"].weight) == pytest.approx(1 - 0.8**6, rel=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1, 0.9, 0.999, 0.999999])
+@pytest.mark.parametrize("constant", [0.1, -3.3e7, 1e-30, INF])
+def test_ema_of_a_constant_is_the_constant(decay, constant):
+    for driver in DRIVERS:
+        memory = run([constant] * N, jc.ema(metric, decay=decay), driver=driver).memory["ema"]
+        assert memory.value == FLOAT.type(constant)
+
+
+def test_ema_of_infinities_and_nan():
+    ema = lambda *values: run(values, jc.ema(metric, decay=0.5)).memory["ema"].value  # noqa: E731
+    assert ema(INF, 1.0, 2.0) == INF and ema(1.0, -INF, 2.0) == -INF
+    assert np.isnan(ema(1.0, INF, -INF)) and np.isnan(ema(1.0, NAN, 2.0))
+    finite = jc.ema(metric, decay=0.5)
+    gated = jf.when(lambda s: jnp.isfinite(metric(s)), finite)
+    kept = run([3.0, NAN, INF, 3.0], gated).memory["ema"]
+    assert kept.value == 3.0 and kept.weight == 0.75
+
+
+def test_ema_before_the_first_step_and_of_every_dtype():
+    state = {
+        "half": jnp.ones(2, jnp.bfloat16),
+        "int": jnp.int32(3),
+        "complex": jnp.complex64(1 + 2j),
+        "bool": jnp.array(True),
+    }
+    run = functools.partial(jf.iterate, lambda s: s, state, jc.ema(decay=0.9))
+    nothing = run(max_steps=0).memory["ema"]
+    assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(nothing.value))
+    assert nothing.weight == 0
+    value = run(max_steps=4).memory["ema"].value
+    assert value["half"].dtype == np.float32 and value["half"].tolist() == [1.0, 1.0]
+    assert value["int"].dtype == FLOAT and value["int"] == 3
+    assert value["complex"].dtype == np.complex64 and value["complex"] == 1 + 2j
+    assert value["bool"] == 1.0
+    assert isinstance(run(max_steps=1).memory["ema"], jc.Ema)
+
+
+def test_ema_of_parameters_is_differentiable():
+    def mean(x):
+        run = jf.iterate(lambda x: 2 * x, x, jc.ema(decay=0.5), max_steps=2, driver="scan")
+        return run.memory["ema"].value
+
+    assert float(jax.grad(mean)(1.0)) == pytest.approx((2 / 4 + 4 / 2) / (1 / 4 + 1 / 2))
+
+
+def test_converged_of_integers_and_bools():
+    flat = {"n": jnp.uint8(9), "b": jnp.array([True, False])}
+    down = lambda s: {"n": s["n"] - jnp.uint8(1), "b": s["b"]}  # noqa: E731
+    run = lambda step, **tolerance: jf.iterate(step, flat, jc.converged(**tolerance), max_steps=5)  # noqa: E731
+    assert run(down).reasons == ("max_steps",) and int(run(lambda s: s).steps) == 1
+    assert int(run(down, atol=1.0).steps) == 1
+    flip = lambda s: {"n": s["n"], "b": ~s["b"]}  # noqa: E731
+    assert run(flip).reasons == ("max_steps",)
+    far = jf.iterate(lambda n: -n, jnp.int8(-100), jc.converged(atol=99), max_steps=4)
+    assert far.reasons == ("max_steps",)  # 200 apart, which an int8 cannot say
+    large = jf.iterate(lambda n: n + 1, jnp.int32(2**24), jc.converged(), max_steps=4)
+    assert large.reasons == ("max_steps",)  # nor a float32 tell apart
 
 
 def test_what_is_monitored_must_be_a_real_scalar():
     for of in (lambda s: s["m"], lambda s: metric(s).astype(complex)):
         with pytest.raises(TypeError, match="best: .*a real scalar is needed.*jnp.mean"):
-            run([1.0, 2.0], jf.callbacks.best(of))
+            run([1.0, 2.0], jc.best(of))
 
 
 def test_the_callbacks_under_vmap():
     batch = jnp.array([[5.0] * 6, [6.0, 5, 4, 3, 2, 1], [NAN, 1, 2, 3, 4, 5], [1, 2, NAN, 0, 0, 0]])
     callbacks = (
-        jf.callbacks.early_stopping(metric, patience=2),
-        jf.callbacks.best(metric),
+        jc.early_stopping(metric, patience=2),
+        jc.best(metric),
         STOP,
-        jf.callbacks.converged(metric, rtol=1e-3),
-        jf.callbacks.history(metric),
+        jc.converged(metric, rtol=1e-3),
+        jc.history(metric),
         jf.watch(MEAN, metric),
     )
     one = jax.jit(lambda values: run(values, *callbacks))
@@ -328,11 +323,11 @@ def test_memories_are_pytrees_of_their_own():
     result = jf.iterate(
         lambda x: x + 1.0,
         jnp.float32(0),
-        jf.callbacks.history(),
-        jf.callbacks.best(lambda x: -x),
+        jc.history(),
+        jc.best(lambda x: -x),
         max_steps=3,
     )
     history, best = result.memory["history"], result.memory["best"]
-    assert isinstance(history, jf.callbacks.History) and isinstance(best, jf.callbacks.Best)
+    assert isinstance(history, jc.History) and isinstance(best, jc.Best)
     assert [leaf.shape for leaf in jax.tree.leaves(history)] == [(3,), ()]
     assert [float(leaf) for leaf in jax.tree.leaves(best)] == [-3.0, 3.0]

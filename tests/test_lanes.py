@@ -8,6 +8,7 @@ from helpers import assert_same, hlo, lane, size, steps
 from jax import lax
 
 import jfoundations as jf
+from jfoundations.callbacks._row import write_row
 
 N = 12
 
@@ -106,6 +107,80 @@ def test_vmap_of_vmap():
             assert_same(lane(lane(both, j), i), alone(x[i], k[j]))
 
 
+def test_vmap_of_vmap_of_every_kind():
+    jc, largest = jf.callbacks, jnp.max
+    late = jc.after(2, jc.early_stopping(largest, patience=2)) & ~jf.stop_when(
+        lambda x: jnp.min(x) > 0.9, name="high"
+    )
+    heard = (
+        jc.history(largest, every=2, initial=True),
+        jc.best(largest),
+        jc.ema(decay=0.75),
+        jc.reduce_on_plateau(largest, lambda x, r: x * r, factor=0.5, patience=2),
+        jc.rollback_on_nonfinite(lambda x: jnp.sqrt(0.9 - largest(x)), retries=1, to="last"),
+        jf.watch(jf.folds.mean(), largest),
+        jf.every(3, jc.history(largest)),
+        late,
+    )
+    run = lambda x, k: jf.iterate(lambda x: k * x * (1 - x), x, *heard, max_steps=N)  # noqa: E731
+    x = jnp.array([[0.3, 0.6], [0.5, 0.25], [0.875, 0.1]])
+    k = jnp.array([3.5, 3.75])
+    alone = jax.jit(run)
+    both = jax.jit(jax.vmap(jax.vmap(run, (0, None)), (None, 0)))(x, k)
+    assert len(set(np.ravel(both.steps).tolist())) > 1
+    for j in range(2):
+        for i in range(3):
+            assert_same(lane(lane(both, j), i), alone(x[i], k[j]))
+
+
+@pytest.mark.parametrize("lanes", [2, 16, 17, 40])
+@pytest.mark.parametrize("nested", [False, True])
+def test_rows_are_written_alike_for_few_lanes_and_many(lanes, nested):
+    """Few lanes write slices in turn, many scatter; both drop what is out of bounds."""
+    rows = 5
+    place = jnp.arange(lanes, dtype=np.int32) % 7
+    value = jnp.stack([jnp.arange(1.0, lanes + 1), jnp.arange(0.0, -lanes, -1)], axis=1)
+    buffer = jnp.full((lanes, rows, 2), jnp.nan)
+    expected = np.array(buffer)
+    for k in range(lanes):
+        if place[k] < rows:
+            expected[k, place[k]] = value[k]
+    write = jax.vmap(jax.vmap(write_row)) if nested else jax.vmap(write_row)
+    given = (buffer, place, value)
+    if nested:
+        given = jax.tree.map(lambda a: jnp.stack([a, a]), given)
+        expected = np.stack([expected, expected])
+    assert_same(jax.jit(write)(*given), jnp.asarray(expected))
+    integers = (jnp.zeros(given[0].shape, np.int32), given[1], given[2].astype(np.int32))
+    assert_same(jax.jit(write)(*integers), jnp.nan_to_num(expected).astype(np.int32))
+
+
+def test_rows_where_some_of_it_is_not_batched():
+    buffer, place, value = jnp.zeros(3), jnp.array([0, 2], np.int32), jnp.array([5.0, 6.0])
+    write = lambda axes: jax.vmap(write_row, axes)  # noqa: E731
+    assert write((None, 0, None))(buffer, place, jnp.ones(())).tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert write((None, None, 0))(buffer, np.int32(1), value).tolist() == [[0, 5, 0], [0, 6, 0]]
+    outer = jax.vmap(write((None, None, 0)), (None, 0, None))(buffer, place, value)
+    assert outer.tolist() == [[[5, 0, 0], [6, 0, 0]], [[0, 0, 5], [0, 0, 6]]]
+
+
+@pytest.mark.parametrize("driver", ["scan", "checkpointed"])
+def test_a_history_of_lanes_is_differentiable(driver):
+    stop = jf.stop_when(lambda x: x > 30)
+
+    def total(x):
+        run = jf.iterate(
+            lambda x: 3 * x, x, jf.callbacks.history(), stop, max_steps=6, driver=driver
+        )
+        buffer = run.memory["history"].buffer
+        return jnp.sum(jnp.where(jnp.isnan(buffer), 0, buffer))
+
+    slope = jax.vmap(jax.grad(total))(jnp.array([1.0, 5.0, 20.0]))
+    assert slope.tolist() == [3 + 9 + 27 + 81, 3 + 9, 3]
+    together = jax.grad(lambda x: jnp.sum(jax.vmap(total)(x)))(jnp.array([1.0, 5.0, 20.0]))
+    assert together.tolist() == slope.tolist()
+
+
 def test_hyperparameters_may_be_batched():
     loss = lambda x: (x - 3.0) ** 2  # noqa: E731
 
@@ -164,8 +239,21 @@ def test_a_record_under_vmap_writes_one_row(record, lanes):
     stop = jf.stop_when(lambda x: x > 0.999)
     run = jax.vmap(lambda x: jf.iterate(lambda x: 0.9 * x, x, record, stop, max_steps=ROWS))
     text = hlo(run, jnp.ones(lanes))
-    assert f"{lanes}x{ROWS}" in text and "stablehlo.scatter" in text
+    assert f"{lanes}x{ROWS}" in text and "stablehlo.dynamic_update_slice" in text
     assert buffer_copies(text) == []
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_best_under_vmap_is_copied_only_where_some_lane_improves(lanes):
+    state = (jnp.ones((lanes, ROWS)), jnp.arange(float(lanes)))
+    stop = jf.stop_when(lambda s: s[1] > 9)
+    best = jf.callbacks.best(lambda s: s[1])
+    run = lambda s: jf.iterate(lambda s: (s[0], s[1] + 1), s, best, stop, max_steps=99)  # noqa: E731
+    text = hlo(jax.vmap(run), state)
+    assert text.count("stablehlo.case") == 1
+    outside = text[: text.index("stablehlo.case")] + text[text.index("}) : (tensor<i32>)") :]
+    selected = [s for s in outside.splitlines() if "select" in s and f"x{ROWS}" in s]
+    assert selected == []
 
 
 def test_a_plain_loop_under_vmap_would_copy_the_buffer():

@@ -1,5 +1,7 @@
 """Every law of the loop holds for the library's own callbacks, of every kind."""
 
+import inspect
+
 import jax.numpy as jnp
 import pytest
 
@@ -24,22 +26,60 @@ def half(x):
     return x * 0.5, False
 
 
+def high(x):
+    return jnp.max(x) > 0.9
+
+
+def smaller(x, ratio=0.5):
+    return x * ratio
+
+
+def fading(x):
+    """Return a number that is nan where x is large."""
+    return jnp.sqrt(0.85 - jnp.max(x))
+
+
+def all_of(x):
+    return x, jnp.min(x) > 0.3
+
+
+jc = jf.callbacks
+PATIENT = jc.early_stopping(biggest, patience=2)
 CALLBACKS = {
     "function": half,
     "proceed": jf.proceed,
     "object": Clip(),
-    "stop_when": jf.stop_when(lambda x: jnp.max(x) > 0.9, name="high"),
+    "projection": lambda x: (jnp.clip(x, 0.2, 0.8), False),
+    "stop_when": jf.stop_when(high, name="high"),
     "when": jf.when(lambda x: jnp.max(x) > 0.5, half),
-    "every": jf.every(3, jf.callbacks.history(biggest)),
-    "history": jf.callbacks.history(),
-    "best": jf.callbacks.best(biggest),
-    "early_stopping": jf.callbacks.early_stopping(biggest, patience=2),
-    "converged": jf.callbacks.converged(atol=0.1),
-    "nonfinite": jf.callbacks.terminate_on_nonfinite(),
+    "every": jf.every(3, jc.history(biggest)),
+    "after": jc.after(2, PATIENT),
+    "once": jc.once(3, half),
+    "history": jc.history(),
+    "history, initial": jc.history(biggest, every=2, initial=True),
+    "best": jc.best(biggest),
+    "ema": jc.ema(decay=0.75),
+    "early_stopping": PATIENT,
+    "converged": jc.converged(atol=0.1),
+    "terminate_on_nonfinite": jc.terminate_on_nonfinite(),
+    "reduce_on_plateau": jc.reduce_on_plateau(biggest, smaller, factor=0.5, patience=2),
+    "rollback_on_nonfinite": jc.rollback_on_nonfinite(fading, retries=2, update=smaller),
+    "rollback to best": jc.rollback_on_nonfinite(fading, retries=1, to="best"),
     "watch": jf.watch(jf.combine(m=folds.mean(), hi=folds.maximum()), of=jnp.sum),
-    "chain": jf.chain(half, jf.callbacks.early_stopping(biggest, patience=2)),
+    "chain": jf.chain(half, PATIENT),
+    "|": jf.stop_when(high) | PATIENT,
+    "&": PATIENT & all_of & jf.every(2, jc.history(biggest)) | Clip(),
+    "~": ~(PATIENT | jc.after(3, all_of)),
 }
-OBSERVERS = [k for k in CALLBACKS if k not in ("function", "object", "when", "chain")]
+STEERING = {"function", "object", "projection", "when", "once", "chain", "&"}
+STEERING |= {"reduce_on_plateau", "rollback_on_nonfinite", "rollback to best"}
+OBSERVERS = [k for k in CALLBACKS if k not in STEERING]
+
+
+def test_no_callback_is_forgotten():
+    named = {n for n, v in vars(jc).items() if not n.startswith("_") and inspect.isfunction(v)}
+    assert named <= set(CALLBACKS), "give each function of the namespace a case above"
+    assert {"chain", "proceed", "when", "every", "stop_when"} <= set(CALLBACKS)
 
 
 def test_chain_is_a_monoid():

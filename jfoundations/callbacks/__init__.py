@@ -2,12 +2,33 @@
 
 `of` is a function of the state: what to look at. Numbers such as a patience or a tolerance are
 pytree leaves, so that a sweep over them is one trace and may be vmapped.
+
+Some stop the loop, and are joined by `|`, `&` and `~` (as are `stop_when`, `when` and `every`):
+`early_stopping`, `converged`, `terminate_on_nonfinite`, `rollback_on_nonfinite`. Some steer it:
+`reduce_on_plateau`, `rollback_on_nonfinite`, and any function, such as the projection
+`lambda x: (jnp.clip(x, 0, 1), False)`. Some record it: `history`, `best`, `ema`, `watch`. `after`
+and `once` say when others listen.
+
+>>> import jfoundations as jf
+>>> loss = lambda x: (x - 3.0) ** 2
+>>> rested = jf.callbacks.early_stopping(loss, patience=3, min_delta=1e-3)
+>>> late = jf.callbacks.after(5, lambda x: (x, True))
+>>> descend = lambda x: x - 0.4 * 2 * (x - 3.0)
+>>> result = jf.iterate(descend, 0.0, rested & late, jf.callbacks.best(loss), max_steps=99)
+>>> result.reasons, int(result.steps)
+(('early_stopping & lambda',), 6)
 """
 
+from .._when import after as after
+from .._when import once as once
 from ._best import Best as Best
 from ._best import best as best
+from ._ema import Ema as Ema
+from ._ema import ema as ema
 from ._history import History as History
 from ._history import history as history
+from ._plateau import reduce_on_plateau as reduce_on_plateau
+from ._rollback import rollback_on_nonfinite as rollback_on_nonfinite
 from ._stopping import converged as converged
 from ._stopping import early_stopping as early_stopping
 from ._stopping import terminate_on_nonfinite as terminate_on_nonfinite

@@ -8,6 +8,7 @@ from jax import lax
 
 from .._callable import partial
 from .._callback import Callback
+from .._lanes import any_lane, lane_lives
 from .._tree import pytree
 from ._monitor import check_mode, read, worst
 
@@ -58,17 +59,20 @@ def _keep(
 ) -> tuple[Best, Any, bool]:
     value = read(of, state, "best")
     better = (sign * value < sign * memory.value) & live
-    new = Best(jnp.asarray(value, memory.value.dtype), state)
-    same_types = lambda a, b: lax.convert_element_type(a, jnp.asarray(b).dtype)  # noqa: E731
-    # `cond`, not `where`: a large state is copied when it improved, and only then.
-    return (
-        lax.cond(
-            better,
-            lambda new, old: jax.tree.map(same_types, new, old),
-            lambda new, old: jax.tree.map(same_types, old, old),
-            new,
-            memory,
-        ),
-        state,
-        False,
-    )
+    return keep_if(better, Best(value, state), memory), state, False
+
+
+def keep_if(better: Any, new: Best, old: Best) -> Best:
+    """Return the new memory where it is better, else the old, copied only where some lane's is."""
+    alike = lambda a, b: lax.convert_element_type(a, jnp.asarray(b).dtype)  # noqa: E731
+    new, old = jax.tree.map(alike, new, old), jax.tree.map(alike, old, old)
+    # `cond`, not `where`, and of a predicate no lane differs in, which `vmap` leaves a `cond`.
+    return lax.cond(any_lane(better), _take, _leave, lane_lives(better), new, old)
+
+
+def _take(lane: jax.Array, new: Best, old: Best) -> Best:
+    return jax.tree.map(partial(lax.select, lane), new, old)
+
+
+def _leave(lane: jax.Array, new: Best, old: Best) -> Best:
+    return old

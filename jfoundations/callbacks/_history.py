@@ -10,6 +10,7 @@ from jax.core import Tracer
 from .._callable import identity, partial
 from .._callback import Callback
 from .._tree import check_count, pytree
+from ._row import write_row
 
 
 @pytree
@@ -42,7 +43,9 @@ def _trim(buffer: Any, count: np.ndarray) -> Any:
     return [_trim(jax.tree.map(lambda b, k=k: b[k], buffer), count[k]) for k in range(len(count))]
 
 
-def history(of: Any = identity, *, every: int = 1, capacity: int | None = None) -> Callback:
+def history(
+    of: Any = identity, *, every: int = 1, capacity: int | None = None, initial: bool = False
+) -> Callback:
     """Record a function of the state after each step (or every so many).
 
     The buffer is allocated once; a record is one write, under `vmap` too. Steps beyond the
@@ -52,6 +55,7 @@ def history(of: Any = identity, *, every: int = 1, capacity: int | None = None) 
         of: `state -> pytree of arrays`.
         every: record after every so many steps.
         capacity: how many records there is room for; by default as many as `max_steps` makes.
+        initial: record the state before the first step too, as the first.
 
     Raises:
         ValueError: every or capacity is not positive.
@@ -64,13 +68,20 @@ def history(of: Any = identity, *, every: int = 1, capacity: int | None = None) 
     every = check_count(every, "every", "history", least=1)
     if capacity is not None:
         capacity = check_count(capacity, "capacity", "history", least=1)
+    initial = bool(initial)
+    events = {"before_run": partial(_record_first, of)} if initial else {}
     return Callback(
-        partial(_start, of, every, capacity), name="history", after_step=partial(_record, of, every)
+        partial(_start, of, every, capacity, initial),
+        name="history",
+        after_step=partial(_record, of, every),
+        **events,
     )
 
 
-def _start(of: Any, every: int, capacity: int | None, state: Any, *, max_steps: int) -> History:
-    length = -(-max_steps // every) if capacity is None else capacity
+def _start(
+    of: Any, every: int, capacity: int | None, initial: bool, state: Any, *, max_steps: int
+) -> History:
+    length = max_steps // every + initial if capacity is None else capacity
 
     def empty(leaf: Any) -> jax.Array:
         nothing = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
@@ -79,18 +90,22 @@ def _start(of: Any, every: int, capacity: int | None, state: Any, *, max_steps: 
     return History(jax.tree.map(empty, jax.eval_shape(of, state)), jnp.zeros((), np.int32))
 
 
+def _record_first(of: Any, memory: History, state: Any, *, live: Any = True) -> Any:
+    return _write(of, memory, state, live)
+
+
 def _record(
     of: Any, every: int, memory: History, state: Any, *, step: Any, live: Any = True
 ) -> tuple[History, Any, bool]:
-    due = live if every == 1 else live & ((step + 1) % every == 0)
+    return _write(of, memory, state, live if every == 1 else live & ((step + 1) % every == 0))
+
+
+def _write(of: Any, memory: History, state: Any, due: Any) -> tuple[History, Any, bool]:
     room = max((b.shape[0] for b in jax.tree.leaves(memory.buffer)), default=0)
     if not room:  # an index into nothing is refused, even one that would be dropped
         return memory, state, False
     # Out of bounds is dropped: a finished lane writes nothing and copies nothing.
     place = memory.count if due is True else jnp.where(due, memory.count, room)
-
-    def write(buffer: jax.Array, value: Any) -> jax.Array:
-        return buffer.at[place].set(jnp.asarray(value, buffer.dtype), mode="drop")
-
+    write = lambda buffer, value: write_row(buffer, place, jnp.asarray(value, buffer.dtype))  # noqa: E731
     count = jnp.minimum(memory.count + jnp.asarray(due, np.int32), room)
     return History(jax.tree.map(write, memory.buffer, of(state)), count), state, False

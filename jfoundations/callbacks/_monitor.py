@@ -1,9 +1,13 @@
-"""What callbacks that look at a number share: reading it, and what counts as better."""
+"""What callbacks that look at a number share: reading it, what counts as better, their settings."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from .._callable import describe, is_pytree
+from .._tree import check_count
 
 MODES = {"min": 1, "max": -1}
 
@@ -25,7 +29,13 @@ def read(of: Any, state: Any, who: str) -> jax.Array:
     Raises:
         TypeError: it is no real scalar.
     """
-    value = jnp.asarray(of(state))
+    value = of(state)
+    if is_pytree(value):
+        raise TypeError(
+            f"{who}: what it monitors is {describe(value)}, a real scalar is needed; "
+            "choose one, as in lambda state: state['loss']"
+        )
+    value = jnp.asarray(value)
     if value.shape != () or jnp.iscomplexobj(value):
         raise TypeError(
             f"{who}: what it monitors has shape {value.shape} and dtype {value.dtype}, a real "
@@ -40,3 +50,48 @@ def worst(of: Any, state: Any, who: str) -> jax.Array:
     """Return +inf in the monitored number's dtype: any number but nan and +inf is better."""
     dtype = jax.eval_shape(lambda s: read(of, s, who), state).dtype
     return jnp.full((), jnp.inf, dtype)
+
+
+def nonfinite(tree: Any) -> Any:
+    """Return whether any number is nan or infinite; Python False where none can be."""
+    bad = [
+        ~jnp.all(jnp.isfinite(leaf))
+        for leaf in jax.tree.leaves(tree)
+        if jnp.issubdtype(jax.typeof(leaf).dtype, jnp.inexact)
+    ]
+    return jnp.any(jnp.stack(bad)) if bad else False
+
+
+def product(a: Any, b: Any) -> jax.Array:
+    """Multiply; the comparison keeps compilers from contracting a product and a sum into one.
+
+    So a decision made of it is the same in every driver and every program.
+    """
+    c = a * b
+    return jnp.where(c == c, c, jnp.nan)
+
+
+def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
+    """Return a count as an int32, a leaf of its callback; arrays (perhaps traced) as they are.
+
+    Raises:
+        TypeError, ValueError: a Python number that is no int of at least `least`.
+    """
+    return value if hasattr(value, "dtype") else np.int32(check_count(value, name, who, least))
+
+
+def float_leaf(value: Any, name: str, who: str, least: float, below: float = np.inf) -> Any:
+    """Return a setting as a float, a leaf of its callback; arrays (perhaps traced) as they are.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: a Python number that is not in [least, below).
+    """
+    if hasattr(value, "dtype"):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{who}: {name} is {value!r}, a number is needed")
+    if not least <= value < below:
+        bound = "≥ 0" if (least, below) == (0, np.inf) else f"in [{least:g}, {below:g})"
+        raise ValueError(f"{who}: {name} is {value}; it must be {bound}")
+    return float(value)

@@ -16,11 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._callable import identity, partial
-from .._callback import Callback
-from ._monitor import check_mode, read, worst
+from .._predicate import StopPredicate
+from ._monitor import check_mode, count_leaf, float_leaf, nonfinite, product, read, worst
 
 
-def early_stopping(of: Any, *, patience: Any, min_delta: Any = 0.0, mode: str = "min") -> Callback:
+def early_stopping(
+    of: Any, *, patience: Any, min_delta: Any = 0.0, mode: str = "min"
+) -> StopPredicate:
     """Stop when a monitored number has not improved for `patience` steps.
 
     An improvement is `value + min_delta < best` ("max": mirrored), from a best of +inf on; anything
@@ -34,7 +36,7 @@ def early_stopping(of: Any, *, patience: Any, min_delta: Any = 0.0, mode: str = 
         mode: "min" or "max".
 
     Raises:
-        ValueError: the mode is unknown.
+        ValueError: the mode is unknown, patience not positive or min_delta negative.
         TypeError: while tracing, when the monitored value is no real scalar.
 
     Source: the rule of Keras' EarlyStopping; Prechelt (1998), "Early stopping — but when?".
@@ -45,19 +47,13 @@ def early_stopping(of: Any, *, patience: Any, min_delta: Any = 0.0, mode: str = 
     3
     """
     sign = check_mode(mode, "early_stopping")
-    return Callback(
+    patience = count_leaf(patience, "patience", "early_stopping", 1)
+    min_delta = float_leaf(min_delta, "min_delta", "early_stopping", 0)
+    return StopPredicate(
         partial(_start, of, sign),
         name="early_stopping",
-        after_step=partial(_wait, of, sign, _int(patience), _float(min_delta)),
+        after_step=partial(_wait, of, sign, patience, min_delta),
     )
-
-
-def _int(value: Any) -> Any:
-    return np.int32(value) if isinstance(value, int) else value
-
-
-def _float(value: Any) -> Any:
-    return float(value) if isinstance(value, int | float) else value
 
 
 def _start(of: Any, sign: int, state: Any) -> dict[str, jax.Array]:
@@ -75,7 +71,7 @@ def _wait(
     return {"best": jnp.where(better, value, best), "wait": wait}, state, stop
 
 
-def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> Callback:
+def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> StopPredicate:
     """Stop when what is looked at changes by no more than atol + rtol·|value| in a step.
 
     Every leaf and every element must hold still; nan never does. Its memory is the value before.
@@ -84,33 +80,46 @@ def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> Callba
 
     Args:
         of: `state -> pytree of arrays`.
-        atol: the absolute tolerance; a leaf.
-        rtol: the relative tolerance; a leaf.
+        atol: the absolute tolerance, ≥ 0; a leaf.
+        rtol: the relative tolerance, ≥ 0; a leaf.
+
+    Raises:
+        ValueError: a tolerance is negative.
 
     >>> import jfoundations as jf
     >>> int(jf.iterate(lambda x: x / 2, 1.0, converged(atol=0.1), max_steps=99).steps)
     4
     """
-    return Callback(
-        of, name="converged", after_step=partial(_still, of, _float(atol), _float(rtol))
-    )
+    atol, rtol = float_leaf(atol, "atol", "converged", 0), float_leaf(rtol, "rtol", "converged", 0)
+    return StopPredicate(of, name="converged", after_step=partial(_still, of, atol, rtol))
 
 
 def _still(of: Any, atol: Any, rtol: Any, before: Any, state: Any) -> tuple[Any, Any, jax.Array]:
     def close(a: Any, b: Any) -> jax.Array:
-        size, change = jnp.abs(a), jnp.abs(a - b)
-        dtype = (
-            jnp.result_type(float) if not jnp.issubdtype(size.dtype, jnp.inexact) else size.dtype
-        )
-        bound = jnp.asarray(atol, dtype) + jnp.asarray(rtol, dtype) * size.astype(dtype)
-        return jnp.all(change.astype(dtype) <= bound)
+        change = _distance(a, b)
+        if not jnp.issubdtype(change.dtype, jnp.inexact):
+            dtype = jnp.result_type(float)
+            a, change = jnp.asarray(a, dtype), change.astype(dtype)
+        slack = product(jnp.asarray(rtol, change.dtype), jnp.abs(a))
+        return jnp.all(change <= jnp.asarray(atol, change.dtype) + slack)
 
     now = of(state)
     still = jax.tree.leaves(jax.tree.map(close, now, before))
     return now, state, jnp.all(jnp.stack(still)) if still else jnp.asarray(True)
 
 
-def terminate_on_nonfinite(of: Any = identity) -> Callback:
+def _distance(a: Any, b: Any) -> jax.Array:
+    """Return |a - b|, of integers in their unsigned kind, where it cannot overflow."""
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    if a.dtype == np.bool_:
+        return a ^ b
+    if jnp.issubdtype(a.dtype, jnp.integer):
+        unsigned = np.dtype(f"u{a.dtype}".replace("uu", "u"))
+        return jnp.maximum(a, b).astype(unsigned) - jnp.minimum(a, b).astype(unsigned)
+    return jnp.abs(a - b)
+
+
+def terminate_on_nonfinite(of: Any = identity) -> StopPredicate:
     """Stop when anything looked at is nan or infinite.
 
     Args:
@@ -121,13 +130,8 @@ def terminate_on_nonfinite(of: Any = identity) -> Callback:
     >>> int(result.steps), result.reasons
     (2, ('terminate_on_nonfinite',))
     """
-    return Callback(name="terminate_on_nonfinite", after_step=partial(_nonfinite, of))
+    return StopPredicate(name="terminate_on_nonfinite", after_step=partial(_guard, of))
 
 
-def _nonfinite(of: Any, state: Any) -> tuple[Any, Any]:
-    bad = [
-        ~jnp.all(jnp.isfinite(leaf))
-        for leaf in jax.tree.leaves(of(state))
-        if jnp.issubdtype(jax.typeof(leaf).dtype, jnp.inexact)
-    ]
-    return state, jnp.any(jnp.stack(bad)) if bad else False
+def _guard(of: Any, state: Any) -> tuple[Any, Any]:
+    return state, nonfinite(of(state))

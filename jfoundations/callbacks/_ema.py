@@ -1,0 +1,80 @@
+"""An exponentially weighted mean of what a loop goes through."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._callable import identity, partial
+from .._callback import Callback
+from .._tree import pytree
+from ._monitor import float_leaf, product
+
+
+@pytree
+class Ema:
+    """The memory of `ema`.
+
+    Attributes:
+        value: the mean so far, a pytree of floats; nan before the first step.
+        weight: the sum of the weights so far, 1 - decay**steps: 0 before the first step.
+    """
+
+    value: Any
+    weight: jax.Array
+
+
+def ema(of: Any = identity, *, decay: Any) -> Callback:
+    """Average a function of the state over the steps, the weight fading by `decay` a step.
+
+    The mean is free of bias from the first step on: that of Adam, m / (1 - decay**t), in the form
+    that takes the mean of a constant to be the constant. A nan stays; to leave some out, gate it:
+    `when(lambda s: jnp.isfinite(f(s)), ema(f, decay=0.9))`.
+
+    Args:
+        of: `state -> pytree of arrays`, parameters say. Integers become the default float, floats
+            of 16 bits float32.
+        decay: in [0, 1); a leaf. An array outside gives nan.
+
+    Raises:
+        ValueError: decay is not in [0, 1).
+
+    Source: Kingma and Ba (2015), "Adam: a method for stochastic optimization", section 3.
+
+    >>> import jfoundations as jf
+    >>> result = jf.iterate(lambda x: 2 * x, 1.0, ema(decay=0.5), max_steps=3)
+    >>> round(float(result.memory["ema"].value), 4)  # (2/4 + 4/2 + 8) / (1/4 + 1/2 + 1)
+    6.0
+    """
+    decay = float_leaf(decay, "decay", "ema", 0, 1)
+    return Callback(partial(_start, of), name="ema", after_step=partial(_average, of, decay))
+
+
+def _wide(dtype: Any) -> Any:
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        return jnp.result_type(float)
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
+
+
+def _start(of: Any, state: Any) -> Ema:
+    unknown = lambda leaf: jnp.full(leaf.shape, jnp.nan, _wide(leaf.dtype))  # noqa: E731
+    value = jax.tree.map(unknown, jax.eval_shape(of, state))
+    return Ema(value, jnp.zeros((), jnp.result_type(float)))
+
+
+def _average(of: Any, decay: Any, memory: Ema, state: Any) -> tuple[Ema, Any, bool]:
+    decay = jnp.asarray(decay, memory.weight.dtype)
+    decay = jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)
+    # W_t = d W_{t-1} + (1 - d) and v_t = v_{t-1} + (1 - d) / W_t (x_t - v_{t-1})
+    weight = product(decay, memory.weight) + (1 - decay)
+    share = (1 - decay) / weight  # 1 in the first step, when there is no mean yet
+
+    def blend(mean: jax.Array, x: Any) -> jax.Array:
+        x = jnp.asarray(x, mean.dtype)
+        part, gap = share.astype(mean.dtype), x - mean
+        near = mean + product(part, gap)
+        # Of an infinite mean or element the gap is no number.
+        far = product(1 - part, mean) + product(part, x)
+        return jnp.where(part == 1, x, jnp.where(jnp.isfinite(gap), near, far))
+
+    return Ema(jax.tree.map(blend, memory.value, of(state)), weight), state, False

@@ -1,0 +1,109 @@
+"""Go back to a good state when a step has failed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._callable import identity, partial
+from .._events import freeze
+from .._predicate import StopPredicate
+from .._tree import check_like
+from ._best import Best, keep_if
+from ._monitor import check_mode, count_leaf, nonfinite, read, worst
+
+PLACES = ("last", "best")
+
+
+def rollback_on_nonfinite(
+    of: Any = identity,
+    *,
+    retries: Any,
+    update: Callable[[Any], Any] = identity,
+    to: str = "last",
+    mode: str = "min",
+) -> StopPredicate:
+    """Go back to the last or the best finite state when a step has left it nan or infinite.
+
+    Each way back costs a retry; when they are spent, it goes back once more and stops. So the
+    state is always a finite one (if the first was), and `reasons` tells that it failed. Going
+    back, `update` may change what made the step fail, a step size say; the changed state is what
+    the next failure goes back to, so that it is changed further each time. Its memory is
+    `{"good": the state to go back to, "retries": int32, those used}`, of `to="best"` with "good"
+    a `Best`.
+
+    Args:
+        of: `state -> pytree of arrays` to be looked at; for `to="best"`, a real scalar.
+        retries: how often to go on after a failure, ≥ 0; a leaf.
+        update: `state -> state`, applied to the state it goes back to.
+        to: "last" or "best".
+        mode: which number is best, the "min" or the "max".
+
+    Raises:
+        ValueError: `to` or the mode is unknown, or retries negative.
+        TypeError: while tracing, when the state gone back to has other shapes or dtypes; when
+            for `to="best"` what is monitored is no real scalar.
+
+    >>> import jax.numpy as jnp
+    >>> import jfoundations as jf
+    >>> step = lambda s: {**s, "x": s["x"] * s["rate"]}  # 1e20, then too large for a float32
+    >>> slower = lambda s: {**s, "rate": s["rate"] * 1e-10}
+    >>> guard = rollback_on_nonfinite(retries=3, update=slower)
+    >>> start = {"x": jnp.float32(1), "rate": jnp.float32(1e20)}
+    >>> result = jf.iterate(step, start, guard, max_steps=20)
+    >>> print(result.state["x"], result.memory["rollback_on_nonfinite"]["retries"])
+    1e+30 2
+    """
+    who = "rollback_on_nonfinite"
+    sign = check_mode(mode, who)
+    if to not in PLACES:
+        raise ValueError(f"{who}: to is {to!r}; it must be 'last' or 'best'")
+    retries = count_leaf(retries, "retries", who, 0)
+    if to == "last":
+        hear = partial(_back_to_last, of, update, retries)
+        return StopPredicate(_start, name=who, after_step=hear)
+    start, hear = partial(_start_best, of, sign), partial(_back_to_best, of, sign, update, retries)
+    return StopPredicate(start, name=who, after_step=hear)
+
+
+def _start(state: Any) -> dict[str, Any]:
+    # A copy: a donated buffer must not be held twice.
+    return {"good": jax.tree.map(jnp.array, state), "retries": jnp.zeros((), np.int32)}
+
+
+def _start_best(of: Any, sign: int, state: Any) -> dict[str, Any]:
+    memory = _start(state)
+    value = sign * worst(of, state, "rollback_on_nonfinite")
+    return {**memory, "good": Best(value, memory["good"])}
+
+
+def _back_to_last(
+    of: Any, update: Any, retries: Any, memory: Any, state: Any, *, live: Any = True
+) -> tuple[Any, Any, Any]:
+    bad = jnp.asarray(nonfinite(of(state))) & live
+    state, used, stop = _go_back(bad, memory["good"], update, retries, memory["retries"], state)
+    return {"good": freeze(live, state, memory["good"]), "retries": used}, state, stop
+
+
+def _back_to_best(
+    of: Any, sign: int, update: Any, retries: Any, memory: Any, state: Any, *, live: Any = True
+) -> tuple[Any, Any, Any]:
+    value, good = read(of, state, "rollback_on_nonfinite"), memory["good"]
+    bad = ~jnp.isfinite(value) & live
+    better = ~bad & live & (sign * value < sign * good.value)
+    state, used, stop = _go_back(bad, good.state, update, retries, memory["retries"], state)
+    new = Best(jnp.where(bad, good.value, value), state)
+    return {"good": keep_if(bad | better, new, good), "retries": used}, state, stop
+
+
+def _go_back(
+    bad: Any, good: Any, update: Any, retries: Any, used: Any, state: Any
+) -> tuple[Any, Any, Any]:
+    """Return the state to go on from, the retries used, and whether they are spent."""
+    spent = used >= jnp.asarray(retries, np.int32)
+    changed = update(good)
+    check_like(changed, good, "rollback_on_nonfinite, update")
+    state = freeze(bad, freeze(spent, good, changed), state)
+    return state, used + (bad & ~spent).astype(np.int32), bad & spent
