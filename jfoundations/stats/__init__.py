@@ -4,13 +4,14 @@ Array-API keywords (`axis`, `keepdims`, `correction=0`). The same statistics as 
 in `jfoundations.folds`, from the same kernel.
 """
 
-from ._basic import corr as corr
-from ._basic import cov as cov
 from ._basic import mean as mean
 from ._basic import mean_abs_dev as mean_abs_dev
 from ._basic import std as std
+from ._basic import sum as sum
 from ._basic import var as var
 from ._count import Count as Count
+from ._describe import Description as Description
+from ._describe import describe as describe
 from ._ema import ema as ema
 from ._ema import ema_var as ema_var
 from ._histogram import histogram as histogram
@@ -25,6 +26,8 @@ from ._order import median as median
 from ._order import median_abs_dev as median_abs_dev
 from ._order import quantile as quantile
 from ._order import trim_mean as trim_mean
+from ._pairs import corr as corr
+from ._pairs import cov as cov
 from ._ranks import rank_corr as rank_corr
 from ._rolling import rolling_corr as rolling_corr
 from ._rolling import rolling_cov as rolling_cov
@@ -37,6 +40,7 @@ from ._shape import kurtosis as kurtosis
 from ._shape import moment as moment
 from ._shape import sem as sem
 from ._shape import skew as skew
+from ._standardize import standardize as standardize
 from ._weights import Frequency as Frequency
 from ._weights import Probability as Probability
 from ._weights import Reliability as Reliability

@@ -124,10 +124,11 @@ def _fits(who: str, name: str, array: jax.Array, shape: tuple[int, ...]) -> jax.
     return array
 
 
-def join(data: Data, nan: Nan = "propagate") -> jax.Array | None:
+def join(data: Data, nan: Nan = "propagate", signed: bool = False) -> jax.Array | None:
     """Return how much each element counts, of the values' shape: None, bools, or floats ≥ 0.
 
-    Hidden and omitted elements count 0, and so do those of weight 0; a negative weight is nan.
+    Hidden and omitted elements count 0, and so do those of weight 0. A negative weight is nan, or
+    itself where the caller sees to that: the kernel does while it sums, which spares a copy.
     """
     shape = data.values[0].shape
     keep = None if data.where is None else jnp.broadcast_to(data.where, shape)
@@ -144,7 +145,7 @@ def join(data: Data, nan: Nan = "propagate") -> jax.Array | None:
     dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
     weights = weights.astype(jnp.finfo(dtype).dtype)
     weights = weights if keep is None else jnp.where(keep, weights, 0)
-    return jnp.where(weights < 0, jnp.nan, weights)
+    return weights if signed else jnp.where(weights < 0, jnp.nan, weights)
 
 
 def accumulator(dtype: Any) -> Any:

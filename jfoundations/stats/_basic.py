@@ -1,4 +1,4 @@
-"""Mean, variance, covariance, correlation: the lesson's statistics, stable and exact.
+"""Sum, mean, variance and deviations: the lesson's statistics, stable and exact.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations import stats
@@ -22,6 +22,53 @@ from ._forms import call
 Accuracy = Literal["default", "high"]
 
 
+def sum(
+    x: Any,
+    *,
+    axis: Axis = None,
+    keepdims: bool = False,
+    weights: Any = None,
+    where: Any = None,
+    nan: Nan = "propagate",
+    accuracy: Accuracy = "default",
+    reproducible: bool = False,
+) -> jax.Array:
+    """Return the sum Σx or Σwx, in two words: a constant's is n times it, rounded once.
+
+    With ``reproducible=True`` elements are added as integers (see `_limbs`), so any permutation of
+    them and any sharding of the array under `jit` give the same bits, and the sum is correctly
+    rounded, whatever cancels. Of other functions with this keyword: a mean is off by at most 0.501
+    units in the last place, a variance, deviation or covariance by a relative 4 u, without regard
+    to the data; squares neither overflow nor vanish. Derivatives are those of the plain function.
+
+    Args:
+        x: real or complex array of any shape; bool and int become the default float, so a sum
+            beyond 2**24 (2**53 under x64) is rounded, and none wraps.
+        axis: the axis or axes to reduce; all by default.
+        keepdims: keep reduced axes with length 1.
+        weights: `Frequency`, `Reliability` or `Probability` weights, or a bare array of
+            frequencies, that broadcast against x. Weight 0 is deletion, even of nan; negative
+            weights give nan.
+        where: a bool array that broadcasts against x: which elements there are.
+        nan: "propagate", or "omit" to leave nan out.
+        accuracy: "high" sums arrays of any size in two words; the default does up to 8192 elements,
+            and of larger ones joins the sums of blocks so.
+        reproducible: whether any order and any sharding of the elements give the same bits.
+
+    Returns:
+        An array in x's floating dtype; 0 over no elements.
+
+    Raises:
+        TypeError: x holds no numbers, or `where` no bools.
+        ValueError: an axis is out of range or repeated; weights or `where` do not broadcast.
+
+    >>> float(sum([1e30, 1.0, -1e30], reproducible=True))
+    1.0
+    """
+    keywords = options(weights, where, nan, accuracy, reproducible, False)
+    return call("sum", {"x": x}, axis, keepdims, 0, keywords)
+
+
 def mean(
     x: Any,
     *,
@@ -31,7 +78,9 @@ def mean(
     where: Any = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
-) -> jax.Array:
+    reproducible: bool = False,
+    return_bound: bool = False,
+) -> Any:
     """Return the arithmetic mean Σwx / Σw, of a constant exactly the constant.
 
     Args:
@@ -46,9 +95,15 @@ def mean(
         accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
             The default keeps 6.2 of one long axis, but of many short columns the worst may keep
             5.5; up to 8192 elements both are the same.
+        reproducible: whether any order and any sharding of the elements give the same bits; see
+            `sum`.
+        return_bound: whether to return a bound on the error too, for the price of a second look at
+            the data: the exact result of the data as they are given is within it. It is nan where
+            the value is, inf where that is infinite, and takes no part in derivatives.
 
     Returns:
-        An array in x's floating dtype; nan over no elements. mean([inf, 1]) is inf.
+        An array in x's floating dtype; nan over no elements. mean([inf, 1]) is inf. With
+        ``return_bound=True`` the value and its bound, of one dtype.
 
     Raises:
         TypeError: x holds no numbers, or `where` no bools.
@@ -57,8 +112,8 @@ def mean(
     >>> float(mean([1.0, 2.0, 4.0, 18.0]))
     6.25
     """
-    options = _options(weights, where, nan, accuracy)
-    return call("mean", {"x": x}, axis, keepdims, 0, options)
+    keywords = options(weights, where, nan, accuracy, reproducible, return_bound)
+    return call("mean", {"x": x}, axis, keepdims, 0, keywords)
 
 
 def var(
@@ -71,7 +126,9 @@ def var(
     where: Any = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
-) -> jax.Array:
+    reproducible: bool = False,
+    return_bound: bool = False,
+) -> Any:
     """Return the variance Σw|x − mean|² / (W − correction): `cov(x, x)` to the bit.
 
     A constant gives exactly 0, a translation that is exact changes no bit, and multiplying x by a
@@ -91,6 +148,9 @@ def var(
         accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
             The default keeps 6.2 of one long axis, but of many short columns the worst may keep
             5.5; up to 8192 elements both are the same.
+        reproducible: whether any order and any sharding of the elements give the same bits; see
+            `sum`.
+        return_bound: whether to return a bound on the error too; see `mean`.
 
     Returns:
         A real array in x's floating dtype, ≥ 0; nan where n ≤ correction or n = 0.
@@ -105,8 +165,8 @@ def var(
     >>> float(var([1.0, 2.0, 4.0, 18.0]))
     47.1875
     """
-    options = _options(weights, where, nan, accuracy)
-    return call("var", {"x": x}, axis, keepdims, correction, options)
+    keywords = options(weights, where, nan, accuracy, reproducible, return_bound)
+    return call("var", {"x": x}, axis, keepdims, correction, keywords)
 
 
 def std(
@@ -119,7 +179,9 @@ def std(
     where: Any = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
-) -> jax.Array:
+    reproducible: bool = False,
+    return_bound: bool = False,
+) -> Any:
     """Return the standard deviation, the root of `var`, taken before a cast to half precision.
 
     Its gradient is cov(x, ẋ) / std, and 0 where std is 0.
@@ -137,6 +199,9 @@ def std(
         accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
             The default keeps 6.2 of one long axis, but of many short columns the worst may keep
             5.5; up to 8192 elements both are the same.
+        reproducible: whether any order and any sharding of the elements give the same bits; see
+            `sum`.
+        return_bound: whether to return a bound on the error too; see `mean`.
 
     Returns:
         A real array in x's floating dtype, ≥ 0; nan where n ≤ correction or n = 0.
@@ -148,8 +213,8 @@ def std(
     >>> round(float(std([1.0, 2.0, 4.0, 18.0])), 4)
     6.8693
     """
-    options = _options(weights, where, nan, accuracy)
-    return call("std", {"x": x}, axis, keepdims, correction, options)
+    keywords = options(weights, where, nan, accuracy, reproducible, return_bound)
+    return call("std", {"x": x}, axis, keepdims, correction, keywords)
 
 
 def mean_abs_dev(
@@ -187,102 +252,19 @@ def mean_abs_dev(
     >>> float(mean_abs_dev([1.0, 2.0, 4.0, 18.0]))
     5.875
     """
-    options = _options(weights, where, nan, accuracy)
-    return call("mean_abs_dev", {"x": x}, axis, keepdims, 0, options)
+    keywords = options(weights, where, nan, accuracy, False, False)
+    return call("mean_abs_dev", {"x": x}, axis, keepdims, 0, keywords)
 
 
-def cov(
-    x: Any,
-    y: Any,
-    *,
-    axis: Axis = None,
-    correction: Any = 0,
-    keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
-    nan: Nan = "propagate",
-    accuracy: Accuracy = "default",
-) -> jax.Array:
-    """Return the covariance Σw(x − mean x)·conj(y − mean y) / (W − correction) of pairs.
-
-    `cov(x, y)` is `cov(y, x)` conjugated, to the bit, and `cov(x, x)` is `var(x)`.
-
-    Args:
-        x: real or complex array of any shape; bool and int become the default float.
-        y: an array of the same shape.
-        axis: the axis or axes to reduce; all by default.
-        correction: 0 for the population, 1 for the unbiased estimate; see the weights.
-        keepdims: keep reduced axes with length 1.
-        weights: `Frequency`, `Reliability` or `Probability` weights, or a bare array of
-            frequencies, that broadcast against x. Weight 0 is deletion, even of nan; negative
-            weights give nan.
-        where: a bool array that broadcasts against x: which elements there are, listwise.
-        nan: "propagate", or "omit" to leave nan out, listwise.
-        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
-            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
-            5.5; up to 8192 elements both are the same.
-
-    Returns:
-        An array in the inputs' floating dtype; nan where n ≤ correction or n = 0.
-
-    Raises:
-        TypeError: x or y holds no numbers, or `where` no bools.
-        ValueError: the shapes differ; an axis is out of range or repeated; weights or `where` do
-            not broadcast.
-
-    >>> float(cov([1.0, 2.0, 4.0, 18.0], [2.0, 4.0, 8.0, 36.0]))
-    94.375
-    """
-    options = _options(weights, where, nan, accuracy)
-    return call("cov", {"x": x, "y": y}, axis, keepdims, correction, options)
-
-
-def corr(
-    x: Any,
-    y: Any,
-    *,
-    axis: Axis = None,
-    keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
-    nan: Nan = "propagate",
-    accuracy: Accuracy = "default",
-) -> jax.Array:
-    """Return Pearson's correlation coefficient of pairs, in −1 … 1.
-
-    Sums are kept in units of powers of two, which is exact, so that nothing under- or overflows:
-    `corr(2**k * x, 2**j * y)` is `corr(x, y)` to the bit, and `corr(x, x)` is 1.
-
-    Args:
-        x: real or complex array of any shape; bool and int become the default float.
-        y: an array of the same shape.
-        axis: the axis or axes to reduce; all by default.
-        keepdims: keep reduced axes with length 1.
-        weights: `Frequency`, `Reliability` or `Probability` weights, or a bare array of
-            frequencies, that broadcast against x. Weight 0 is deletion, even of nan; negative
-            weights give nan.
-        where: a bool array that broadcasts against x: which elements there are, listwise.
-        nan: "propagate", or "omit" to leave nan out, listwise.
-        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
-            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
-            5.5; up to 8192 elements both are the same.
-
-    Returns:
-        An array in the inputs' floating dtype; nan where x or y is constant or empty.
-
-    Raises:
-        TypeError: x or y holds no numbers, or `where` no bools.
-        ValueError: the shapes differ; an axis is out of range or repeated; weights or `where` do
-            not broadcast.
-
-    Source: Pearson (1895), "Note on regression and inheritance in the case of two parents".
-
-    >>> round(float(corr([1.0, 2.0, 4.0, 18.0], [1.0, 3.0, 2.0, 9.0])), 4)
-    0.9734
-    """
-    options = _options(weights, where, nan, accuracy)
-    return call("corr", {"x": x, "y": y}, axis, keepdims, 0, options)
-
-
-def _options(weights: Any, where: Any, nan: Any, accuracy: Any) -> dict[str, Any]:
-    return {"weights": weights, "where": where, "nan": nan, "accuracy": accuracy}
+def options(
+    weights: Any, where: Any, nan: Any, accuracy: Any, reproducible: Any, return_bound: Any
+) -> dict[str, Any]:
+    """Gather the keywords that every function here has."""
+    return {
+        "weights": weights,
+        "where": where,
+        "nan": nan,
+        "accuracy": accuracy,
+        "reproducible": reproducible,
+        "return_bound": return_bound,
+    }

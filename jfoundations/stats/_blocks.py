@@ -14,10 +14,13 @@ import numpy as np
 from jax import Array, lax
 
 from ._rounding import protect
+from ._two_words import tree_sum
+
+__all__ = ["tree_sum"]
 
 # 4 sums and 4 sums of squares fit the 16 registers of x86; 8 lanes spill: 1.3 times slower.
 LANES = 4
-STEPS = 256  # additions in one chain: see choose
+STEPS = 1024  # additions in one chain: see choose
 
 
 class Segment(NamedTuple):
@@ -40,7 +43,7 @@ class Segment(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How an array is cut into lanes and blocks, and whether it takes two passes in two words."""
+    """How an array is cut into lanes and blocks, and whether it is summed in two words."""
 
     segments: tuple[Segment, ...]
     lanes: int
@@ -51,16 +54,16 @@ def choose(shape: tuple[int, int, int], accuracy: str = "default") -> Plan:
     """Choose lanes, blocks and passes by size and layout: the only place where that is decided.
 
     * Small arrays (up to 2**13 numbers) lie in the cache, and a call costs more than they do: they
-      are summed in two words and two passes. That needs no ``lax.cond``, so it stays cheap under
-      vmap, and leaves sums so exact that where= is deletion and an integer weight is repetition to
-      the last bit. Large ones are read once, with the certificate.
+      are summed once, in two words. That needs no ``lax.cond``, so it stays cheap under vmap, and
+      leaves sums so exact that where= is deletion and an integer weight is repetition to the last
+      bit. Large ones are read once, with the certificate.
     * Lanes are columns where there are some, else neighbouring rows: either way one step reads
       neighbouring numbers. Under 48 rows the sums of lanes would weigh more than the data
       (measured: 1M rows of 8).
-    * A block is 256 steps: long enough that its sums are a small fraction of the data (on XLA:CPU
-      fresh memory costs ten times what reading costs), short enough for rounding to stay near 5 u.
-      Wide rows take 64 steps: their blocks must fit the cache, since each of its lines is visited
-      once for each four columns.
+    * A block is 1,024 steps: long enough that joining its sums costs little (at 256 it took a third
+      as long as reading 1e7 numbers), short enough for its own rounding: a random walk of 1,024
+      steps is 32 u long. Wide rows take 256 steps: their blocks must fit the cache, since each of
+      its lines is visited once for each four columns.
     * Measured on XLA:CPU alone; a GPU gets the same cut.
     """
     outer, n, inner = shape
@@ -126,16 +129,17 @@ def _median3(a: Array, b: Array, c: Array) -> Array:
     return jnp.maximum(jnp.minimum(a, b), jnp.minimum(jnp.maximum(a, b), c))
 
 
-def first_valid(x: Array, valid: Array | None) -> Array:
-    """Return each column's first valid value, 0 if that is not finite: (outer, inner)."""
-    if valid is None:
+def first_valid(x: Array, weight: Array | None) -> Array:
+    """Return each column's first value that counts, 0 if that is not finite: (outer, inner)."""
+    if weight is None:
         return _finite(x[:, 0])
     outer, n, inner = x.shape
     size = min(n, 1024)
 
     def look(state):
         start, found, pivot = state
-        seen, values = (lax.dynamic_slice_in_dim(v, start, size, 1) for v in (valid, x))
+        seen, values = (lax.dynamic_slice_in_dim(v, start, size, 1) for v in (weight, x))
+        seen = counted(seen)
         row = jnp.argmax(seen, axis=1)[:, None]
         here = jnp.take_along_axis(values, row, 1)[:, 0]
         has = jnp.any(seen, axis=1)
@@ -148,13 +152,23 @@ def first_valid(x: Array, valid: Array | None) -> Array:
     return _finite(state[2])
 
 
-def block_pivots(x: Array, valid: Array | None, fallback: Array, segment: Segment) -> Array:
+def heaviest(x: Array, weight: Array | None) -> Array:
+    """Return each column's first value of the largest weight, 0 if not finite: (outer, inner)."""
+    if weight is None:
+        return _finite(x[:, 0])
+    row = jnp.argmax(weight, axis=1)[:, None]
+    return _finite(jnp.take_along_axis(x, row, 1)[:, 0])
+
+
+def block_pivots(x: Array, weight: Array | None, fallback: Array, segment: Segment) -> Array:
     # The median of a block's first three values: itself a value, so constants and exact shifts stay
     # exact, and one outlier does not spoil it.
     def probe(i: int) -> Array:
         first = segment.start + i
         cut = lambda v: lax.slice_in_dim(v, first, segment.stop, segment.size, axis=1)  # noqa: E731
-        return cut(x) if valid is None else jnp.where(cut(valid), cut(x), fallback[:, None])
+        if weight is None:
+            return cut(x)
+        return jnp.where(counted(cut(weight)), cut(x), fallback[:, None])
 
     return _finite(probe(0) if segment.size < 3 else _median3(probe(0), probe(1), probe(2)))
 
@@ -163,61 +177,10 @@ def _add(a: tuple, b: tuple) -> tuple:
     return tuple(p + q for p, q in zip(a, b, strict=True))
 
 
-def _add_two_words(a: tuple, b: tuple) -> tuple:
-    # Knuth's TwoSum: what each addition rounds away is kept beside the sum
-    k = len(a) // 2
-    sums = _add(a[:k], b[:k])
-    parts = [s - p for s, p in zip(sums, a[:k], strict=True)]
-    lost = [(p - (s - v)) + (q - v) for s, v, p, q in zip(sums, parts, a[:k], b[:k], strict=True)]
-    return sums + tuple(e + f + g for e, f, g in zip(lost, a[k:], b[k:], strict=True))
-
-
 def _reduce(terms: list[Array], axis: int) -> list[Array]:
     # One variadic reduce is one loop over memory. Its order is the loop's, the same in every
     # program.
     return lax.reduce(tuple(terms), tuple(jnp.zeros((), t.dtype) for t in terms), _add, (axis,))
-
-
-def _reduce_two_words(
-    terms: list[Array], lost: list[Array], axis: int
-) -> tuple[list[Array], list[Array]]:
-    zeros = tuple(jnp.zeros((), t.dtype) for t in terms)
-    both = lax.reduce((*terms, *lost), zeros * 2, _add_two_words, (axis,))
-    # an infinite sum has a nan remainder
-    k, finite = len(terms), (lambda e: jnp.where(jnp.isfinite(e), e, 0))
-    return list(both[:k]), [finite(e) for e in both[k:]]
-
-
-def tree_sum(terms: list[Array]) -> list[Array]:
-    """Add along axis 1 in chunks of 32, in two words: large blocks do not swallow small ones."""
-    lost = [jnp.zeros_like(t) for t in terms]
-    while terms[0].shape[1] > 1:
-        terms, lost = _reduce_two_words(list(map(_chunks, terms)), list(map(_chunks, lost)), 2)
-    return [t[:, 0] + e[:, 0] for t, e in zip(terms, lost, strict=True)]
-
-
-def _chunks(t: Array) -> Array:
-    n = t.shape[1]
-    chunks, size = -(-n // 32), min(n, 32)
-    pad = ((0, 0, 0), (0, chunks * size - n, 0), (0, 0, 0))
-    padded = lax.pad(t, jnp.zeros((), t.dtype), pad)
-    return padded.reshape(t.shape[0], chunks, size, t.shape[2])
-
-
-def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
-    # Dekker: the product and what its rounding lost. Halves are cut by bits, so that every partial
-    # product is exact and a contraction into a fused multiply-add changes nothing.
-    p = protect(a * b)
-    (ah, al), (bh, bl) = _halves(a), _halves(b)
-    return p, ((ah * bh - p) + ah * bl + al * bh) + al * bl
-
-
-def _halves(a: Array) -> tuple[Array, Array]:
-    info = jnp.finfo(a.dtype)
-    integer = jnp.dtype(f"int{info.bits}")
-    low = jnp.asarray(-(1 << (info.nmant // 2 + 1)), integer)
-    high = lax.bitcast_convert_type(lax.bitcast_convert_type(a, integer) & low, a.dtype)
-    return high, a - high
 
 
 def _deviate(values, pivots, shifts) -> list[Array]:
@@ -231,43 +194,34 @@ def _deviate(values, pivots, shifts) -> list[Array]:
     ]
 
 
-def _terms(values: Any, pivots: Any, weight: Any, shifts: Any, order: int) -> list[Array]:
-    """Give what one pass adds up: the weight, deviations, squares, higher powers, products."""
+def counted(weight: Array) -> Array:
+    """Tell which elements count: a bool says so, a number is not 0."""
+    return weight if weight.dtype == np.bool_ else weight != 0
+
+
+def signed(weight: Array) -> Array:
+    """Return weights as numbers to add: bools as integers, a negative weight as nan."""
+    if weight.dtype == np.bool_:
+        return weight.astype(jnp.int32)
+    return jnp.where(weight < 0, jnp.nan, weight)
+
+
+def _terms(values: Any, pivots: Any, weight: Any, shifts: Any) -> list[Array]:
+    """Give what one pass adds up: the weight, deviations, squares, products."""
+    # Weights are read as they are, lane by lane: a sanitised copy would cost more than the sums.
     e = _deviate(values, pivots, shifts)
     if weight is not None:
-        keep = weight if weight.dtype == np.bool_ else weight != 0
-        e = [jnp.where(keep, d, 0) for d in e]
-    w = e if weight is None or weight.dtype == np.bool_ else [weight * d for d in e]
-    products = [a * b for a, b in zip(w, e, strict=True)] if order > 1 else []
-    if order == 4:
-        products += [products[0] * e[0], products[0] * (e[0] * e[0])]
-    elif order > 1 and len(e) == 2:
+        e = [jnp.where(counted(weight), d, 0) for d in e]
+    w = e
+    if weight is not None and weight.dtype != np.bool_:
+        w = [signed(weight) * d for d in e]
+    products = [a * b for a, b in zip(w, e, strict=True)]
+    if len(e) == 2:
         products += [w[0] * e[1]]
-    count = (
-        [] if weight is None else [weight.astype(jnp.int32) if weight.dtype == np.bool_ else weight]
-    )
-    return count + w + products
+    return ([] if weight is None else [signed(weight)]) + w + products
 
 
-def _two_word_terms(
-    values: Any, pivots: Any, weight: Any, shifts: Any, order: int
-) -> list[tuple[Array, Array]]:
-    """Give the same terms in two words: a weight of k adds what k repetitions would."""
-    flat = weight is None or weight.dtype == np.bool_
-    counted: Any = weight if flat else weight != 0
-    terms: Any = _terms(values, pivots, counted, shifts, order)
-    if flat:
-        return [(t, jnp.zeros_like(t)) for t in terms]
-    assert weight is not None
-    keep = weight != 0
-    return [(weight, jnp.zeros_like(weight))] + [
-        _two_product(jnp.where(keep, weight, 0), protect(t)) for t in terms[1:]
-    ]
-
-
-def segment_sums(
-    values, pivots, weight, shifts, order: int, segment: Segment, plan: Plan
-) -> list[Array]:
+def segment_sums(values, pivots, weight, shifts, segment: Segment, plan: Plan) -> list[Array]:
     """Sum each term over each block of a segment.
 
     Args:
@@ -276,13 +230,11 @@ def segment_sums(
         weight: None, bool or float, (outer, n, inner).
         shifts: None, or for each variable the inverse of its unit and its mean in that unit,
             (outer, 1, inner).
-        order: highest power.
         segment: which rows.
-        plan: how many neighbours are summed side by side, and whether in two words; then blocks
-            follow no order.
+        plan: how many neighbours are summed side by side.
 
     Returns:
-        The count or weight (if given), first powers, squares, higher powers, products: shape
+        The count or weight (if given), first powers, squares, the product of a pair: shape
         (outer, blocks, inner).
     """
     inner = values[0].shape[2]
@@ -305,27 +257,9 @@ def segment_sums(
     if shifts is not None:
         moves = zip(*(zip(*map(spread, pair), strict=True) for pair in shifts), strict=True)
     lanes = zip(xs, ks, ws, moves, strict=False)
-    if plan.corrected:
-        return _long_sums([_two_word_terms(*lane, order) for lane in lanes], width)
-    terms = [_terms(*lane, order) for lane in lanes]
+    terms = [_terms(*lane) for lane in lanes]
     sums = iter(_reduce([t for term in zip(*terms, strict=True) for t in term], 2))
     return [_gather(list(itertools.islice(sums, len(terms))), width) for _ in terms[0]]
-
-
-def _long_sums(lanes: list[list[tuple[Array, Array]]], width: int) -> list[Array]:
-    # both words of all lanes, one after the other along the axis of blocks, for tree_sum to join in
-    # two words
-    flat = [pair for term in zip(*lanes, strict=True) for pair in term]
-    sums, lost = _reduce_two_words([t for t, _ in flat], [e for _, e in flat], 2)
-    out = []
-    for i in range(0, len(sums), len(lanes)):
-        rows = [
-            _gather(words[i + first : i + first + width], width)
-            for words in (sums, lost)
-            for first in range(0, len(lanes), width)
-        ]
-        out.append(jnp.concatenate(rows, axis=1))
-    return out
 
 
 def _gather(lanes: list[Array], width: int) -> Array:

@@ -5,6 +5,8 @@ cost: the relative error is at most (3h + 8) u q / M2, h the height of the summa
 unit roundoff. By Samuelson's inequality q / M2 is at most n when the pivot is a value of the data.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +40,16 @@ def _usable(q: Array, offset: Array) -> Array:
     info = jnp.finfo(q.dtype)
     in_range = (q < float(info.max) * 2.0**-8) & (q > float(info.tiny) * 2.0**56)
     return in_range | ((q == 0) & (offset == 0)) | jnp.isnan(q)
+
+
+def height(plan: Any) -> int:
+    """Return the height of a plan's summation: additions in a row within a block.
+
+    Blocks, and all of what is summed in two words, are joined in two words: one rounding.
+    """
+    if plan.corrected:
+        return 1
+    return 1 + max((s.rows + s.fold for s in plan.segments), default=0)
 
 
 def units(shifted: Array, offset: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""The formulas behind mean, var, std, mean_abs_dev, cov and corr, from the kernel's sums.
+"""The formulas behind sum, mean, var, std, mean_abs_dev, cov and corr, from the kernel's sums.
 
 One compiled core serves them all: it joins weights, `where` and `nan="omit"`, asks the kernel for
 sums, and divides. Complex data are sums over real and imaginary parts, so var(z) = cov(z, z) too.
@@ -13,33 +13,59 @@ import numpy as np
 from jax import lax
 
 from ._arguments import Axes, Axis, Data, answer, check, join
+from ._bound import error_bound
 from ._gradients import deviations, memory
 from ._rounding import divide
+from ._sum import total
 from ._weights import Frequency
 
 
 def call(
     who: str, named: Any, axis: Axis, keepdims: bool, correction: Any, options: dict[str, Any]
-) -> jax.Array:
+) -> Any:
     """Check the arguments, then run the one compiled core."""
     accuracy, nan = options["accuracy"], options["nan"]
+    bounded = bool(options.get("return_bound", False))
     if accuracy not in ("default", "high"):
         raise ValueError(f"{who}: accuracy is {accuracy!r}; it must be 'default' or 'high'")
     data, axes = check(who, named, axis, options["weights"], options["where"], nan)
-    return _core(
-        data, correction, name=who, axes=axes, keepdims=bool(keepdims), nan=nan, accuracy=accuracy
-    )
+    if options.get("reproducible", False):
+        accuracy = "reproducible"
+    if bounded and accuracy == "reproducible":
+        raise ValueError(
+            f"{who}: reproducible=True has the error it documents, whatever the data; "
+            "return_bound=True is for sums without it: leave one of the two out"
+        )
+    if bounded and any(map(jnp.iscomplexobj, data.values)):
+        raise TypeError(
+            f"{who}: return_bound=True needs real data; ask for the real and the imaginary part"
+        )
+    static = {"nan": nan, "accuracy": accuracy, "bounded": bounded}
+    return _core(data, correction, name=who, axes=axes, keepdims=bool(keepdims), **static)
 
 
-@functools.partial(jax.jit, static_argnames=("name", "axes", "keepdims", "nan", "accuracy"))
+@functools.partial(
+    jax.jit, static_argnames=("name", "axes", "keepdims", "nan", "accuracy", "bounded")
+)
 def _core(
-    data: Data, correction: Any, *, name: str, axes: Axes, keepdims: bool, nan: Any, accuracy: str
-) -> jax.Array:
+    data: Data,
+    correction: Any,
+    *,
+    name: str,
+    axes: Axes,
+    keepdims: bool,
+    nan: Any,
+    accuracy: str,
+    bounded: bool,
+) -> Any:
     values = data.values
     form = _COMPLEX if any(map(jnp.iscomplexobj, values)) else _REAL
-    call = Call(data, join(data, nan), axes, correction, accuracy)
+    call = Call(data, join(data, nan, signed=True), axes, correction, accuracy)
     value = form[name](call, values)
-    return answer(value if keepdims else jnp.squeeze(value, axes), data, axes, False)
+    give = lambda v: answer(v if keepdims else jnp.squeeze(v, axes), data, axes, False)  # noqa: E731
+    if not bounded:
+        return give(value)
+    return give(value), give(error_bound(name, call, alike(values), value, give(value).dtype))
 
 
 class Call(NamedTuple):
@@ -56,14 +82,18 @@ class Call(NamedTuple):
 
     def over(self, product: jax.Array, total: jax.Array) -> jax.Array:
         """Divide a sum of products by what the kind of weights leaves of the total."""
+        free = self.free(total)
+        value = divide(product, jnp.where(free > 0, free, 1))
+        return jnp.where(free > 0, value, jnp.nan)
+
+    def free(self, total: jax.Array) -> jax.Array:
+        """Return what the kind of weights leaves of the total, after the correction."""
         kind = self.data.weights if self.data.weights is not None else Frequency(None)
         correction = jnp.asarray(self.correction, total.dtype)
         squares = count = total
         if not isinstance(kind, Frequency) and self.weights is not None:
             squares, count = self.squares_and_count(total.dtype)
-        free = kind.free(total, squares, count, correction)
-        value = divide(product, jnp.where(free > 0, free, 1))
-        return jnp.where(free > 0, value, jnp.nan)
+        return kind.free(total, squares, count, correction)
 
     def squares_and_count(self, dtype: Any) -> tuple[jax.Array, jax.Array]:
         """Return the sum of squared weights and how many are not 0, as exact as the other sums."""
@@ -79,6 +109,11 @@ def alike(values: Any) -> tuple[jax.Array, ...]:
     dtype = functools.reduce(jnp.promote_types, (v.dtype for v in values))
     dtype = np.dtype(np.int32) if dtype == np.bool_ else dtype
     return tuple(v.astype(dtype) for v in values)
+
+
+def _sum(call: Call, values: Any) -> jax.Array:
+    (x,) = alike(values)
+    return total(x, call.weights, call.axes, call.accuracy)
 
 
 def _mean(call: Call, values: Any) -> jax.Array:
@@ -137,6 +172,11 @@ def _parts(values: Any) -> list[tuple[jax.Array, jax.Array]]:
     return [(v.real, v.imag) if jnp.iscomplexobj(v) else (v, jnp.zeros_like(v)) for v in values]
 
 
+def _complex_sum(call: Call, values: Any) -> jax.Array:
+    real, imag = (_sum(call, (p,)) for p in _parts(values)[0])
+    return lax.complex(real, imag)
+
+
 def _complex_mean(call: Call, values: Any) -> jax.Array:
     real, imag = (_mean(call, (p,)) for p in _parts(values)[0])
     return lax.complex(real, imag)
@@ -182,6 +222,7 @@ def complex_coefficient(xx: jax.Array, yy: jax.Array, xy: jax.Array) -> jax.Arra
 
 
 _REAL = {
+    "sum": _sum,
     "mean": _mean,
     "var": _var,
     "std": _std,
@@ -190,6 +231,7 @@ _REAL = {
     "corr": _corr,
 }
 _COMPLEX = {
+    "sum": _complex_sum,
     "mean": _complex_mean,
     "var": _complex_var,
     "std": lambda *a: root(_complex_var(*a)),

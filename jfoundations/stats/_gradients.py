@@ -17,6 +17,7 @@ from jax import Array
 from ._blocks import difference
 from ._kernel import central_sums, two_words
 from ._moments import weight_in
+from ._reproducible import reproducible_sums
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
@@ -33,7 +34,10 @@ def memory(
         (W, [(pivot, offset), ...], powers, units), as in `_kernel.Sums`, W a float; all with
         reduced axes kept as 1.
     """
-    sums = central_sums(values, axes, order, weights, accuracy)
+    if accuracy == "reproducible":
+        sums = reproducible_sums(values, axes, order, weights)
+    else:
+        sums = central_sums(values, axes, order, weights, accuracy)
     dtype = sums.offsets[0].dtype
     words = [two_words(p, o) for p, o in zip(sums.pivots, sums.offsets, strict=True)]
     parts = (weight_in(sums.weight, dtype), words, sums.powers, sums.units)
@@ -110,10 +114,11 @@ def _select(keep: Array | None, x: Array) -> Array:
 @partial(jax.custom_jvp, nondiff_argnums=(5,))
 def deviations(x: Array, weights, pivot: Array, offset: Array, unit: Array, axes) -> Array:
     """Subtract the mean, given in two words, in units of ``unit``; 0 where the weight is."""
-    return _select(_keep(weights), (_shift(x, pivot) - offset) / unit)
+    return _select(_keep(weights), (shift(x, pivot) - offset) / unit)
 
 
-def _shift(x: Array, pivot: Array) -> Array:
+def shift(x: Array, pivot: Array) -> Array:
+    """Subtract the first word of a mean; from integers exactly, then rounded."""
     if jnp.issubdtype(x.dtype, jnp.floating):
         return x.astype(pivot.dtype) - pivot
     # integers are shifted before they are rounded: a float need not hold them

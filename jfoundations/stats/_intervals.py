@@ -21,7 +21,7 @@ from jax.core import Tracer
 from .._callable import hold, release
 from .._tree import check_count, pytree
 from ._arguments import Axis, Nan, accumulator, check, join, numbers
-from ._basic import corr
+from ._pairs import corr
 from ._weights import Frequency, Probability
 
 

@@ -11,9 +11,7 @@ words; weights are floats.
 >>> float(both.mean), float(both.m2), int(both.weight)
 (3.0, 14.0, 3)
 
-Sources: Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance"; Pébay
-(2008), "Formulas for robust, one-pass parallel computation of covariances and arbitrary-order
-statistical moments", for orders three and four.
+Source: Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance".
 """
 
 from typing import Any
@@ -40,33 +38,18 @@ class Moments:
         pivot: a data value, the first word of the mean.
         offset: mean - pivot, the second word.
         m2: sum of w (x - mean)**2, or None for means only.
-        m3: sum of w (x - mean)**3, or None below order 4.
-        m4: sum of w (x - mean)**4, or None below order 4.
     """
 
     weight: Count | Array
     pivot: Array
     offset: Array
     m2: Array | None = None
-    m3: Array | None = None
-    m4: Array | None = None
 
     @staticmethod
-    def of(
-        weight: Any, pivot: Any, offset: Any, m2: Any = None, m3: Any = None, m4: Any = None
-    ) -> "Moments":
+    def of(weight: Any, pivot: Any, offset: Any, m2: Any = None) -> "Moments":
         """Make a memory, numbers becoming arrays."""
-        rest = (None if m is None else jnp.asarray(m) for m in (m2, m3, m4))
-        return Moments(weight, jnp.asarray(pivot), jnp.asarray(offset), *rest)
-
-    @staticmethod
-    def empty(
-        shape: tuple[int, ...], dtype: Any, order: int = 2, weighted: bool = False
-    ) -> "Moments":
-        """Make the memory of no data: the identity of `merge`."""
-        zero = jnp.zeros(shape, dtype)
-        powers = {1: 0, 2: 1, 4: 3}[order]
-        return Moments(zero if weighted else Count.of(0, shape), zero, zero, *(zero,) * powers)
+        rest = None if m2 is None else jnp.asarray(m2)
+        return Moments(weight, jnp.asarray(pivot), jnp.asarray(offset), rest)
 
     @property
     def mean(self) -> Array:
@@ -88,12 +71,6 @@ class CoMoments:
     myy: Array
     cxy: Array
 
-    @staticmethod
-    def empty(shape: tuple[int, ...], dtype: Any, weighted: bool = False) -> "CoMoments":
-        """Make the memory of no pairs: the identity of `merge`."""
-        zero = jnp.zeros(shape, dtype)
-        return CoMoments(zero if weighted else Count.of(0, shape), *(zero,) * 7)
-
     @property
     def x(self) -> "Moments":
         """The first variable alone."""
@@ -113,18 +90,19 @@ def merge(a: Any, b: Any) -> Any:
     if isinstance(a, CoMoments):
         return _merge_pairs(a, b)
     step = _gap(a, b)
-    return Moments(a.weight + b.weight, step.pivot, step.offset, *_merge_powers(a, b, step))
+    m2 = None
+    if a.m2 is not None:
+        m2 = _cross(a.m2, b.m2, step.distance, step.distance, step.lever)
+    return Moments(a.weight + b.weight, step.pivot, step.offset, m2)
 
 
 @pytree
 class _Gap:
-    """The joined mean, the distance between the two, and the share each has of the weight."""
+    """The joined mean, the distance between the two, and what its square counts."""
 
     pivot: Array
     offset: Array
     distance: Array
-    share_a: Array
-    share_b: Array
     lever: Array
 
 
@@ -135,12 +113,12 @@ def _gap(a: Moments, b: Moments) -> _Gap:
     pa, oa = _select(wa == 0, (b.pivot, b.offset), (a.pivot, a.offset))
     pb, ob = _select(wb == 0, (pa, oa), (b.pivot, b.offset))
     total = jnp.where(wa + wb == 0, 1, wa + wb)
-    share_a, share_b = wa / total, wb / total
+    share = wb / total
     distance = (pb - pa) + (ob - oa)
     # inf - inf is nan, but the mean of two infinite means of one sign is infinite
     finite = jnp.isfinite(oa) & jnp.isfinite(ob)
-    offset = jnp.where(finite, oa + protect(distance * share_b), oa + ob)
-    return _Gap(pa, offset, distance, share_a, share_b, wa * share_b)
+    offset = jnp.where(finite, oa + protect(distance * share), oa + ob)
+    return _Gap(pa, offset, distance, wa * share)
 
 
 def _select(condition: Array, yes: tuple[Any, ...], no: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -150,24 +128,6 @@ def _select(condition: Array, yes: tuple[Any, ...], no: tuple[Any, ...]) -> tupl
 def _cross(a: Array, b: Array, dx: Array, dy: Array, lever: Array) -> Array:
     # C = Ca + Cb + Dx Dy Wa Wb / W
     return (a + b) + protect(protect(dx * dy) * lever)
-
-
-def _merge_powers(a: Any, b: Any, step: _Gap) -> tuple[Array, ...]:
-    if a.m2 is None:
-        return ()
-    d, p, q = step.distance, step.share_a, step.share_b
-    m2 = _cross(a.m2, b.m2, d, d, step.lever)
-    if a.m3 is None:
-        return (m2,)
-    # M3 = M3a + M3b + D**3 Wa Wb (Wa - Wb) / W**2 + 3 D (Wa M2b - Wb M2a) / W
-    m3 = (a.m3 + b.m3) + d * d * d * step.lever * (p - q) + 3 * d * (p * b.m2 - q * a.m2)
-    m4 = (
-        (a.m4 + b.m4)
-        + (d * d) * (d * d) * step.lever * (p * p - p * q + q * q)
-        + 6 * d * d * (p * p * b.m2 + q * q * a.m2)
-        + 4 * d * (p * b.m3 - q * a.m3)
-    )
-    return m2, m3, m4
 
 
 def _merge_pairs(a: Any, b: Any) -> CoMoments:

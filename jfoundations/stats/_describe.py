@@ -1,0 +1,133 @@
+"""What is to be known of a sample at a glance: count, extremes, mean, variance, shape.
+
+>>> import jax.numpy as jnp
+>>> from jfoundations import stats
+>>> stats.describe(jnp.array([1.0, 2.0, 4.0, 18.0]))
+Description(count=4, minimum=1., maximum=18., mean=6.25, var=47.1875,
+            skew=1.07..., kurtosis=-0.73...)
+"""
+
+import dataclasses
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from .._tree import pytree
+from ._arguments import Axis, Data, Nan, answer, check, compiled, join
+from ._forms import Call, alike, root
+from ._higher import binary_unit, cubes_and_fourths
+from ._minmax import minmax
+from ._weights import Frequency
+
+
+@pytree
+class Description:
+    """A sample at a glance; every field has the shape that is kept.
+
+    Attributes:
+        count: how many elements there are; of frequencies their sum.
+        minimum: the least element, in the data's dtype.
+        maximum: the greatest element, in the data's dtype.
+        mean: the arithmetic mean.
+        var: the variance.
+        skew: the skewness, biased; nan of a constant.
+        kurtosis: the excess kurtosis, biased; nan of a constant.
+    """
+
+    count: jax.Array
+    minimum: jax.Array
+    maximum: jax.Array
+    mean: jax.Array
+    var: jax.Array
+    skew: jax.Array
+    kurtosis: jax.Array
+
+    def __repr__(self) -> str:
+        shown = (f"{f.name}={_short(getattr(self, f.name))}" for f in dataclasses.fields(self))
+        return f"Description({', '.join(shown)})"
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, jax.Array) or isinstance(value, Tracer):
+        return repr(value)
+    return np.array2string(np.asarray(value, dtype=_shown(value.dtype)), separator=", ")
+
+
+def _shown(dtype: Any) -> Any:
+    return dtype if np.dtype(dtype).kind in "biuf" else np.float32  # bfloat16
+
+
+def describe(
+    x: Any,
+    *,
+    axis: Axis = None,
+    correction: Any = 0,
+    keepdims: bool = False,
+    weights: Any = None,
+    where: Any = None,
+    nan: Nan = "propagate",
+) -> Description:
+    """Return count, minimum, maximum, mean, variance, skewness and kurtosis, from shared sums.
+
+    The variance has the bits of `var`, the extremes those of `minmax`.
+
+    Args:
+        x: real array of any shape; bool and int become the default float, but for the extremes.
+        axis: the axis or axes to reduce; all by default.
+        correction: as in `var`; skewness and kurtosis have none.
+        keepdims: keep reduced axes with length 1.
+        weights: as in `var`.
+        where: a bool array that broadcasts against x: which elements there are.
+        nan: "propagate", or "omit" to leave nan out.
+
+    Returns:
+        A `Description`, a pytree. The count is int32 (of `Frequency` weights their sum, a float).
+
+    Raises:
+        TypeError: x holds no real numbers.
+        ValueError: an axis is out of range or repeated; weights or `where` do not broadcast.
+
+    >>> int(describe([1.0, 2.0, 4.0, 18.0]).count)
+    4
+    """
+    data, axes = check("describe", {"x": x}, axis, weights, where, nan, ordered=True)
+    return _describe(data, correction, axes=axes, keepdims=bool(keepdims), nan=nan)
+
+
+@compiled()
+def _describe(data: Data, correction: Any, axes: Any, keepdims: Any, nan: Any) -> Description:
+    call = Call(data, join(data, nan), axes, correction, "default")
+    (x,) = alike(data.values)
+    total, [(pivot, offset)], (m2,), (unit,) = call.memory((x,), 2)
+    whole = jnp.where(total == 0, 1, total)
+    near = binary_unit(root(m2 / whole) * unit)
+    found = cubes_and_fourths(x, call.weights, pivot, offset, near, axes)
+    third, fourth = (jnp.expand_dims(s, axes) / whole for s in found)
+    second = m2 / whole * (unit / near) * (unit / near)
+    varied = second > 0
+    some = jnp.where(varied, second, 1)
+    options = {"weights": data.weights, "where": data.where, "nan": nan}
+    low, high = minmax(data.values[0], axis=axes, keepdims=True, **options)
+    rest = (
+        jnp.where(total == 0, jnp.nan, pivot + offset),
+        call.over(m2, total) * unit * unit,
+        jnp.where(varied, third / some / root(some), jnp.nan),
+        jnp.where(varied, fourth / some / some - 3, jnp.nan),
+    )
+    rest = (answer(v, data, axes, False) for v in rest)
+    fields = (_count(data, call.weights, total, axes), low, high, *rest)
+    return Description(*(v if keepdims else jnp.squeeze(v, axes) for v in fields))
+
+
+def _count(data: Data, weights: Any, total: jax.Array, axes: Any) -> jax.Array:
+    if weights is None:
+        size = prod(data.values[0].shape[a] for a in axes)
+        return jnp.full(total.shape, size, np.int32 if size < 2**31 else np.uint32)
+    if isinstance(data.weights, Frequency) and weights.dtype != np.bool_:
+        return total
+    there = weights if weights.dtype == np.bool_ else weights != 0
+    return jnp.sum(there, axis=axes, keepdims=True, dtype=np.int32)

@@ -1,0 +1,138 @@
+"""Central sums in two words: for arrays that lie in the cache, and for accuracy="high".
+
+One pass: deviations from a value of the data, their products and all sums keep what rounding
+loses, about twice the digits of the dtype. By Samuelson's inequality the shift costs at most a
+factor n of that, so what is left needs no second pass and hardly depends on the order: where= is
+deletion and an integer weight is repetition to the last bit. Units are powers of two near the
+largest value, so no square leaves its range.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from ._blocks import accumulator, counted, heaviest, signed
+from ._rounding import divide
+from ._two_words import Pair, add, multiply, one_word, over, tree_sum_pairs, two_product, two_sum
+
+
+class Exact(NamedTuple):
+    """Sums about `pivots`; one array a variable or a product, each of shape (outer, inner).
+
+    Attributes:
+        weight: the sum of weights, or of bools as int32; None where there are none.
+        pivots: values of the data.
+        means: what the mean is beyond the pivot, in units of `units`.
+        powers: central sums: squares, then the product of a pair; in those units.
+        units: powers of two.
+        shifted: sums of squares about the pivots, in those units.
+    """
+
+    weight: Array | None
+    pivots: list[Array]
+    means: list[Pair]
+    powers: list[Array]
+    units: list[Array]
+    shifted: list[Array]
+
+
+def exact_sums(values: list[Array], weight: Array | None, order: int, about=None) -> Exact:
+    """Sum in two words.
+
+    Args:
+        values: one or two arrays (outer, n, inner), n > 0, in a float to accumulate in or integers.
+        weight: None, bools, or floats of that shape.
+        order: 1 for means only, else 2.
+        about: for long arrays, offsets from the first pivots to near the means, (outer, inner).
+    """
+    pivots = [heaviest(x, weight) for x in values]
+    units = [unit_of(x, weight) for x in values]
+    parts = [_deviations(x, p, u) for x, p, u in zip(values, pivots, units, strict=True)]
+    starts = [] if about is None else [divide(a, u) for a, u in zip(about, units, strict=True)]
+    for i, start in enumerate(starts):
+        parts[i] = add(parts[i], (-start[:, None], jnp.zeros_like(start)[:, None]))
+    if weight is not None:
+        keep = counted(weight)
+        parts = [(jnp.where(keep, h, 0), jnp.where(keep, e, 0)) for h, e in parts]
+    pairs = [(0, 0)] if len(values) == 1 else [(0, 0), (1, 1), (0, 1)]
+    terms = parts + [multiply(parts[i], parts[j]) for i, j in pairs if order > 1]
+    total, whole = None, None
+    if weight is not None and weight.dtype != jnp.bool_:
+        w = signed(weight)
+        terms = [_weigh(t, w) for t in terms] + [(w, jnp.zeros_like(w))]
+    sums = tree_sum_pairs(terms)
+    if weight is None:
+        n = jnp.full(sums[0][0].shape, values[0].shape[1], sums[0][0].dtype)
+        whole = (n, jnp.zeros_like(n))
+    elif weight.dtype == jnp.bool_:
+        total = jnp.sum(signed(weight), axis=1, dtype=jnp.int32)
+        whole = (total.astype(sums[0][0].dtype), jnp.zeros_like(sums[0][0]))
+    else:
+        whole = sums.pop()
+        total = one_word(whole)
+    first, squares = sums[: len(values)], sums[len(values) :]
+    means = [over(s, whole) for s in first]
+    powers = [
+        one_word(add(q, _negative(over(multiply(first[i], first[j]), whole))))
+        for q, (i, j) in zip(squares, pairs, strict=False)
+    ]
+    for i, start in enumerate(starts):
+        means[i] = add(means[i], (start, jnp.zeros_like(start)))
+    return Exact(total, pivots, means, powers, units, [one_word(q) for q in squares[: len(values)]])
+
+
+def unit_of(x: Array, weight: Array | None) -> Array:
+    """Return the power of two at the largest size that counts, away from the ends of the range."""
+    dtype = accumulator(x.dtype)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.ones((x.shape[0], x.shape[2]), dtype)
+    size = jnp.where(jnp.isfinite(x), jnp.abs(x), 0)
+    if weight is not None:
+        size = jnp.where(counted(weight), size, 0)
+    info = jnp.finfo(dtype)
+    integer = jnp.dtype(f"int{info.bits}")
+    exponent = jnp.asarray(((1 << (info.bits - 1 - info.nmant)) - 1) << info.nmant, integer)
+    bits = lax.bitcast_convert_type(lax.stop_gradient(jnp.max(size, axis=1)), integer)
+    power = lax.bitcast_convert_type(bits & exponent, dtype)
+    edge = info.maxexp * 25 // 32
+    return jnp.clip(power, 2.0**-edge, 2.0**edge)
+
+
+def _deviations(x: Array, pivot: Array, unit: Array) -> Pair:
+    # x - pivot in units, in two words
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        inverse = 1 / unit
+        d, lost = two_sum(x * inverse[:, None], -(pivot * inverse)[:, None])
+        return d, lost
+    # Integers: the distance in halves of their bits, each of which a float holds.
+    half = 4 * x.dtype.itemsize
+    unsigned = jnp.dtype(f"uint{2 * half}")
+    a, b = x.astype(unsigned), pivot[:, None].astype(unsigned)
+    above = x >= pivot[:, None]
+    distance = jnp.where(above, a - b, b - a)
+    low = distance & jnp.asarray((1 << half) - 1, unsigned)
+    d, lost = two_sum(
+        (distance >> jnp.asarray(half, unsigned)).astype(unit.dtype) * 2.0**half,
+        low.astype(unit.dtype),
+    )
+    return jnp.where(above, d, -d), jnp.where(above, lost, -lost)
+
+
+def mean_of(pivot: Array, mean: Pair, unit: Array) -> Pair:
+    """Return the mean itself in two words, also where the pivot is far from it."""
+    # in units, where what is lost does not underflow
+    whole = _deviations(pivot[:, None], jnp.zeros_like(pivot), unit)
+    high, low = add((whole[0][:, 0], whole[1][:, 0]), mean)
+    low = jnp.where(jnp.isfinite(low), low, 0)
+    total = high + low
+    return total * unit, jnp.where(jnp.isfinite(total), low - (total - high), 0) * unit
+
+
+def _weigh(term: Pair, weight: Array) -> Pair:
+    p, lost = two_product(term[0], weight)
+    return p, lost + term[1] * weight
+
+
+def _negative(a: Pair) -> Pair:
+    return -a[0], -a[1]
