@@ -1,124 +1,208 @@
-"""Mean, variance, covariance and correlation as folds."""
+"""Mean, variance, shape, covariance and correlation as folds."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from .._callable import partial
 from .._fold import Fold
-from ..stats._count import Count
-from ..stats._forms import alike, coefficient, complex_coefficient
-from ..stats._gradients import memory
-from ..stats._moments import CoMoments, Moments, merge, weight_in
-from ..stats._rounding import divide
+from .._tree import check_count
+from ..stats._forms import coefficient, complex_coefficient, root
+from ..stats._weights import Probability, Reliability
+from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
+from ._memory import Memory, gather, merge
 
 
-def mean() -> Fold[jax.Array]:
+def mean(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     """Return the fold of the arithmetic mean, elementwise; nan over nothing.
+
+    Args:
+        weights: `stats.Frequency`, `stats.Reliability` or `stats.Probability`, the class: then
+            elements are pairs `(x, weight)`. Weight 0 is deletion, even of nan.
+        nan: "propagate", or "omit" to leave nan out, elementwise.
 
     >>> import jfoundations as jf
     >>> float(jf.fold(mean(), jnp.array([1.0, 2.0, 4.0, 18.0])))
     6.25
+    >>> x, w = jnp.array([1.0, 5.0]), jnp.array([3, 1])
+    >>> float(jf.fold(mean(weights=jf.stats.Frequency), (x, w)))
+    2.0
     """
-    return _make(1, _mean, "mean")
+    return _make("mean", 0, _mean, weights, nan)
 
 
-def var(*, correction: float = 0) -> Fold[jax.Array]:
+def var(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     """Return the fold of the variance, elementwise; nan where n ≤ correction.
 
     Args:
         correction: 0 for the population's variance, 1 for the unbiased estimate.
+        weights: as in `mean`; the kind says what is divided by.
+        nan: as in `mean`.
 
     >>> import jfoundations as jf
     >>> float(jf.fold(var(), jnp.array([1.0, 2.0, 4.0, 18.0])))
     47.1875
     """
-    return _make(2, partial(_var, float(correction)), "var")
+    return _make("var", 2, partial(_var, weights, float(correction)), weights, nan)
 
 
-def std(*, correction: float = 0) -> Fold[jax.Array]:
+def std(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     """Return the fold of the standard deviation, elementwise; nan where n ≤ correction.
 
     Args:
         correction: as in `var`.
+        weights: as in `var`.
+        nan: as in `mean`.
 
     >>> import jfoundations as jf
     >>> round(float(jf.fold(std(), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
     6.8693
     """
-    return var(correction=correction).map(jnp.sqrt, name="std")
+    return _make("std", 2, partial(_std, weights, float(correction)), weights, nan)
 
 
-def cov(*, correction: float = 0) -> Fold[jax.Array]:
+def sem(*, correction: float = 1, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
+    """Return the fold of the mean's standard error, std / √n, with correction 1 as `stats.sem`.
+
+    Args:
+        correction: as in `var`, but 1 by default.
+        weights: as in `var`.
+        nan: as in `mean`.
+
+    >>> import jfoundations as jf
+    >>> round(float(jf.fold(sem(), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
+    3.966
+    """
+    return _make("sem", 2, partial(_sem, weights, float(correction)), weights, nan)
+
+
+def moment(order: int, *, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
+    """Return the fold of a central moment, Σw(x - mean)^order / W, elementwise.
+
+    Args:
+        order: a Python int, 0 ... 4.
+        weights: as in `mean`.
+        nan: as in `mean`.
+
+    Raises:
+        TypeError: order is no int.
+        ValueError: order is negative, or above 4.
+
+    >>> import jfoundations as jf
+    >>> float(jf.fold(moment(3), jnp.array([1.0, 2.0, 4.0, 18.0])))
+    347.34375
+    """
+    order = check_count(order, "order", "folds.moment")
+    if order > 4:
+        raise ValueError(
+            f"folds.moment: order is {order}; memories keep powers up to 4. Give at most 4, or "
+            "take the whole array with stats.moment"
+        )
+    kept = 0 if order < 2 else 2 if order == 2 else 4
+    return _make("moment", kept, partial(_moment, order), weights, nan)
+
+
+def skew(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
+    """Return the fold of the skewness m₃ / m₂^(3/2), biased, elementwise; nan of a constant.
+
+    Args:
+        weights: as in `mean`.
+        nan: as in `mean`.
+
+    >>> import jfoundations as jf
+    >>> round(float(jf.fold(skew(), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
+    1.0716
+    """
+    return _make("skew", 4, skewness, weights, nan)
+
+
+def kurtosis(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
+    """Return the fold of the excess kurtosis m₄ / m₂² - 3, biased; nan of a constant.
+
+    Args:
+        weights: as in `mean`.
+        nan: as in `mean`.
+
+    >>> import jfoundations as jf
+    >>> round(float(jf.fold(kurtosis(), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
+    -0.7351
+    """
+    return _make("kurtosis", 4, tailedness, weights, nan)
+
+
+def cov(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     """Return the fold of the covariance of elements that are pairs `(x, y)`.
 
     Args:
         correction: as in `var`.
+        weights: as in `var`; then elements are `((x, y), weight)`.
+        nan: "propagate", or "omit" to leave out pairs of which either is nan.
 
     >>> import jfoundations as jf
     >>> x = jnp.array([1.0, 2.0, 4.0, 18.0])
     >>> float(jf.fold(cov(), (x, 2 * x)))
     94.375
     """
-    return _of_pairs(partial(_cov, float(correction)), "cov")
+    extract = partial(_cov, weights, float(correction))
+    return _make("cov", 2, extract, weights, nan, pairs=True)
 
 
-def corr() -> Fold[jax.Array]:
+def corr(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     """Return the fold of Pearson's correlation of elements that are pairs `(x, y)`.
+
+    Args:
+        weights: as in `cov`.
+        nan: as in `cov`.
 
     >>> import jfoundations as jf
     >>> x = jnp.array([1.0, 2.0, 4.0, 18.0])
     >>> round(float(jf.fold(corr(), (x, -x))), 6)
     -1.0
     """
-    return _of_pairs(_corr, "corr")
+    return _make("corr", 2, _corr, weights, nan, pairs=True)
 
 
-def _make(order: int, extract: Any, name: str) -> Fold[jax.Array]:
-    return Fold(
-        partial(_init, order),
-        partial(_step, order),
-        merge_all,
-        extract,
-        partial(_block, order),
-        name=name,
-    )
+def _make(
+    name: str,
+    order: int,
+    extract: Any,
+    weights: Kind,
+    nan: Nan,
+    *,
+    pairs: bool = False,
+) -> Fold[Any]:
+    taken = checked(name, weights, nan, pairs=pairs)
+    init, step, block = (partial(f, taken, order) for f in (_init, _step, _block))
+    return Fold(init, step, merge_all, extract, block, name=name)
 
 
-def _of_pairs(extract: Any, name: str) -> Fold[jax.Array]:
-    return Fold(_init_pairs, _step_pairs, merge_all, extract, _block_pairs, name=name)
+def powers(weights: Kind, nan: Nan) -> Fold[Any]:
+    """Return the fold whose answer is the memory of order 4 itself."""
+    return _make("describe", 4, _itself, weights, nan)
 
 
-def _parts(x: Any) -> tuple[Any, ...]:
-    """Return real data as they are, complex ones as their real and imaginary parts."""
-    x = jnp.asarray(x)
-    x = x.astype(np.int32) if x.dtype == np.bool_ else x
-    return (x.real, x.imag) if jnp.iscomplexobj(x) else (x,)
+def _itself(memory: Any) -> Any:
+    return memory
 
 
-def _pairs(xy: Any) -> tuple[tuple[Any, Any], ...]:
-    """Return the pairs whose co-moments make up the covariance of x and y, real ones first."""
-    if not isinstance(xy, tuple) or len(xy) != 2:
-        raise TypeError(
-            "this fold's elements are pairs (x, y); give it a tuple of two arrays, or make one "
-            "with .of(lambda element: (x, y))"
-        )
-    x, y = map(_parts, xy)
-    if len(x) == len(y) == 1:
-        return ((x[0], y[0]),)
-    (a, b), (c, d) = (p if len(p) == 2 else (p[0], jnp.zeros_like(p[0])) for p in (x, y))
-    return ((a, c), (b, d), (b, c), (a, d))
+def _block(taken: Taken, order: int, xs: Any) -> tuple[Memory, ...]:
+    """Return a memory for real data, two for complex ones, four for complex pairs."""
+    values, weights = rows_of(taken, xs)
+    kind = taken.kind
+    return tuple(gather(v, weights, kind, order) for v in _real(values))
 
 
-def _one(x: jax.Array) -> jax.Array:
-    return x[None]
-
-
-def _empty(like: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape), leaf.dtype), like)
+def _real(values: Any) -> list[tuple[jax.Array, ...]]:
+    """Return the variables, or pairs, whose sums make up those of complex data."""
+    if not any(map(jnp.iscomplexobj, values)):
+        return [values]
+    parts = [(v.real, v.imag) for v in values]
+    if len(parts) == 1:
+        return [(part,) for part in parts[0]]
+    (a, b), (c, d) = parts
+    return [(a, c), (b, d), (b, c), (a, d)]
 
 
 def merge_all(a: Any, b: Any) -> Any:
@@ -126,47 +210,19 @@ def merge_all(a: Any, b: Any) -> Any:
     return tuple(map(merge, a, b))
 
 
-def _block(order: int, xs: Any) -> tuple[Moments, ...]:
-    return tuple(_moments(part, order) for part in _parts(xs))
+def _init(taken: Taken, order: int, like: Any) -> tuple[Memory, ...]:
+    return _block(taken, order, zero_rows(like))
 
 
-def _sums(values: Any, order: int) -> tuple[Count, Any, list[Any]]:
-    """Return how many rows there are, the means' words, and the sums of products: all smooth."""
-    parts = memory(values, None, (0,), order, "default")
-    _, words, powers, units = jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), parts)
-    pairs = [(0, 0)] if len(values) == 1 else [(0, 0), (1, 1), (0, 1)]
-    scaled = [p * units[i] * units[j] for p, (i, j) in zip(powers, pairs, strict=False)]
-    return Count.of(values[0].shape[0], values[0].shape[1:]), words, scaled
+def _step(taken: Taken, order: int, memory: Any, x: Any) -> tuple[Memory, ...]:
+    return merge_all(memory, _block(taken, order, one(x)))
 
 
-def _moments(x: jax.Array, order: int) -> Moments:
-    count, [(pivot, offset)], powers = _sums((x,), order)
-    return Moments(count, pivot, offset, *powers)
-
-
-def _comoments(x: jax.Array, y: jax.Array) -> CoMoments:
-    count, [(px, ox), (py, oy)], powers = _sums((x, y), 2)
-    return CoMoments(count, px, ox, py, oy, *powers)
-
-
-def _init(order: int, like: Any) -> tuple[Moments, ...]:
-    return _block(order, _empty(like))
-
-
-def _step(order: int, memory: Any, x: Any) -> tuple[Moments, ...]:
-    return merge_all(memory, _block(order, _one(jnp.asarray(x))))
-
-
-def _block_pairs(xs: Any) -> tuple[CoMoments, ...]:
-    return tuple(_comoments(x, y) for x, y in map(alike, _pairs(xs)))
-
-
-def _init_pairs(like: Any) -> tuple[CoMoments, ...]:
-    return _block_pairs(_empty(like))
-
-
-def _step_pairs(memory: Any, xy: Any) -> tuple[CoMoments, ...]:
-    return merge_all(memory, _block_pairs(jax.tree.map(lambda a: _one(jnp.asarray(a)), xy)))
+def only(memory: Any, who: str) -> Memory:
+    """Return the memory of real data, or say that complex data have none."""
+    if len(memory) > 1:
+        raise TypeError(f"folds.{who}: the elements are complex, real ones are needed")
+    return memory[0]
 
 
 def _together(parts: list[jax.Array]) -> jax.Array:
@@ -177,17 +233,76 @@ def _mean(memory: Any) -> jax.Array:
     return _together([part.mean for part in memory])
 
 
-def _over(correction: Any, product: jax.Array, weight: Any) -> jax.Array:
-    free = weight_in(weight, product.dtype) - jnp.asarray(correction, product.dtype)
-    return jnp.where(free > 0, divide(product, jnp.where(free > 0, free, 1)), jnp.nan)
+def variance(kind: Any, correction: Any, part: Memory) -> jax.Array:
+    """Return the variance of one real variable."""
+    return part.over(0, kind, correction) * part.units[0] * part.units[0]
 
 
-def _var(correction: Any, memory: Any) -> jax.Array:
-    return sum(_over(correction, part.m2, part.weight) for part in memory)  # type: ignore
+def _var(kind: Any, correction: Any, memory: Any) -> jax.Array:
+    return sum(variance(kind, correction, part) for part in memory)  # type: ignore[return-value]
 
 
-def _cov(correction: Any, memory: Any) -> jax.Array:
-    found = [_over(correction, part.cxy, part.weight) for part in memory]
+def _std(kind: Any, correction: Any, memory: Any) -> jax.Array:
+    if len(memory) == 1:
+        return root(memory[0].over(0, kind, correction)) * memory[0].units[0]
+    return root(_var(kind, correction, memory))
+
+
+def _sem(kind: Any, correction: Any, memory: Any) -> jax.Array:
+    part = only(memory, "sem")
+    size, weight = part.total, part.weight
+    if kind is Probability and weight.seen is not None:
+        size = weight.seen.astype(part.dtype)
+    elif kind is Reliability and weight.squares is not None:
+        squares = weight.squares.value
+        size = size * size / jnp.where(squares > 0, squares, 1)
+    spread = part.over(0, kind, correction)
+    return root(spread / jnp.where(size > 0, size, 1)) * part.units[0]
+
+
+def _average(part: Memory, power: int) -> jax.Array:
+    """Return M2, M3 or M4 (power 0, 1, 2) over the total weight, in units."""
+    total = part.total
+    found = part.powers[power].value / jnp.where(total == 0, 1, total)
+    return jnp.where(total == 0, jnp.nan, found)
+
+
+def _moment(order: int, memory: Any) -> jax.Array:
+    part = only(memory, "moment")
+    if order == 0:
+        return jnp.where(part.total == 0, jnp.nan, jnp.ones_like(part.total))
+    if order == 1:
+        return part.mean * 0  # of nan and of infinities there is no deviation
+    found = _average(part, order - 2)
+    for _ in range(order):
+        found = found * part.units[0]
+    return found
+
+
+def skewness(memory: Any) -> jax.Array:
+    """Return m₃ / m₂^(3/2)."""
+    part = only(memory, "skew")
+    second = _average(part, 0)
+    some = jnp.where(second > 0, second, 1)
+    value = _average(part, 1) / some / root(some)
+    return jnp.where(second > 0, value, jnp.nan)
+
+
+def tailedness(memory: Any) -> jax.Array:
+    """Return m₄ / m₂² - 3."""
+    part = only(memory, "kurtosis")
+    second = _average(part, 0)
+    some = jnp.where(second > 0, second, 1)
+    value = _average(part, 2) / some / some - 3
+    return jnp.where(second > 0, value, jnp.nan)
+
+
+def _product(kind: Any, correction: Any, part: Memory) -> jax.Array:
+    return part.over(2, kind, correction) * part.units[0] * part.units[1]
+
+
+def _cov(kind: Any, correction: Any, memory: Any) -> jax.Array:
+    found = [_product(kind, correction, part) for part in memory]
     if len(found) == 1:
         return found[0]
     return lax.complex(found[0] + found[1], found[2] - found[3])
@@ -195,7 +310,14 @@ def _cov(correction: Any, memory: Any) -> jax.Array:
 
 def _corr(memory: Any) -> jax.Array:
     if len(memory) == 1:
-        return coefficient(memory[0].mxx, memory[0].myy, memory[0].cxy)
-    ac, bd, bc, ad = memory
-    xy = lax.complex(ac.cxy + bd.cxy, bc.cxy - ad.cxy)
-    return complex_coefficient(ac.mxx + bd.mxx, ac.myy + bd.myy, xy)
+        return coefficient(*(p.value for p in memory[0].powers))
+    # real and imaginary parts have units of their own: both to the larger
+    ac, bd, _, _ = memory
+    u = jnp.maximum(ac.units[0], bd.units[0])
+    v = jnp.maximum(ac.units[1], bd.units[1])
+    xx, yy = (
+        jnp.add(*(p.powers[k].value * (p.units[k] / w) * (p.units[k] / w) for p in (ac, bd)))
+        for k, w in ((0, u), (1, v))
+    )
+    ac, bd, bc, ad = (p.powers[2].value * (p.units[0] / u) * (p.units[1] / v) for p in memory)
+    return complex_coefficient(xx, yy, lax.complex(ac + bd, bc - ad))

@@ -1,0 +1,112 @@
+"""The range of the elements, and all that is to be known of them at a glance."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._callable import partial
+from .._fold import Fold, combine
+from .._tree import pytree
+from ..stats._count import Count
+from ..stats._describe import Description
+from ..stats._minmax import minmax as minmax_of
+from ..stats._weights import Frequency
+from ._elements import Kind, Nan, Taken, checked, one, rows_of, there, zero_rows
+from ._moments import only, powers, skewness, tailedness, variance
+from ._words import choose
+
+
+@pytree
+class _Range:
+    """The least and the greatest element, and whether there was any."""
+
+    low: jax.Array
+    high: jax.Array
+    some: jax.Array
+
+
+def minmax(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[tuple[jax.Array, jax.Array]]:
+    """Return the fold of the least and the greatest element, elementwise, as `stats.minmax`.
+
+    Over nothing: nan; for ints and bools, which have none, the dtype's largest and smallest value.
+
+    Args:
+        weights: as in `mean`; weight 0 is deletion, other weights change nothing.
+        nan: as in `mean`.
+
+    >>> import jfoundations as jf
+    >>> [int(v) for v in jf.fold(minmax(), jnp.array([3, 1, 2]))]
+    [1, 3]
+    """
+    taken = checked("minmax", weights, nan)
+    init, step, block = (partial(f, taken) for f in (_init, _step, _block))
+    return Fold(init, step, _merge, _ends, block, name="minmax")
+
+
+def describe(
+    *, correction: float = 0, weights: Kind = None, nan: Nan = "propagate"
+) -> Fold[Description]:
+    """Return the fold of count, extremes, mean, variance, skewness and kurtosis, elementwise.
+
+    The answer is a `stats.Description`. Its count is that of `count`, an integer; of `Frequency`
+    weights it is their sum, a float.
+
+    Args:
+        correction: as in `var`.
+        weights: as in `var`.
+        nan: as in `mean`.
+
+    >>> import jfoundations as jf
+    >>> jf.fold(describe(), jnp.array([1.0, 3.0, 8.0])).mean
+    Array(4., dtype=float32)
+    """
+    both = combine(powers=powers(weights, nan), ends=minmax(weights=weights, nan=nan))
+    return both.map(partial(_description, weights, float(correction)), name="describe")
+
+
+def _block(taken: Taken, xs: Any) -> _Range:
+    (x,), weights = rows_of(taken, xs)
+    if taken.kind is None:
+        x = jnp.asarray(xs)  # bools stay bools
+    count = None if weights is None else taken.kind and taken.kind(weights)
+    where = weights if count is None else None
+    low, high = minmax_of(x, axis=0, weights=count, where=where)
+    some = (
+        jnp.full(low.shape, x.shape[0] > 0) if weights is None else jnp.any(there(weights), axis=0)
+    )
+    return _Range(low, high, some)
+
+
+def _init(taken: Taken, like: Any) -> _Range:
+    return _block(taken, zero_rows(like))
+
+
+def _step(taken: Taken, memory: _Range, x: Any) -> _Range:
+    return _merge(memory, _block(taken, one(x)))
+
+
+def _merge(a: _Range, b: _Range) -> _Range:
+    both = _Range(jnp.minimum(a.low, b.low), jnp.maximum(a.high, b.high), a.some | b.some)
+    return choose(~b.some, a, choose(~a.some, b, both))
+
+
+def _ends(memory: _Range) -> tuple[jax.Array, jax.Array]:
+    return memory.low, memory.high
+
+
+def _description(kind: Any, correction: Any, found: dict[str, Any]) -> Description:
+    memory = found["powers"]
+    part, (low, high) = only(memory, "describe"), found["ends"]
+    seen = part.weight.total if part.weight.seen is None else part.weight.seen
+    exact = isinstance(seen, Count) and kind is not Frequency
+    count = seen.answer() if exact else part.total  # type: ignore[union-attr]
+    return Description(
+        count,
+        low,
+        high,
+        part.mean,
+        variance(kind, correction, part),
+        skewness(memory),
+        tailedness(memory),
+    )

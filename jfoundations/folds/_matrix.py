@@ -1,0 +1,122 @@
+"""Covariance and correlation matrices of vectors as folds: a block is a matrix product."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._callable import partial
+from .._fold import Fold
+from .._tree import pytree
+from ..stats._forms import coefficient
+from ..stats._matrix import cov_matrix as cov_matrix_of
+from ..stats._rounding import divide
+from ._elements import one, zero_rows
+from ._memory import Memory, gather, merge
+from ._words import Words
+
+
+@pytree
+class _Matrix:
+    """The memories of the variables, and sums of products of each two in the variables' units."""
+
+    each: Memory
+    products: Words
+
+
+def cov_matrix(*, correction: float = 0) -> Fold[jax.Array]:
+    """Return the fold of the covariance matrix of elements that are vectors.
+
+    Exactly symmetric, and its diagonal is `folds.var` to the bit.
+
+    Args:
+        correction: as in `var`.
+
+    >>> import jfoundations as jf
+    >>> print(jf.fold(cov_matrix(), jnp.array([[1.0, 2.0], [3.0, 6.0], [5.0, 4.0]])))
+    [[2.6666667 1.3333334]
+     [1.3333334 2.6666667]]
+    """
+    return Fold(_init, _step, _merge, partial(_cov, float(correction)), _block, name="cov_matrix")
+
+
+def corr_matrix() -> Fold[jax.Array]:
+    """Return the fold of the matrix of Pearson's correlations of elements that are vectors.
+
+    Exactly symmetric, in −1 … 1, with a diagonal of ones; nan in the rows and columns of constants.
+
+    >>> import jfoundations as jf
+    >>> print(jf.fold(corr_matrix(), jnp.array([[1.0, 2.0], [3.0, 6.0], [5.0, 10.0]])))
+    [[1. 1.]
+     [1. 1.]]
+    """
+    return Fold(_init, _step, _merge, _corr, _block, name="corr_matrix")
+
+
+def _block(xs: Any) -> _Matrix:
+    shape = getattr(xs, "shape", None)
+    if shape is None or len(shape) != 2 or jnp.iscomplexobj(xs):
+        what = "trees" if shape is None else "complex" if jnp.iscomplexobj(xs) else shape[1:]
+        raise TypeError(
+            f"this fold's elements are {what}; vectors of real numbers, of shape (variables,), are "
+            "needed; make them with .of(lambda element: ...)"
+        )
+    x = jnp.asarray(xs)
+    x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
+    each = gather((x,), None, None, 2)
+    (unit,), (squares,) = each.units, each.powers
+    if x.shape[0] == 0:
+        return _Matrix(each, Words.of(jnp.zeros((*unit.shape, *unit.shape), unit.dtype)))
+    # in units, so that squares stay in range; integers are in range as they are
+    whole = jnp.issubdtype(x.dtype, jnp.integer)
+    scaled = x if whole else x.astype(unit.dtype) / unit[None, :]
+    products = cov_matrix_of(scaled) * x.shape[0]
+    products = products / unit[:, None] / unit[None, :] if whole else products
+    return _Matrix(each, Words.of(_with_diagonal(products, squares.value)))
+
+
+def _with_diagonal(matrix: jax.Array, diagonal: jax.Array) -> jax.Array:
+    return jnp.where(jnp.eye(len(diagonal), dtype=bool), diagonal[:, None], matrix)
+
+
+def _init(like: Any) -> _Matrix:
+    return _block(zero_rows(like))
+
+
+def _step(memory: _Matrix, x: Any) -> _Matrix:
+    return _merge(memory, _block(one(x)))
+
+
+def _merge(a: _Matrix, b: _Matrix) -> _Matrix:
+    """Join two memories: each pair of variables as `folds.cov` joins its own."""
+    both = merge(_as_pairs(a), _as_pairs(b))
+    rows = (both.pivots[0], both.offsets[0], both.units[0], both.powers[0])
+    pivot, offset, unit, squares = jax.tree.map(lambda v: v[:, 0], rows)
+    weight = a.each.weight + b.each.weight
+    return _Matrix(Memory(weight, (pivot,), (offset,), (unit,), (squares,)), both.powers[2])
+
+
+def _as_pairs(memory: _Matrix) -> Memory:
+    each = memory.each
+    known = (each.pivots[0], each.offsets[0], each.units[0], each.powers[0])
+    rows = jax.tree.map(lambda v: v[:, None], known)
+    columns = jax.tree.map(lambda v: v[None, :], known)
+    pivots, offsets, units, powers = zip(rows, columns, strict=True)
+    weight = jax.tree.map(lambda n: n[:1, None], each.weight)
+    return Memory(weight, pivots, offsets, units, (*powers, memory.products))
+
+
+def _cov(correction: Any, memory: _Matrix) -> jax.Array:
+    (unit,) = memory.each.units
+    dtype = memory.each.dtype
+    free = memory.each.weight.free(None, jnp.asarray(correction, dtype), dtype)[:, None]
+    found = divide(memory.products.value, jnp.where(free > 0, free, 1))
+    # powers of two, but their product may leave the range before the answer does
+    low, high = jnp.minimum(unit[:, None], unit[None, :]), jnp.maximum(unit[:, None], unit[None, :])
+    return jnp.where(free > 0, found, jnp.nan) * low * high
+
+
+def _corr(memory: _Matrix) -> jax.Array:
+    squares = memory.each.powers[0].value
+    found = jnp.triu(coefficient(squares[:, None], squares[None, :], memory.products.value))
+    return found + jnp.triu(found, 1).T

@@ -1,0 +1,100 @@
+"""Every fold of the namespace keeps the laws of folds, on plain and on hard data."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jfoundations as jf
+from jfoundations import folds, stats
+from jfoundations.testing import laws, strategies
+
+pytestmark = pytest.mark.slow  # compiles many programs
+
+LENGTH = 12  # one shape: one trace
+HARD = strategies.arrays(shape=(LENGTH,)) | strategies.ill_conditioned(length=LENGTH)
+WIDE = strategies.arrays(shape=((LENGTH, 3),))
+PAIRS = strategies.arrays(shape=((LENGTH, 2),)).map(lambda a: (a[:, 0], a[:, 1]))
+GAPS = HARD.map(lambda x: jnp.where(jnp.arange(LENGTH) % 5 == 2, jnp.nan, x))
+
+
+def counted_off(x):
+    return x, jnp.arange(LENGTH, dtype=x.dtype) % 3
+
+
+# Folds of one memory go together: the laws are then compiled once for all.
+SINGLE = {
+    "means": {"mean": folds.mean(), "count": folds.count()},
+    "squares": {
+        "var": folds.var(correction=1),
+        "std": folds.std(),
+        "sem": folds.sem(),
+        "moment": folds.moment(2),
+    },
+    "shape": {"skew": folds.skew(), "kurtosis": folds.kurtosis(), "moment": folds.moment(3)},
+    "describe": {"describe": folds.describe()},
+    "ends": {"minimum": folds.minimum(), "maximum": folds.maximum(), "minmax": folds.minmax()},
+    "bins": {"histogram": folds.histogram(5, range=(-2.0, 2.0))},
+    "ranks": {
+        "quantile": folds.quantile([0.1, 0.9]),
+        "median": folds.median(),
+        "iqr": folds.iqr(),
+        "sketch": folds.sketch(),
+    },
+    "order": {"ema": folds.ema(0.9)},
+}
+OTHERS = {
+    "cov": (folds.cov(), PAIRS),
+    "corr": (folds.corr(), PAIRS),
+    "cov_matrix": (folds.cov_matrix(), WIDE),
+    "corr_matrix": (folds.corr_matrix(), WIDE),
+    "weights": (folds.var(weights=stats.Reliability, correction=1), HARD.map(counted_off)),
+    "omit": (folds.std(nan="omit"), GAPS),
+}
+
+
+def test_every_name_is_here():
+    names = {n for n, v in vars(folds).items() if inspect.isfunction(v) and not n.startswith("_")}
+    assert names == {n for group in SINGLE.values() for n in group} | set(OTHERS) - {
+        "weights",
+        "omit",
+    }
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_laws(name):
+    laws.fold(jf.combine(**SINGLE[name]), HARD, max_examples=12)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_laws_of_pairs_vectors_and_weights(name):
+    a_fold, elements = OTHERS[name]
+    laws.fold(a_fold, elements, max_examples=8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [stats.Frequency, stats.Reliability, stats.Probability])
+def test_laws_of_weighted_shape(kind):
+    laws.fold(folds.describe(weights=kind, nan="omit"), GAPS.map(counted_off), max_examples=8)
+
+
+@pytest.mark.parametrize("name", sorted(set(SINGLE) - {"order"}))
+def test_the_cut_alone_decides_the_bits(name):
+    x = jnp.asarray(np.random.default_rng(0).normal(3, 1, 48), jnp.result_type(float))
+    blocks, both = list(x.reshape(4, LENGTH)), jf.combine(**SINGLE[name])
+    first = jf.fold(both, blocks)
+    second = jf.fold(both, iter(blocks), jf.executors.Local())
+    jf.testing.checks.assert_same(first, second, bits=True)
+
+
+def test_equal_memories_are_kept_once():
+    like = jax.ShapeDtypeStruct((), jnp.result_type(float))
+    second = jf.combine(var=folds.var(), std=folds.std(), sem=folds.sem(), m=folds.moment(2))
+    fourth = jf.combine(skew=folds.skew(), kurtosis=folds.kurtosis(), m=folds.moment(3))
+    ranks = jf.combine(lo=folds.quantile(0.1), median=folds.median(), iqr=folds.iqr())
+    for shared in (second, fourth, ranks):
+        assert len(shared.init(like)) == 1
+    weighted = (folds.var(weights=stats.Frequency), folds.var(weights=stats.Reliability))
+    assert len(jf.combine(a=weighted[0], b=weighted[1]).init((like, like))) == 2
