@@ -133,6 +133,7 @@ def test_the_root_is_a_table_of_contents():
         *("Callback", "chain", "proceed", "when", "every", "stop_when", "watch"),
         *("iterate", "resume", "chunks", "LoopResult"),
         *("Fold", "combine", "fold", "Source"),
+        *("save", "load"),
     }
 
 

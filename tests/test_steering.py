@@ -7,30 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import DRIVERS, assert_same, counted
+from metrics import FLOAT, begin, metric, run, step
 
 import jfoundations as jf
 
 jc = jf.callbacks
 N = 6
 NAN, INF = float("nan"), float("inf")
-FLOAT = jnp.zeros(()).dtype
-
-
-def step(state):
-    return {"i": state["i"] + 1, "m": state["m"]}
-
-
-def metric(state):
-    """Return the metric of the step just taken."""
-    return state["m"][state["i"] - 1]
-
-
-def begin(values):
-    return {"i": jnp.zeros((), np.int32), "m": jnp.asarray(values, FLOAT)}
-
-
-def run(values, *callbacks, **options):
-    return jf.iterate(step, begin(values), *callbacks, max_steps=len(values), **options)
 
 
 # reduce_on_plateau

@@ -19,7 +19,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from .._tree import pytree, static
 from ..stats._arguments import accumulator
@@ -79,10 +78,7 @@ class Sketch:
         Returns:
             Floats of q's shape and then an element's; nan of nothing and for q outside [0, 1].
         """
-        q = jnp.asarray(q, accumulator(carrier(self.dtype)))
-        found = self.places(jnp.atleast_1d(q))
-        value = found.answer(self._middle(found.bins))
-        return value.reshape(*q.shape, *value.shape[1:])
+        return _quantile(self, jnp.asarray(q, accumulator(carrier(self.dtype))))
 
     def places(self, q: jax.Array) -> "Places":
         """Return where the order statistics are whose mean a quantile is.
@@ -109,7 +105,7 @@ class Sketch:
     def _size(self) -> Count:
         return jax.tree.map(lambda v: v[..., :-1], self.bins).sum(self.bins.low.ndim - 1)
 
-    def _middle(self, place: jax.Array) -> jax.Array:
+    def middle(self, place: jax.Array) -> jax.Array:
         """Return the number in the middle of a bin; of bins that hold an infinity, that."""
         dtype, drop = carrier(self.dtype), dropped_bits(self.dtype)
         first = lowest_key(place, self.dtype)
@@ -176,12 +172,26 @@ def counted(index: jax.Array, bins: int) -> Count:
     return Count.from_array(found.reshape(*shape, bins))
 
 
+@jax.jit
+def _quantile(sketch: Sketch, q: jax.Array) -> jax.Array:
+    found = sketch.places(jnp.atleast_1d(q))
+    value = found.answer(sketch.middle(found.bins))
+    return value.reshape(*q.shape, *value.shape[1:])
+
+
 def _rows(count: Count) -> Count:
     return jax.tree.map(lambda v: v.reshape(-1, v.shape[-1]), count)
 
 
 def _cumulative(bins: Count) -> Count:
-    return lax.associative_scan(lambda a, b: a + b, bins, axis=1)
+    # in digits of 11 bits, of which even 2**18 sums do not overflow 32; then the carries
+    low = bins.low
+    digits = low & np.uint32(0x7FF), (low >> 11) & np.uint32(0x7FF), low >> 22, bins.high
+    first, second, third, high = (jnp.cumsum(d, axis=1, dtype=np.uint32) for d in digits)
+    second = second + (first >> 11)
+    third = third + (second >> 11)
+    low = (first & np.uint32(0x7FF)) | (second & np.uint32(0x7FF)) << 11 | third << 22
+    return Count(high + (third >> 10), low)
 
 
 def _find(through: Count, rank: Count) -> tuple[jax.Array, Count]:
