@@ -61,9 +61,9 @@ def choose(shape: tuple[int, int, int], accuracy: str = "default") -> Plan:
       neighbouring numbers. Under 48 rows the sums of lanes would weigh more than the data
       (measured: 1M rows of 8).
     * A block is 256 steps: long enough that joining its sums costs little, short enough for its own
-      rounding. (At 1,024, data whose digits end early, such as N(1e4, 1), round the same way so often
-      that 5.8 digits were left; at 256, 6.7.) Wide rows take 64 steps: their blocks must fit the
-      cache, since each of its lines is visited once for each four columns.
+      rounding. (At 1,024, data whose digits end early, such as N(1e4, 1), round the same way so
+      often that 5.8 digits were left; at 256, 6.7.) Wide rows take 64 steps: their blocks must fit
+      the cache, since each of its lines is visited once for each four columns.
     * Measured on XLA:CPU alone; a GPU gets the same cut.
     """
     outer, n, inner = shape
