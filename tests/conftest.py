@@ -3,6 +3,7 @@
 import os
 
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -14,3 +15,10 @@ if os.environ.get("JFOUNDATIONS_X64"):
 def pytest_collection_modifyitems(items):
     """Begin with the second pass: it takes one worker as long as the first takes the others."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/test_x64.py"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled_programs():
+    """Keep a worker's memory flat: it would hold gigabytes of programs that no later module runs."""
+    yield
+    jax.clear_caches()
