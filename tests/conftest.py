@@ -19,6 +19,6 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_compiled_programs():
-    """Keep a worker's memory flat: it would hold gigabytes of programs that no later module runs."""
+    """Keep a worker's memory flat: programs that no later module runs would fill gigabytes."""
     yield
     jax.clear_caches()
