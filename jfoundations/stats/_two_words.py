@@ -6,8 +6,8 @@ multiply-add that would change it, so the bits are the same in every program.
 
 >>> import jax.numpy as jnp
 >>> x = jnp.asarray([[[1e8], [1.0], [-1e8]]], jnp.float32)
->>> ((high, low),) = tree_sum_pairs([(x, jnp.zeros_like(x))])
->>> float(high[0, 0]), float(jnp.sum(x))
+>>> (both,) = tree_sum_pairs([(x, jnp.zeros_like(x))])
+>>> float(one_word(both)[0, 0]), float(jnp.sum(x))
 (1.0, 0.0)
 
 Sources: Knuth (1969), The Art of Computer Programming 2, 4.2.2; Dekker (1971), "A floating-point
