@@ -18,8 +18,8 @@ endian. No pickle: what is read can hold numbers only.
 
 import json
 import os
+import secrets
 import sys
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -141,16 +141,16 @@ def _data(leaf: Any, name: str) -> tuple[np.ndarray, str, tuple[int, ...]]:
 
 def _replace(path: Path, parts: list[Any]) -> None:
     # A file beside it that takes its name when all is on the disk: readers see the old or the new.
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with beside.open("xb") as file:
             for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
 
 

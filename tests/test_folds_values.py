@@ -83,10 +83,6 @@ def test_matrices():
     checks.assert_same(slope, right, rtol=64 * EPS, atol=64 * EPS)
 
 
-def shape(found):
-    return found.skew + found.kurtosis
-
-
 def test_gradients_go_through_merges():
     def of_fold(f, x):
         parts = [f.block(part) for part in blocks(x)]

@@ -15,7 +15,7 @@ import jfoundations as jf
 ROOT = Path(jf.__file__).parent
 FILES = sorted(p for p in ROOT.rglob("*.py"))
 LAYERS = (
-    ("_version", "_callable", "_compat", "_pipe", "_tree", "_lanes", "_save"),
+    ("_version", "_callable", "_compat", "_pipe", "_tree", "_lanes", "_save", "_rounding"),
     ("_callback", "_events", "_predicate", "_when", "_fold"),
     ("_plan", "_drivers", "_loop", "_chunks", "_reduce"),
     ("stats", "folds", "callbacks", "executors"),

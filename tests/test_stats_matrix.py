@@ -99,9 +99,7 @@ def test_an_unlucky_first_look_is_repeated():
     x[:, 0] = np.linspace(0, 1, 1000)
     x[:, 1] = np.where(np.isin(np.arange(1000), np.arange(1, 18, 2) * 1000 // 18), 0.0, 1e4)
     x[1::7, 1] += 1
-    tiny = (x * np.float32(2.0**-70), 2.0**-140)
-    huge = (x * np.float32(2.0**40), 2.0**80)
-    for values, _ in (tiny, huge, (x, 1.0)):
+    for values in (x * np.float32(2.0**-70), x * np.float32(2.0**40), x):
         right = np.corrcoef(values.astype(np.float64), rowvar=False)
         assert np.max(np.abs(np.asarray(stats.corr_matrix(values)) - right)) < HARD
     assert error(stats.cov_matrix(x), cov64(x)) < HARD
@@ -152,7 +150,7 @@ def test_complex_data():
     np.testing.assert_allclose(found[0, 1], stats.cov(z[:, 0], z[:, 1]), rtol=1e-5)
     matrix = np.asarray(stats.corr_matrix(z))
     assert np.array_equal(matrix, matrix.conj().T)
-    assert np.all(np.abs(matrix) <= 1 + 2**-22) and np.all(np.diagonal(matrix) == 1)
+    assert np.all(np.abs(matrix) <= 1) and np.all(np.diagonal(matrix) == 1)
     np.testing.assert_allclose(matrix[0, 1], stats.corr(z[:, 0], z[:, 1]), rtol=1e-5)
     scales = np.exp2([-90, 80, 3, 0, -1, 40]).astype(np.complex64)
     assert_same(matrix, np.asarray(stats.corr_matrix(z * scales)))

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from .._callable import identity, partial
 from .._callback import Callback
+from .._rounding import protect
 from .._tree import pytree
-from ._monitor import float_leaf, product
+from ._monitor import float_leaf
 
 
 @pytree
@@ -66,15 +67,15 @@ def _average(of: Any, decay: Any, memory: Ema, state: Any) -> tuple[Ema, Any, bo
     decay = jnp.asarray(decay, memory.weight.dtype)
     decay = jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)
     # W_t = d W_{t-1} + (1 - d) and v_t = v_{t-1} + (1 - d) / W_t (x_t - v_{t-1})
-    weight = product(decay, memory.weight) + (1 - decay)
+    weight = protect(decay * memory.weight) + (1 - decay)
     share = (1 - decay) / weight  # 1 in the first step, when there is no mean yet
 
     def blend(mean: jax.Array, x: Any) -> jax.Array:
         x = jnp.asarray(x, mean.dtype)
         part, gap = share.astype(mean.dtype), x - mean
-        near = mean + product(part, gap)
+        near = mean + protect(part * gap)
         # Of an infinite mean or element the gap is no number.
-        far = product(1 - part, mean) + product(part, x)
+        far = protect((1 - part) * mean) + protect(part * x)
         return jnp.where(part == 1, x, jnp.where(jnp.isfinite(gap), near, far))
 
     return Ema(jax.tree.map(blend, memory.value, of(state)), weight), state, False

@@ -62,15 +62,6 @@ def nonfinite(tree: Any) -> Any:
     return jnp.any(jnp.stack(bad)) if bad else False
 
 
-def product(a: Any, b: Any) -> jax.Array:
-    """Multiply; the comparison keeps compilers from contracting a product and a sum into one.
-
-    So a decision made of it is the same in every driver and every program.
-    """
-    c = a * b
-    return jnp.where(c == c, c, jnp.nan)
-
-
 def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
     """Return a count as an int32, a leaf of its callback; arrays (perhaps traced) as they are.
 

@@ -10,8 +10,9 @@ import numpy as np
 from .._callable import partial
 from .._callback import Callback
 from .._events import freeze
+from .._rounding import protect
 from .._tree import check_like
-from ._monitor import check_mode, count_leaf, float_leaf, product, read, worst
+from ._monitor import check_mode, count_leaf, float_leaf, read, worst
 
 
 def reduce_on_plateau(
@@ -89,12 +90,12 @@ def _reduce(
     )
     patience, cooldown = (jnp.asarray(settings[k], np.int32) for k in ("patience", "cooldown"))
     # Of an infinite best, from which all begins, nothing can be a part.
-    relative = jnp.where(jnp.isfinite(best), product(rtol, jnp.abs(best)), 0)
+    relative = jnp.where(jnp.isfinite(best), protect(rtol * jnp.abs(best)), 0)
     better = sign * value + (atol + relative) < sign * best
     resting = memory["cooldown"] > 0
     wait = jnp.where(better | resting, 0, memory["wait"] + 1)
     due = wait >= patience
-    smaller = jnp.maximum(product(scale, factor), least)
+    smaller = jnp.maximum(protect(scale * factor), least)
     reduces = due & (smaller < scale)
     ratio = jnp.where(scale * factor < least, least / scale, factor)
     reduced = update(state, ratio)

@@ -17,7 +17,8 @@ import numpy as np
 
 from .._callable import identity, partial
 from .._predicate import StopPredicate
-from ._monitor import check_mode, count_leaf, float_leaf, nonfinite, product, read, worst
+from .._rounding import protect
+from ._monitor import check_mode, count_leaf, float_leaf, nonfinite, read, worst
 
 
 def early_stopping(
@@ -100,7 +101,7 @@ def _still(of: Any, atol: Any, rtol: Any, before: Any, state: Any) -> tuple[Any,
         if not jnp.issubdtype(change.dtype, jnp.inexact):
             dtype = jnp.result_type(float)
             a, change = jnp.asarray(a, dtype), change.astype(dtype)
-        slack = product(jnp.asarray(rtol, change.dtype), jnp.abs(a))
+        slack = protect(jnp.asarray(rtol, change.dtype) * jnp.abs(a))
         return jnp.all(change <= jnp.asarray(atol, change.dtype) + slack)
 
     now = of(state)

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from .._callable import partial
 from .._fold import Fold, combine
 from .._tree import pytree
+from ..stats._blocks import counted
 from ..stats._count import Count
 from ..stats._describe import Description
 from ..stats._minmax import minmax as minmax_of
 from ..stats._weights import Frequency
-from ._elements import Kind, Nan, Taken, checked, one, rows_of, there, zero_rows
+from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
 from ._moments import only, powers, skewness, tailedness, variance
 from ._words import choose
 
@@ -73,7 +74,9 @@ def _block(taken: Taken, xs: Any) -> _Range:
     where = weights if count is None else None
     low, high = minmax_of(x, axis=0, weights=count, where=where)
     some = (
-        jnp.full(low.shape, x.shape[0] > 0) if weights is None else jnp.any(there(weights), axis=0)
+        jnp.full(low.shape, x.shape[0] > 0)
+        if weights is None
+        else jnp.any(counted(weights), axis=0)
     )
     return _Range(low, high, some)
 

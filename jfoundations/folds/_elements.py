@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..stats._arguments import Data, join
 from ..stats._forms import alike
@@ -112,8 +111,3 @@ def one(x: Any) -> Any:
 def zero_rows(like: Any) -> Any:
     """Return a block of no elements."""
     return jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape), leaf.dtype), like)
-
-
-def there(weights: jax.Array) -> jax.Array:
-    """Return which elements count at all, given bools or weights; nan counts, and spoils."""
-    return weights if weights.dtype == np.bool_ else weights != 0

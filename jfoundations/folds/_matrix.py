@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from .._callable import partial
 from .._fold import Fold
+from .._rounding import divide
 from .._tree import pytree
 from ..stats._forms import coefficient
 from ..stats._matrix import cov_matrix as cov_matrix_of
-from ..stats._rounding import divide
 from ._elements import one, zero_rows
 from ._memory import Memory, gather, merge
 from ._words import Words

@@ -16,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._rounding import divide
 from .._tree import pytree
+from ..stats._blocks import counted
+from ..stats._certificate import binary_unit
 from ..stats._count import Count
 from ..stats._gradients import memory as sums_of
-from ..stats._higher import binary_unit, cubes_and_fourths
-from ..stats._rounding import divide
+from ..stats._higher import cubes_and_fourths
 from ..stats._weights import Frequency, Reliability
-from ._elements import there
 from ._words import Words, choose
 
 
@@ -145,7 +146,7 @@ def _weight(total: jax.Array, x: jax.Array, weights: Any, kind: Any) -> Weight:
     if weights is None:
         count = Count.of(x.shape[0], x.shape[1:])
     else:
-        count = Count.from_array(jnp.sum(there(weights), axis=0, dtype=np.int32))
+        count = Count.from_array(jnp.sum(counted(weights), axis=0, dtype=np.int32))
     if kind is None or weights is None:
         return Weight(count)
     squares = None

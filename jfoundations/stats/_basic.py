@@ -92,7 +92,7 @@ def mean(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
             The default keeps 6.2 of one long axis, but of many short columns the worst may keep
             5.5; up to 8192 elements both are the same.
         reproducible: whether any order and any sharding of the elements give the same bits; see
@@ -145,7 +145,7 @@ def var(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
             The default keeps 6.2 of one long axis, but of many short columns the worst may keep
             5.5; up to 8192 elements both are the same.
         reproducible: whether any order and any sharding of the elements give the same bits; see
@@ -196,7 +196,7 @@ def std(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
             The default keeps 6.2 of one long axis, but of many short columns the worst may keep
             5.5; up to 8192 elements both are the same.
         reproducible: whether any order and any sharding of the elements give the same bits; see
@@ -238,7 +238,7 @@ def mean_abs_dev(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
             The default keeps 6.2 of one long axis, but of many short columns the worst may keep
             5.5; up to 8192 elements both are the same.
 

@@ -7,16 +7,14 @@ summed.
 """
 
 import itertools
+from math import prod
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ._rounding import protect
-from ._two_words import tree_sum
-
-__all__ = ["tree_sum"]
+from .._rounding import protect
 
 # 4 sums and 4 sums of squares fit the 16 registers of x86; 8 lanes spill: 1.3 times slower.
 LANES = 4
@@ -173,14 +171,23 @@ def block_pivots(x: Array, weight: Array | None, fallback: Array, segment: Segme
     return _finite(probe(0) if segment.size < 3 else _median3(probe(0), probe(1), probe(2)))
 
 
-def _add(a: tuple, b: tuple) -> tuple:
-    return tuple(p + q for p, q in zip(a, b, strict=True))
+def sum_together(terms: list[Array], axis: int) -> list[Array]:
+    """Sum arrays along an axis in one loop over memory, in its order, the same in every program."""
+    add = lambda a, b: tuple(p + q for p, q in zip(a, b, strict=True))  # noqa: E731
+    zeros = tuple(jnp.zeros((), t.dtype) for t in terms)
+    return list(lax.reduce(tuple(terms), zeros, add, (axis,)))
 
 
-def _reduce(terms: list[Array], axis: int) -> list[Array]:
-    # One variadic reduce is one loop over memory. Its order is the loop's, the same in every
-    # program.
-    return lax.reduce(tuple(terms), tuple(jnp.zeros((), t.dtype) for t in terms), _add, (axis,))
+def in_three(x: Array, axes: tuple[int, ...]) -> Array:
+    """Return x as (outer, n, inner), of which the middle one is to be summed.
+
+    Free where the axes, sorted, lie side by side; a transposition where they do not.
+    """
+    first = axes[0] if axes else x.ndim
+    outer = list(range(first))
+    inner = [a for a in range(first, x.ndim) if a not in axes]
+    sizes = ([x.shape[a] for a in group] for group in (outer, axes, inner))
+    return lax.reshape(lax.transpose(x, (*outer, *axes, *inner)), list(map(prod, sizes)))
 
 
 def _deviate(values, pivots, shifts) -> list[Array]:
@@ -258,7 +265,7 @@ def segment_sums(values, pivots, weight, shifts, segment: Segment, plan: Plan) -
         moves = zip(*(zip(*map(spread, pair), strict=True) for pair in shifts), strict=True)
     lanes = zip(xs, ks, ws, moves, strict=False)
     terms = [_terms(*lane) for lane in lanes]
-    sums = iter(_reduce([t for term in zip(*terms, strict=True) for t in term], 2))
+    sums = iter(sum_together([t for term in zip(*terms, strict=True) for t in term], 2))
     return [_gather(list(itertools.islice(sums, len(terms))), width) for _ in terms[0]]
 
 

@@ -18,8 +18,10 @@ from jax.core import Tracer
 
 from .._tree import pytree
 from ._arguments import Axis, Data, Nan, answer, check, compiled, join
+from ._blocks import counted
+from ._certificate import binary_unit
 from ._forms import Call, alike, root
-from ._higher import binary_unit, cubes_and_fourths
+from ._higher import cubes_and_fourths
 from ._minmax import minmax
 from ._weights import Frequency
 
@@ -129,5 +131,4 @@ def _count(data: Data, weights: Any, total: jax.Array, axes: Any) -> jax.Array:
         return jnp.full(total.shape, size, np.int32 if size < 2**31 else np.uint32)
     if isinstance(data.weights, Frequency) and weights.dtype != np.bool_:
         return total
-    there = weights if weights.dtype == np.bool_ else weights != 0
-    return jnp.sum(there, axis=axes, keepdims=True, dtype=np.int32)
+    return jnp.sum(counted(weights), axis=axes, keepdims=True, dtype=np.int32)

@@ -10,10 +10,11 @@ largest value, so no square leaves its range.
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
+from .._rounding import divide
 from ._blocks import accumulator, counted, heaviest, signed
-from ._rounding import divide
+from ._certificate import binary_unit
 from ._two_words import Pair, add, multiply, one_word, over, tree_sum_pairs, two_product, two_sum
 
 
@@ -90,13 +91,7 @@ def unit_of(x: Array, weight: Array | None) -> Array:
     size = jnp.where(jnp.isfinite(x), jnp.abs(x), 0)
     if weight is not None:
         size = jnp.where(counted(weight), size, 0)
-    info = jnp.finfo(dtype)
-    integer = jnp.dtype(f"int{info.bits}")
-    exponent = jnp.asarray(((1 << (info.bits - 1 - info.nmant)) - 1) << info.nmant, integer)
-    bits = lax.bitcast_convert_type(lax.stop_gradient(jnp.max(size, axis=1)), integer)
-    power = lax.bitcast_convert_type(bits & exponent, dtype)
-    edge = info.maxexp * 25 // 32
-    return jnp.clip(power, 2.0**-edge, 2.0**edge)
+    return binary_unit(jnp.max(size, axis=1))
 
 
 def _deviations(x: Array, pivot: Array, unit: Array) -> Pair:

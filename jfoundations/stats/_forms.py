@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._rounding import divide
 from ._arguments import Axes, Axis, Data, answer, check, join
 from ._bound import error_bound
 from ._gradients import deviations, memory
-from ._rounding import divide
 from ._sum import total
 from ._weights import Frequency
 
@@ -215,7 +215,8 @@ def complex_coefficient(xx: jax.Array, yy: jax.Array, xy: jax.Array) -> jax.Arra
     x, y = (root(jnp.where(varied, m, 1)) for m in (xx, yy))
     raw = lax.complex(xy.real / x / y, xy.imag / x / y)
     exact = (xy.imag == 0) & (jnp.abs(xy.real) == xx) & (xx == yy)
-    size = jnp.maximum(1, jnp.abs(raw))
+    size = jnp.abs(raw)
+    size = jnp.where(size > 1, size * (1 + 2 * jnp.finfo(size.dtype).eps), 1)  # its rounding too
     clamped = lax.complex(raw.real / size, raw.imag / size)
     value = jnp.where(exact, jnp.sign(xy.real).astype(raw.dtype), clamped)
     return jnp.where(varied | jnp.isnan(jnp.abs(raw)), value, jnp.nan)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._blocks import difference
+from ._blocks import counted, difference
 from ._kernel import central_sums, two_words
 from ._moments import weight_in
 from ._reproducible import reproducible_sums
@@ -103,7 +103,7 @@ def _products(spreads, pulls, units):
 
 
 def _keep(weights: Array | None) -> Array | None:
-    return weights if weights is None or weights.dtype == np.bool_ else weights != 0
+    return None if weights is None else counted(weights)
 
 
 def _select(keep: Array | None, x: Array) -> Array:

@@ -22,10 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ._blocks import accumulator, difference, tree_sum, widen
+from .._rounding import divide, protect
+from ._blocks import accumulator, counted, difference, widen
 from ._certificate import doubtful, out_of_range
 from ._gradients import deviations
-from ._rounding import divide, protect
+from ._two_words import tree_sum
 
 BLOCK = 2**19  # numbers in a block: two megabytes of float32, a share of the last caches
 ROWS = 1024  # rows in a block at least: fewer, and adding up tiles costs more than reading rows
@@ -106,7 +107,7 @@ def _products_rule(sharing, primals, tangents):
     # d C = sum w (ex dy + dx ey) + dw ex ey: the means' own moves drop out, since sum w e = 0
     (values, weights), (moves, weight_move) = primals, tangents
     out = central_products(values, weights, sharing)
-    keep = None if weights is None else _counting(weights)
+    keep = None if weights is None else counted(weights)
     shown = lambda v: v if keep is None else jnp.where(keep, v, 0)  # noqa: E731
     floats = weights is not None and weights.dtype != np.bool_
     spreads = [
@@ -156,7 +157,7 @@ def _pilot(values: Any, weights: Array | None, sharing: int) -> _About:
     """Choose pivots and units by nine rows that lie evenly over the data."""
     n = values[0].shape[0]
     rows = np.arange(1, 18, 2) * n // 18
-    valid = None if weights is None else _counting(weights)
+    valid = None if weights is None else counted(weights)
     pivots, units = [], []
     for x in map(widen, values):
         probes = x[rows]
@@ -200,7 +201,7 @@ def _better(
     for x, p, o, u, d in zip(values, *about, found.drifts, strict=True):
         offsets.append(o + jnp.where(jnp.isfinite(d), d * u, 0))  # an overflowed sum says nothing
         spread = jnp.abs(difference(widen(x), p) - offsets[-1])
-        spread = spread if weights is None else jnp.where(_counting(weights), spread, 0)
+        spread = spread if weights is None else jnp.where(counted(weights), spread, 0)
         units.append(_unit(jnp.max(spread, axis=0), sharing))
     return _About(about.pivots, offsets, units)
 
@@ -279,11 +280,7 @@ def _assemble(tiles: dict[tuple[int, int], Array], k: int) -> Array:
 
 def _deviations(x: Array, weight: Array | None, pivot: Array, offset: Array, unit: Array) -> Array:
     e = (difference(widen(x), pivot) - offset) / unit
-    return e if weight is None else jnp.where(_counting(weight), e, 0)
-
-
-def _counting(weight: Array) -> Array:
-    return weight if weight.dtype == np.bool_ else weight != 0
+    return e if weight is None else jnp.where(counted(weight), e, 0)
 
 
 def _weigh(weight: Array, e: Array) -> Array:

@@ -6,30 +6,18 @@ neither under- nor overflow.
 """
 
 import functools
-from math import prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
+from ._blocks import in_three, sum_together
 from ._gradients import deviations
 from ._two_words import tree_sum
 
 # As in the kernel: the additions in one chain, and four chains at a time where rows are numbers.
 STEPS, LANES = 256, 4
-
-
-def binary_unit(x: jax.Array) -> jax.Array:
-    """Return the power of two at or below a size, kept away from the ends of its type's range."""
-    info = jnp.finfo(x.dtype)
-    unsigned = np.dtype(f"uint{info.bits}")
-    exponent = np.array(((1 << info.nexp) - 1) << info.nmant, unsigned)
-    bits = lax.bitcast_convert_type(lax.stop_gradient(x), unsigned) & exponent
-    power = lax.bitcast_convert_type(bits, x.dtype)
-    least, most = 2.0 ** (info.minexp + 6), 2.0 ** (info.maxexp - 8)
-    return jnp.where(jnp.isfinite(power), jnp.clip(power, least, most), 1)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(5,))
@@ -50,7 +38,7 @@ def cubes_and_fourths(
         Two arrays, without the reduced axes.
     """
     kept = [n for a, n in enumerate(x.shape) if a not in axes]
-    x, weights = _in_three(x, axes), None if weights is None else _in_three(weights, axes)
+    x, weights = in_three(x, axes), None if weights is None else in_three(weights, axes)
     outer, n, inner = x.shape
     means = [v.reshape(outer, 1, inner) for v in (pivot, offset, unit)]
     lanes = LANES if inner < LANES else 1
@@ -84,15 +72,6 @@ def _kept(v: jax.Array, x: jax.Array, axes: Any) -> jax.Array:
     return v if v.ndim == x.ndim else jnp.expand_dims(v, axes)
 
 
-def _in_three(x: jax.Array, axes: Any) -> jax.Array:
-    """Return x as (outer, n, inner), of which the middle one is to be summed."""
-    first = axes[0] if axes else x.ndim
-    outer = list(range(first))
-    inner = [a for a in range(first, x.ndim) if a not in axes]
-    sizes = ([x.shape[a] for a in group] for group in (outer, axes, inner))
-    return x.transpose(*outer, *axes, *inner).reshape(*map(prod, sizes))
-
-
 def _terms(e: jax.Array, weights: Any) -> list[jax.Array]:
     square = e * e
     first = e
@@ -107,8 +86,5 @@ def _block_sums(x: Any, weights: Any, means: Any) -> list[jax.Array]:
         w = None if weights is None else weights[:, :, :, k]
         e = deviations(x[:, :, :, k], w, *(m[:, :, None] for m in means), (2,))
         lanes.append(_terms(e, w))
-    terms = tuple(term for lane in lanes for term in lane)
-    zeros = (jnp.zeros((), terms[0].dtype),) * len(terms)
-    add = lambda a, b: tuple(p + q for p, q in zip(a, b, strict=True))  # noqa: E731
-    sums = lax.reduce(terms, zeros, add, (2,))
+    sums = sum_together([term for lane in lanes for term in lane], 2)
     return [functools.reduce(jnp.add, sums[k::2]) for k in (0, 1)]

@@ -7,13 +7,13 @@ of a power of two, takes its place. One variable and pairs take the same path, s
 is the covariance of x with itself, bit for bit.
 """
 
-from math import prod
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .._rounding import divide, protect
 from ._blocks import (
     Plan,
     accumulator,
@@ -22,6 +22,7 @@ from ._blocks import (
     difference,
     first_valid,
     heaviest,
+    in_three,
     segment_sums,
     widen,
 )
@@ -30,7 +31,6 @@ from ._certificate import units as units_of
 from ._count import Count
 from ._exact import exact_sums, mean_of
 from ._moments import weight_in
-from ._rounding import divide, protect
 from ._two_words import one_word, tree_sum
 
 
@@ -104,26 +104,14 @@ def two_words(pivot: Array, offset: Array) -> tuple[Array, Array]:
 
 
 def canonical(values, axes, weights, accuracy) -> tuple[_Data, list[int]]:
-    # to (outer, n, inner): free where the reduced axes lie side by side, a transposition where they
-    # do not
-    shape, ndim = values[0].shape, values[0].ndim
-    axes = sorted(axes)
-    kept = [i for i in range(ndim) if i not in axes]
-    adjacent = not axes or axes == list(range(axes[0], axes[-1] + 1))
-    first = axes[0] if axes and adjacent else len(kept)
-    order = kept[:first] + axes + kept[first:]
-    flat = (
-        prod(shape[i] for i in kept[:first]),
-        prod(shape[i] for i in axes),
-        prod(shape[i] for i in kept[first:]),
-    )
-
-    def arrange(v: Array) -> Array:
-        return lax.reshape(v if adjacent else lax.transpose(v, order), flat)
-
+    """Bring data to three axes; return them, and which axes are kept."""
+    shape, axes = values[0].shape, tuple(sorted(axes))
+    arrays = [in_three(widen(v), axes) for v in values]
     if weights is not None:
-        weights = arrange(jnp.broadcast_to(weights, shape))
-    return _Data([arrange(widen(v)) for v in values], weights, choose(flat, accuracy)), kept
+        weights = in_three(jnp.broadcast_to(weights, shape), axes)
+    kept = [i for i in range(len(shape)) if i not in axes]
+    outer, n, inner = arrays[0].shape
+    return _Data(arrays, weights, choose((outer, n, inner), accuracy)), kept
 
 
 def _empty(data: _Data, order: int) -> Sums:

@@ -27,7 +27,8 @@ import numpy as np
 from jax import Array, lax
 
 from .._tree import pytree, static
-from ._words import Format, Word, words
+from ._blocks import sum_together
+from ._integers import Format, Word, words
 
 HEADROOM = 40  # bits for the count of what is added, and the sign
 WINDOW = 3  # limbs that one pass sums: enough for most data
@@ -215,7 +216,7 @@ def _window(terms: list[Word], at: Array, form: Format) -> Array:
         if blocks * rows:
             cut = [_rows(word, start, blocks, rows) for word in terms]
             pieces = [_add_up(cut, (at + k) * form.limb, form) for k in range(WINDOW)]
-            parts.append(jnp.stack(_reduce(pieces, 2)))
+            parts.append(jnp.stack(sum_together(pieces, 2)))
     sums = jnp.concatenate(parts, axis=2)
     sums = jnp.concatenate([sums, jnp.zeros_like(sums[:1])] + [jnp.zeros_like(sums[:1])])
     sums = _carry_once(sums, form)
@@ -245,13 +246,6 @@ def _add_up(terms: list[Word], base: Array, form: Format) -> Array:
         limb = (moved & (2**form.limb - 1)).astype(form.signed)
         total = total + jnp.where(word.negative, -limb, limb)
     return total
-
-
-def _reduce(pieces: list[Array], axis: int) -> list[Array]:
-    # one variadic reduction is one loop over memory
-    zero = np.zeros((), pieces[0].dtype)
-    add = lambda a, b: tuple(p + q for p, q in zip(a, b, strict=True))  # noqa: E731
-    return list(lax.reduce(tuple(pieces), (zero,) * len(pieces), add, (axis,)))
 
 
 def _carry_once(limbs: Array, form: Format) -> Array:

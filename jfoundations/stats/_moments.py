@@ -19,9 +19,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from .._rounding import protect
 from .._tree import pytree
 from ._count import Count
-from ._rounding import protect
 
 
 def weight_in(weight: Count | Array, dtype: Any) -> Array:

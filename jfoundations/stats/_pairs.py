@@ -43,7 +43,7 @@ def cov(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are, listwise.
         nan: "propagate", or "omit" to leave nan out, listwise.
-        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
             The default keeps 6.2 of one long axis, but of many short columns the worst may keep
             5.5; up to 8192 elements both are the same.
         reproducible: whether any order and any sharding of the elements give the same bits; see
@@ -93,7 +93,7 @@ def corr(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are, listwise.
         nan: "propagate", or "omit" to leave nan out, listwise.
-        accuracy: "high" always sums twice, in two words: 6.8 digits in float32, whatever the data.
+        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
             The default keeps 6.2 of one long axis, but of many short columns the worst may keep
             5.5; up to 8192 elements both are the same.
         reproducible: whether any order and any sharding of the elements give the same bits; see

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .._rounding import divide, protect
 from ._blocks import accumulator
+from ._integers import Format, Word, product, words
 from ._kernel import Sums, canonical
 from ._limbs import Limbs, carry, gather, leading, length, magnitude, plain
-from ._rounding import divide, protect
 from ._two_words import two_product
-from ._words import Format, Word, product, words
 
 
 class Quotient(NamedTuple):

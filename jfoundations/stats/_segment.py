@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._rounding import divide, protect
 from .._tree import check_count
 from ._arguments import Data, accumulator, answer, check, join, numbers
 from ._blocks import difference, widen
-from ._rounding import divide, protect
 from ._weights import Frequency
 
 BLOCK = 4096  # elements added up one after another before a tree takes over: bounds the rounding

@@ -17,6 +17,7 @@ from jax import lax
 
 from .._tree import check_count
 from ._arguments import Axes, Axis, Data, Nan, answer, check, join
+from ._blocks import counted
 from ._forms import Call, alike, root
 from ._gradients import deviations
 from ._weights import Frequency, Probability
@@ -190,7 +191,7 @@ class _Powers:
         """Return Σw e^order / W in these units; nan over nothing."""
         power = self.rest**order
         if self.weights is not None:
-            keep = self.weights if self.weights.dtype == np.bool_ else self.weights != 0
+            keep = counted(self.weights)
             power = jnp.where(keep, power, 0)
         if self.weights is not None and self.weights.dtype != np.bool_:
             power = jnp.where(self.weights != 0, self.weights, 0) * power

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._blocks import accumulator, block_pivots, first_valid, segment_sums
+from ._blocks import accumulator, block_pivots, counted, first_valid, segment_sums, signed
 from ._kernel import canonical, two_words
 from ._reproducible import limb_sum
 from ._two_words import Pair, one_word, tree_sum_pairs, two_product
@@ -45,11 +45,11 @@ def _words(x: Array, weight: Array | None, dtype: Any) -> Pair:
     high, low = two_words(x, jnp.zeros(x.shape, dtype))
     if weight is None:
         return high, low
-    keep = weight if weight.dtype == np.bool_ else weight != 0
+    keep = counted(weight)
     high, low = jnp.where(keep, high, 0), jnp.where(keep, low, 0)
     if weight.dtype == np.bool_:
         return high, low
-    p, lost = two_product(jnp.where(weight < 0, jnp.nan, weight), high)
+    p, lost = two_product(signed(weight), high)
     return p, lost + weight * low
 
 

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._rounding import divide
 from ._arguments import Axes, Data, Nan, join
-from ._rounding import divide
 from ._walk import present
 from ._weights import Frequency, Probability, Reliability
 

@@ -17,7 +17,7 @@ technique for extending the available precision".
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ._rounding import divide, protect
+from .._rounding import divide, protect
 
 Pair = tuple[Array, Array]
 RADIX = 8  # numbers added in one loop: between loops to start and code to compile
