@@ -5,7 +5,7 @@ The messages speak of what the user wrote: which function, which leaf, what it w
 
 import difflib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -24,9 +24,32 @@ static = jax.tree.static
 def pytree(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass and a pytree; fields by `static()` belong to the structure.
 
-    Equality is identity: `==` on arrays would not be a bool.
+    Equality is identity: `==` on arrays would not be a bool. Fields are set without `__init__` when
+    JAX rebuilds a value, since it may put anything into a leaf's place.
     """
-    return jax.tree_util.register_dataclass(dataclass(frozen=True, eq=False)(cls))
+    made = dataclass(frozen=True, eq=False)(cls)
+    fixed = tuple(f.name for f in fields(made) if f.metadata.get("static", False))
+    names = tuple(f.name for f in fields(made) if f.name not in fixed)
+    keys = tuple(map(jax.tree_util.GetAttrKey, names))
+
+    def flatten(value: Any) -> tuple[Any, Any]:
+        return tuple(getattr(value, n) for n in names), tuple(getattr(value, n) for n in fixed)
+
+    def flatten_with_keys(value: Any) -> tuple[Any, Any]:
+        children, aux = flatten(value)
+        return tuple(zip(keys, children, strict=True)), aux
+
+    def unflatten(aux: Any, children: Any) -> Any:
+        value = object.__new__(made)
+        for name, child in zip(fixed + names, (*aux, *children), strict=True):
+            object.__setattr__(value, name, child)
+        return value
+
+    # Not `register_dataclass`: the tree structures of two classes so registered are equal whenever
+    # their fields are equally many (jaxlib 0.10.2), so a compiled function now and then takes the
+    # program that was made for the other class.
+    jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
+    return made
 
 
 def tracing() -> bool:
