@@ -12,7 +12,7 @@ from helpers import bits, raises
 from hypothesis import given, settings
 
 from jfoundations import stats
-from jfoundations.stats._blocks import STEPS, choose
+from jfoundations.stats._blocks import LINE, ROWS, choose
 from jfoundations.stats._certificate import height
 
 pytestmark = pytest.mark.slow  # compiles many programs
@@ -171,8 +171,10 @@ def test_bounds_are_not_silly(n):
 def test_height():
     assert height(choose((1, 8192, 1))) == 1  # in two words
     assert height(choose((1, 2**20, 1), "high")) == 1
-    assert height(choose((1, 2**20, 1))) == 1 + STEPS + 4
-    assert height(choose((1, 2**20, 512))) == 1 + STEPS // 4 + 1
+    # a line's numbers are added up in threes of steps: 15, 16 and 17 of them
+    assert LINE == 15 * 16 * 17
+    assert height(choose((1, LINE * ROWS, 1))) == 1 + ROWS + 1 + (16 + 15 + 17)
+    assert height(choose((1, 2**20, 512))) == 1 + ROWS + 16
 
 
 def test_the_value_is_the_plain_one_and_so_is_its_slope():

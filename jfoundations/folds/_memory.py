@@ -22,7 +22,7 @@ from ..stats._blocks import counted
 from ..stats._certificate import binary_unit
 from ..stats._count import Count
 from ..stats._gradients import memory as sums_of
-from ..stats._higher import cubes_and_fourths
+from ..stats._higher import power_sums
 from ..stats._weights import Frequency, Reliability
 from ._words import Words, choose
 
@@ -121,7 +121,8 @@ def gather(values: tuple[jax.Array, ...], weights: Any, kind: Any, order: int) -
     ratios = [u / n for u, n in zip(units, near, strict=True)]
     scaled = [p * ratios[i] * ratios[j] for p, (i, j) in zip(powers, _pairs(values), strict=True)]
     if order == 4:
-        scaled += cubes_and_fourths(values[0], weights, pivots[0], offsets[0], near[0], (0,))
+        about = pivots[0], offsets[0], near[0]
+        scaled += power_sums(values[0], weights, *about, (0,), (3, 4))
     return Memory(weight, pivots, memory.offsets, tuple(near), tuple(map(Words.of, scaled)))
 
 

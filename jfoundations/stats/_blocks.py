@@ -1,12 +1,12 @@
 """Sums over blocks of rows, each shifted by one of the block's own values, in one read of memory.
 
-XLA:CPU does not fuse two reductions over one array, and a scalar reduction waits for each addition.
-One variadic ``lax.reduce`` over four interleaved lanes does neither: it reads once and keeps four
-chains of additions busy. Arrays here have three axes (outer, n, inner), of which the middle one is
-summed.
+XLA:CPU does not fuse two reductions over one array, and the loops it makes of one along rows are
+scalar. One variadic ``lax.reduce`` over a few rows of neighbouring numbers is different: the rows
+are unrolled, the neighbours become vectors, and however many sums there are, memory is read once.
+Arrays here have three axes (outer, n, inner), of which the middle one is summed.
 """
 
-import itertools
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -16,23 +16,34 @@ from jax import Array, lax
 
 from .._rounding import protect
 
-# 4 sums and 4 sums of squares fit the 16 registers of x86; 8 lanes spill: 1.3 times slower.
-LANES = 4
-STEPS = 256  # additions in one chain: see choose
+# Rows added in one loop. The compiler unrolls so many, whatever is summed of them, but not twice as
+# many; fewer would leave more sums to be written down.
+ROWS = 16
+# Numbers in a line, if rows are short. Lines of a power of two would share a place in the cache.
+LINE = 4080
+GROUPS = 16  # such loops in a block of long rows: its pivot costs reading three rows again
+# Numbers that one loop sums: what it writes down stays in the last cache, if the loops take turns.
+CHUNK = 2**24
 
 
 class Segment(NamedTuple):
-    """Some blocks of rows from `start` on; in each, `fold` rows at a time are added in lanes."""
+    """Blocks of rows from `start` on: each has `groups` of `rows` lines of `fold` rows."""
 
     start: int
     blocks: int
+    groups: int
     rows: int
     fold: int
 
     @property
     def size(self) -> int:
         """Rows in one block."""
-        return self.rows * self.fold
+        return self.groups * self.rows * self.fold
+
+    @property
+    def height(self) -> int:
+        """Additions in a row that a number goes through."""
+        return self.rows + self.groups + height_of(self.fold)
 
     @property
     def stop(self) -> int:
@@ -41,54 +52,51 @@ class Segment(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How an array is cut into lanes and blocks, and whether it is summed in two words."""
+    """How an array is cut into blocks, and whether it is summed in two words."""
 
     segments: tuple[Segment, ...]
-    lanes: int
     corrected: bool
 
 
 def choose(shape: tuple[int, int, int], accuracy: str = "default") -> Plan:
-    """Choose lanes, blocks and passes by size and layout: the only place where that is decided.
+    """Choose blocks and passes by size and layout: the only place where that is decided.
 
     * Small arrays (up to 2**13 numbers) lie in the cache, and a call costs more than they do: they
       are summed once, in two words. That needs no ``lax.cond``, so it stays cheap under vmap, and
       leaves sums so exact that where= is deletion and an integer weight is repetition to the last
       bit. Large ones are read once, with the certificate.
-    * Lanes are columns where there are some, else neighbouring rows: either way one step reads
-      neighbouring numbers. Under 48 rows the sums of lanes would weigh more than the data
-      (measured: 1M rows of 8).
-    * A block is 256 steps: long enough that joining its sums costs little, short enough for its own
-      rounding. (At 1,024, data whose digits end early, such as N(1e4, 1), round the same way so
-      often that 5.8 digits were left; at 256, 6.7.) Wide rows take 64 steps: their blocks must fit
-      the cache, since each of its lines is visited once for each four columns.
+    * A row of eight numbers and more is a line, and 256 rows are a block.
+    * Of shorter rows many are put side by side to make a line, and 16 lines are a block.
     * Measured on XLA:CPU alone; a GPU gets the same cut.
     """
     outer, n, inner = shape
-    if inner < LANES:
-        lanes = _lanes(n, n > 2048) * inner if n >= 48 else inner
-    else:
-        lanes = _lanes(inner, False)
-    fold = max(1, lanes // max(1, inner))
-    steps = STEPS if inner < 256 else STEPS // 4
-    segments = _cut(n, fold, steps)
-    return Plan(segments, max(1, lanes), accuracy == "high" or outer * n * inner <= 2**13)
+    corrected = accuracy == "high" or outer * n * inner <= 2**13
+    if inner >= 8:
+        return Plan(_cut(n, GROUPS, 1, outer * inner), corrected)
+    fold = max(1, min(LINE // max(1, inner), n // ROWS))
+    return Plan(_cut(n, 1, fold, outer * inner), corrected)
 
 
-def _lanes(n: int, long: bool) -> int:
-    # four, or a near number that divides n and leaves no odd end; a long row can afford an odd end
-    return LANES if long else next((k for k in (4, 5, 3, 6, 2) if n % k == 0), 1)
-
-
-def _cut(n: int, fold: int, steps: int) -> tuple[Segment, ...]:
-    # whole blocks, one shorter block, then the odd rows
-    segments, start = [], 0
-    for width, length in ((fold, steps), (fold, 0), (1, 0)):
-        length = length or (n - start) // width
-        blocks = (n - start) // (length * width) if length else 0
-        if blocks:
-            segments.append(Segment(start, blocks, length, width))
-            start = segments[-1].stop
+def _cut(n: int, groups: int, fold: int, width: int) -> tuple[Segment, ...]:
+    # whole blocks, one of fewer groups, one of shorter lines, then the odd rows
+    segments: list[Segment] = []
+    start, size = 0, groups * ROWS * fold
+    most = max(1, CHUNK // (size * max(1, width)), n // (16 * size))
+    while n - start >= size:
+        segments.append(Segment(start, min(most, (n - start) // size), groups, ROWS, fold))
+        start = segments[-1].stop
+    for lines in (ROWS, 1):
+        if count := (n - start) // lines:
+            if fold == 1:
+                made = (
+                    Segment(start, 1, count, lines, 1)
+                    if lines > 1
+                    else Segment(start, 1, 1, count, 1)
+                )
+            else:
+                made = Segment(start, 1, 1, lines, count)
+            segments.append(made)
+            start = made.stop
     return tuple(segments)
 
 
@@ -159,8 +167,8 @@ def heaviest(x: Array, weight: Array | None) -> Array:
 
 
 def block_pivots(x: Array, weight: Array | None, fallback: Array, segment: Segment) -> Array:
-    # The median of a block's first three values: itself a value, so constants and exact shifts stay
-    # exact, and one outlier does not spoil it.
+    # The median of a block's first, middle and last value: itself a value, so constants and exact
+    # shifts stay exact; near the mean where data are sorted; and one outlier does not spoil it.
     def probe(i: int) -> Array:
         first = segment.start + i
         cut = lambda v: lax.slice_in_dim(v, first, segment.stop, segment.size, axis=1)  # noqa: E731
@@ -168,14 +176,102 @@ def block_pivots(x: Array, weight: Array | None, fallback: Array, segment: Segme
             return cut(x)
         return jnp.where(counted(cut(weight)), cut(x), fallback[:, None])
 
-    return _finite(probe(0) if segment.size < 3 else _median3(probe(0), probe(1), probe(2)))
+    last = segment.size - 1
+    return _finite(probe(0) if last < 2 else _median3(probe(0), probe(last // 2), probe(last)))
 
 
-def sum_together(terms: list[Array], axis: int) -> list[Array]:
-    """Sum arrays along an axis in one loop over memory, in its order, the same in every program."""
-    add = lambda a, b: tuple(p + q for p, q in zip(a, b, strict=True))  # noqa: E731
-    zeros = tuple(jnp.zeros((), t.dtype) for t in terms)
-    return list(lax.reduce(tuple(terms), zeros, add, (axis,)))
+def sum_together(terms: Sequence[Array], axis: int, joins: Sequence[Any] = ()) -> list[Array]:
+    """Reduce arrays along an axis in one loop over memory, in its order, the same in every program.
+
+    Args:
+        terms: arrays of one shape.
+        axis: which axis.
+        joins: for each term an operation and what changes nothing under it; by default they are
+            added.
+    """
+    joins = joins or [(lax.add, np.zeros((), t.dtype)) for t in terms]
+    together = lambda a, b: tuple(f(p, q) for (f, _), p, q in zip(joins, a, b, strict=True))  # noqa: E731
+    return list(lax.reduce(tuple(terms), tuple(zero for _, zero in joins), together, (axis,)))
+
+
+def sum_levels(terms: Sequence[Array], joins: Sequence[Any] = ()) -> list[Array]:
+    """Reduce arrays (outer, n, inner) along the middle axis, a few rows of many numbers a loop."""
+    outer, n, inner = terms[0].shape
+    while n > 1:
+        rows = _split(n)
+        n, odd = divmod(n, rows)
+        lines = [t[:, : n * rows].reshape(outer, rows, n * inner) for t in terms]
+        sums = [s.reshape(outer, n, inner) for s in sum_together(lines, 1, joins)]
+        if odd:
+            rest = [t[:, n * rows :] for t in terms]
+            sums = [jnp.concatenate(pair, axis=1) for pair in zip(sums, rest, strict=True)]
+        terms, n = sums, n + odd
+    return [t[:, 0] for t in terms]
+
+
+def _split(n: int) -> int:
+    # a divisor leaves no odd rows; another loop would cost more than to add so few
+    divisors = (r for r in range(ROWS, ROWS // 2, -1) if n % r == 0)
+    return n if n <= 8 * ROWS else next(divisors, ROWS)
+
+
+def height_of(n: int) -> int:
+    """Return how many additions in a row `sum_levels` makes."""
+    height = 0
+    while n > 1:
+        rows = _split(n)
+        height += rows
+        n = n // rows + n % rows
+    return height
+
+
+def after(side: Array, never: Array | None) -> Array:
+    """Return what a loop reads, once another is done, of whose sums `never` is made: it is false.
+
+    Loops that do not wait write their sums down side by side, and the memory that this takes is
+    new at each call: that costs as much as reading the data.
+    """
+    return side if never is None else jnp.where(never, jnp.zeros_like(side), side)
+
+
+def block_sums(
+    make: Callable[[list[Array], list[Array]], Sequence[Array]],
+    data: Sequence[Array],
+    sides: Sequence[Array],
+    segment: Segment,
+    joins: Sequence[Any] = (),
+) -> list[Array]:
+    """Sum what `make` makes of the data over each block of a segment.
+
+    Args:
+        make: gives terms of the data's shape, of at least two variables: XLA:CPU treats the sum of
+            one by itself otherwise, and badly.
+        data: arrays (outer, n, inner).
+        sides: what broadcasts over the rows of a block, such as its pivot: arrays
+            (outer, blocks or 1, inner).
+        segment: which rows.
+        joins: as in `sum_together`.
+
+    Returns:
+        An array (outer, blocks, inner) for each term.
+    """
+    outer, _, inner = data[0].shape
+    _, blocks, groups, rows, fold = segment
+
+    def cut(v: Array) -> Array:
+        v = lax.slice_in_dim(v, segment.start, segment.stop, axis=1)
+        return v.reshape(outer, blocks, groups, rows, fold * inner)
+
+    def spread(v: Array) -> Array:
+        if inner > 1:  # written down, else each loop of a block makes it anew
+            v = lax.optimization_barrier(jnp.tile(v, (1, 1, fold)))
+        return v.reshape(v.shape[0], v.shape[1], 1, 1, v.shape[2])
+
+    terms = make([cut(v) for v in data], [spread(v) for v in sides])
+    terms = sum_together(terms, 3, joins)
+    terms = sum_together(terms, 2, joins) if groups > 1 else [t[:, :, 0] for t in terms]
+    terms = sum_levels([t.reshape(outer * blocks, fold, inner) for t in terms], joins)
+    return [t.reshape(outer, blocks, inner) for t in terms]
 
 
 def in_three(x: Array, axes: tuple[int, ...]) -> Array:
@@ -213,7 +309,7 @@ def signed(weight: Array) -> Array:
     return jnp.where(weight < 0, jnp.nan, weight)
 
 
-def _terms(values: Any, pivots: Any, weight: Any, shifts: Any) -> list[Array]:
+def _terms(values: Any, pivots: Any, weight: Any, shifts: Any, zero: Array) -> list[Array]:
     """Give what one pass adds up: the weight, deviations, squares, products."""
     # Weights are read as they are, lane by lane: a sanitised copy would cost more than the sums.
     e = _deviate(values, pivots, shifts)
@@ -222,14 +318,14 @@ def _terms(values: Any, pivots: Any, weight: Any, shifts: Any) -> list[Array]:
     w = e
     if weight is not None and weight.dtype != np.bool_:
         w = [signed(weight) * d for d in e]
-    products = [a * b for a, b in zip(w, e, strict=True)]
+    products = [a * b + zero for a, b in zip(w, e, strict=True)]
     if len(e) == 2:
-        products += [w[0] * e[1]]
+        products += [w[0] * e[1] + zero]
     return ([] if weight is None else [signed(weight)]) + w + products
 
 
-def segment_sums(values, pivots, weight, shifts, segment: Segment, plan: Plan) -> list[Array]:
-    """Sum each term over each block of a segment.
+def segment_sums(values, pivots, weight, shifts, segment: Segment) -> list[Array]:
+    """Sum weights, deviations, squares and products over each block of a segment.
 
     Args:
         values: one or two arrays (outer, n, inner).
@@ -238,42 +334,21 @@ def segment_sums(values, pivots, weight, shifts, segment: Segment, plan: Plan) -
         shifts: None, or for each variable the inverse of its unit and its mean in that unit,
             (outer, 1, inner).
         segment: which rows.
-        plan: how many neighbours are summed side by side.
 
     Returns:
         The count or weight (if given), first powers, squares, the product of a pair: shape
         (outer, blocks, inner).
     """
-    inner = values[0].shape[2]
-    width = min(inner, plan.lanes)  # columns that one step holds; lanes beyond are rows
+    k = len(values)
+    data = list(values) if weight is None else [*values, weight]
+    moves = [] if shifts is None else [v for pair in shifts for v in pair]
 
-    def split(v: Array) -> list[Array]:  # to lanes of (outer, blocks, rows, groups)
-        v = lax.slice_in_dim(v, segment.start, segment.stop, axis=1)
-        v = v.reshape(
-            v.shape[0], segment.blocks, segment.rows, inner // width, segment.fold * width
-        )
-        return [v[..., k] for k in range(v.shape[-1])]
+    # Each product is added to a zero that no compiler knows to be one, so it is rounded by itself,
+    # whatever it is added to then: var(x) is cov(x, x) in every program. (`protect` costs more.)
+    zero = jnp.minimum(jnp.abs(pivots[0].astype(accumulator(values[0].dtype))), 0)
 
-    def spread(v: Array) -> list[Array]:  # to lanes that broadcast over the rows of a block
-        v = v.reshape(*v.shape[:2], 1, inner // width, width)
-        return [v[..., k % width] for k in range(segment.fold * width)]
+    def make(rows: list[Array], sides: list[Array]) -> list[Array]:
+        moved = list(zip(sides[k:-1:2], sides[k + 1 :: 2], strict=True)) if moves else None
+        return _terms(rows[:k], sides[:k], None if weight is None else rows[k], moved, sides[-1])
 
-    xs, ks = zip(*map(split, values), strict=True), zip(*map(spread, pivots), strict=True)
-    ws = itertools.repeat(None) if weight is None else split(weight)
-    moves = itertools.repeat(None)
-    if shifts is not None:
-        moves = zip(*(zip(*map(spread, pair), strict=True) for pair in shifts), strict=True)
-    lanes = zip(xs, ks, ws, moves, strict=False)
-    terms = [_terms(*lane) for lane in lanes]
-    sums = iter(sum_together([t for term in zip(*terms, strict=True) for t in term], 2))
-    return [_gather(list(itertools.islice(sums, len(terms))), width) for _ in terms[0]]
-
-
-def _gather(lanes: list[Array], width: int) -> Array:
-    # lanes of (outer, blocks, groups) to (outer, blocks, inner); lanes that held rows of one column
-    # are added
-    folded = lanes[:width]
-    for first in range(width, len(lanes), width):
-        folded = [a + b for a, b in zip(folded, lanes[first : first + width], strict=True)]
-    stacked = jnp.stack(folded, axis=-1)
-    return stacked.reshape(*stacked.shape[:2], -1)
+    return block_sums(make, data, [*pivots, *moves, zero], segment)

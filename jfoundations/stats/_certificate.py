@@ -49,7 +49,7 @@ def height(plan: Any) -> int:
     """
     if plan.corrected:
         return 1
-    return 1 + max((s.rows + s.fold for s in plan.segments), default=0)
+    return 1 + max((s.height for s in plan.segments), default=0)
 
 
 def units(shifted: Array, offset: Array) -> tuple[Array, Array]:
@@ -72,3 +72,12 @@ def binary_unit(x: Array) -> Array:
     power = jax.lax.bitcast_convert_type(bits, x.dtype)
     least, most = 2.0 ** (info.minexp + 6), 2.0 ** (info.maxexp - 8)
     return jnp.where(jnp.isfinite(power), jnp.clip(power, least, most), 1)
+
+
+def inverse_unit(unit: Array) -> Array:
+    """Return one over a power of two, away from the ends of its range, without dividing."""
+    info = jnp.finfo(unit.dtype)
+    unsigned = np.dtype(f"uint{info.bits}")
+    twice_the_bias = np.array((2 * (info.maxexp - 1)) << info.nmant, unsigned)
+    bits = jax.lax.bitcast_convert_type(unit, unsigned)
+    return jax.lax.bitcast_convert_type(twice_the_bias - bits, unit.dtype)

@@ -19,10 +19,9 @@ from jax.core import Tracer
 from .._tree import pytree
 from ._arguments import Axis, Data, Nan, answer, check, compiled, join
 from ._blocks import counted
-from ._certificate import binary_unit
-from ._forms import Call, alike, root
-from ._higher import cubes_and_fourths
+from ._forms import Call
 from ._minmax import minmax
+from ._shape import Shape
 from ._weights import Frequency
 
 
@@ -103,25 +102,12 @@ def describe(
 @compiled()
 def _describe(data: Data, correction: Any, axes: Any, keepdims: Any, nan: Any) -> Description:
     call = Call(data, join(data, nan), axes, correction, "default")
-    (x,) = alike(data.values)
-    total, [(pivot, offset)], (m2,), (unit,) = call.memory((x,), 2)
-    whole = jnp.where(total == 0, 1, total)
-    near = binary_unit(root(m2 / whole) * unit)
-    found = cubes_and_fourths(x, call.weights, pivot, offset, near, axes)
-    third, fourth = (jnp.expand_dims(s, axes) / whole for s in found)
-    second = m2 / whole * (unit / near) * (unit / near)
-    varied = second > 0
-    some = jnp.where(varied, second, 1)
+    shape = Shape.of(call)
     options = {"weights": data.weights, "where": data.where, "nan": nan}
     low, high = minmax(data.values[0], axis=axes, keepdims=True, **options)
-    rest = (
-        jnp.where(total == 0, jnp.nan, pivot + offset),
-        call.over(m2, total) * unit * unit,
-        jnp.where(varied, third / some / root(some), jnp.nan),
-        jnp.where(varied, fourth / some / some - 3, jnp.nan),
-    )
+    rest = (shape.mean, shape.var(call), shape.skew, shape.kurtosis)
     rest = (answer(v, data, axes, False) for v in rest)
-    fields = (_count(data, call.weights, total, axes), low, high, *rest)
+    fields = (_count(data, call.weights, shape.total, axes), low, high, *rest)
     return Description(*(v if keepdims else jnp.squeeze(v, axes) for v in fields))
 
 

@@ -10,11 +10,12 @@ largest value, so no square leaves its range.
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import Array
+import numpy as np
+from jax import Array, lax
 
-from .._rounding import divide
-from ._blocks import accumulator, counted, heaviest, signed
-from ._certificate import binary_unit
+from .._rounding import divide, protect
+from ._blocks import accumulator, counted, heaviest, signed, sum_levels
+from ._certificate import binary_unit, inverse_unit
 from ._two_words import Pair, add, multiply, one_word, over, tree_sum_pairs, two_product, two_sum
 
 
@@ -38,17 +39,16 @@ class Exact(NamedTuple):
     shifted: list[Array]
 
 
-def exact_sums(values: list[Array], weight: Array | None, order: int, about=None) -> Exact:
+def exact_sums(values: list[Array], weight: Array | None, about=None) -> Exact:
     """Sum in two words.
 
     Args:
         values: one or two arrays (outer, n, inner), n > 0, in a float to accumulate in or integers.
         weight: None, bools, or floats of that shape.
-        order: 1 for means only, else 2.
         about: for long arrays, offsets from the first pivots to near the means, (outer, inner).
     """
     pivots = [heaviest(x, weight) for x in values]
-    units = [unit_of(x, weight) for x in values]
+    units = units_of(values, weight)
     parts = [_deviations(x, p, u) for x, p, u in zip(values, pivots, units, strict=True)]
     starts = [] if about is None else [divide(a, u) for a, u in zip(about, units, strict=True)]
     for i, start in enumerate(starts):
@@ -57,47 +57,48 @@ def exact_sums(values: list[Array], weight: Array | None, order: int, about=None
         keep = counted(weight)
         parts = [(jnp.where(keep, h, 0), jnp.where(keep, e, 0)) for h, e in parts]
     pairs = [(0, 0)] if len(values) == 1 else [(0, 0), (1, 1), (0, 1)]
-    terms = parts + [multiply(parts[i], parts[j]) for i, j in pairs if order > 1]
-    total, whole = None, None
-    if weight is not None and weight.dtype != jnp.bool_:
-        w = signed(weight)
-        terms = [_weigh(t, w) for t in terms] + [(w, jnp.zeros_like(w))]
+    terms = parts + [multiply(parts[i], parts[j]) for i, j in pairs]
+    weighted = weight is not None and weight.dtype != np.bool_
+    if weight is not None:
+        w = signed(weight).astype(parts[0][0].dtype)
+        terms = [_weigh(t, w) for t in terms] if weighted else terms
+        terms = [*terms, (w, jnp.zeros_like(w))]
     sums = tree_sum_pairs(terms)
     if weight is None:
         n = jnp.full(sums[0][0].shape, values[0].shape[1], sums[0][0].dtype)
-        whole = (n, jnp.zeros_like(n))
-    elif weight.dtype == jnp.bool_:
-        total = jnp.sum(signed(weight), axis=1, dtype=jnp.int32)
-        whole = (total.astype(sums[0][0].dtype), jnp.zeros_like(sums[0][0]))
+        whole, total = (n, jnp.zeros_like(n)), None
     else:
         whole = sums.pop()
-        total = one_word(whole)
+        total = one_word(whole) if weighted else one_word(whole).astype(jnp.int32)
     first, squares = sums[: len(values)], sums[len(values) :]
     means = [over(s, whole) for s in first]
-    powers = [
-        one_word(add(q, _negative(over(multiply(first[i], first[j]), whole))))
-        for q, (i, j) in zip(squares, pairs, strict=False)
-    ]
+    # M = Q - S S / W, the same bits whichever variable comes first
+    drifts = [over(multiply(first[i], first[j]), whole) for i, j in pairs]
+    powers = [one_word(add(q, _negative(d))) for q, d in zip(squares, drifts, strict=True)]
     for i, start in enumerate(starts):
         means[i] = add(means[i], (start, jnp.zeros_like(start)))
     return Exact(total, pivots, means, powers, units, [one_word(q) for q in squares[: len(values)]])
 
 
-def unit_of(x: Array, weight: Array | None) -> Array:
+def units_of(values: list[Array], weight: Array | None) -> list[Array]:
     """Return the power of two at the largest size that counts, away from the ends of the range."""
-    dtype = accumulator(x.dtype)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.ones((x.shape[0], x.shape[2]), dtype)
-    size = jnp.where(jnp.isfinite(x), jnp.abs(x), 0)
+    dtype = accumulator(values[0].dtype)
+    outer, _, inner = values[0].shape
+    if not jnp.issubdtype(values[0].dtype, jnp.floating):
+        return [jnp.ones((outer, inner), dtype) for _ in values]
+    seen = [jnp.where(jnp.isfinite(x), x, 0) for x in values]
     if weight is not None:
-        size = jnp.where(counted(weight), size, 0)
-    return binary_unit(jnp.max(size, axis=1))
+        seen = [jnp.where(counted(weight), x, 0) for x in seen]
+    ends = [(lax.max, np.asarray(-np.inf, dtype)), (lax.min, np.asarray(np.inf, dtype))]
+    found = sum_levels([x for x in seen for _ in ends], ends * len(seen))
+    pairs = zip(found[::2], found[1::2], strict=True)
+    return [binary_unit(jnp.maximum(jnp.abs(high), jnp.abs(low))) for high, low in pairs]
 
 
 def _deviations(x: Array, pivot: Array, unit: Array) -> Pair:
     # x - pivot in units, in two words
     if jnp.issubdtype(x.dtype, jnp.floating):
-        inverse = 1 / unit
+        inverse = inverse_unit(unit)
         d, lost = two_sum(x * inverse[:, None], -(pivot * inverse)[:, None])
         return d, lost
     # Integers: the distance in halves of their bits, each of which a float holds.
@@ -126,7 +127,7 @@ def mean_of(pivot: Array, mean: Pair, unit: Array) -> Pair:
 
 def _weigh(term: Pair, weight: Array) -> Pair:
     p, lost = two_product(term[0], weight)
-    return p, lost + term[1] * weight
+    return p, lost + protect(term[1] * weight)
 
 
 def _negative(a: Pair) -> Pair:

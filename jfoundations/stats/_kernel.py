@@ -17,6 +17,7 @@ from .._rounding import divide, protect
 from ._blocks import (
     Plan,
     accumulator,
+    after,
     block_pivots,
     choose,
     difference,
@@ -160,7 +161,8 @@ def _in_two_words(data: _Data, order: int) -> Sums:
             _finite(difference(p, s) + o)
             for p, s, o in zip(first.pivots, starts, first.offsets, strict=True)
         ]
-    found = exact_sums(data.values, data.weight, max(order, 1), about)
+    # the squares too, which are dropped if nobody asks: mean and variance share their sums
+    found = exact_sums(data.values, data.weight, about)
     weight = _total_weight(data, [] if found.weight is None else [found.weight[:, None]])
     pivots = found.pivots
     offsets = [one_word(m) * u for m, u in zip(found.means, found.units, strict=True)]
@@ -181,14 +183,16 @@ def _first_pass(data: _Data, failed: Sums | None = None) -> Sums:
         units, inverses = zip(*map(units_of, failed.shifted, failed.offsets), strict=True)
         shifts = [(i[:, None], jnp.zeros_like(i)[:, None]) for i in inverses]
     fallback = [first_valid(x, data.weight) for x in data.values]
-    pivots, sums = [], []
+    pivots, sums, never = [], [], None
     for segment in data.plan.segments:
+        if sums:
+            never = sums[-1][-len(data.products)][:, -1:] < 0
         local = [
-            block_pivots(x, data.weight, f, segment)
+            after(block_pivots(x, data.weight, f, segment), never)
             for x, f in zip(data.values, fallback, strict=True)
         ]
         pivots.append(local)
-        sums.append(segment_sums(data.values, local, data.weight, shifts, segment, data.plan))
+        sums.append(segment_sums(data.values, local, data.weight, shifts, segment))
     counts, sums = _parted(data, _joined(sums))
     return _merge_blocks(data, _joined(pivots), counts, sums, units)
 
@@ -230,13 +234,14 @@ def _merge_blocks(data: _Data, pivots, counts, sums, units) -> Sums:
     between = [w * protect(apart[i] * apart[j]) for i, j in data.products]
     # a step's rounding enters M2 by the root of its certificate, a deviation's in full
     shifted = [q + w * s * s * 2.0**-LOST_BITS for q, s in zip(products, steps, strict=False)]
-    powers = tree_sum([m + protect(b) for m, b in zip(inside, between, strict=True)])
+    both = [m + protect(b) for m, b in zip(inside, between, strict=True)]
     # the offsets were rounded: what that left over is taken off again
-    rest = tree_sum([w * a for a in apart])
+    found = tree_sum([w * a for a in apart] + shifted + both)
+    rest, shifted, powers = found[:k], found[k : 2 * k], found[2 * k :]
     powers = _less_drift(data, powers, rest, total)
     units = [jnp.ones_like(o) for o in offsets] if units is None else list(units)
     offsets = [o * u for o, u in zip(offsets, units, strict=True)]
-    return Sums(weight, origins, offsets, powers, units, tree_sum(shifted))
+    return Sums(weight, origins, offsets, powers, units, shifted)
 
 
 def _one_block(data: _Data, weight, total: Array, pivots, sums, units) -> Sums:
@@ -267,10 +272,12 @@ def _second_pass(data: _Data, first: Sums) -> Sums:
     offsets = [_finite(o) for o in first.offsets]  # an overflowed sum: begin at the pivot
     shifts = [(i[:, None], (o * i)[:, None]) for o, i in zip(offsets, inverses, strict=True)]
     pivots = [p[:, None] for p in first.pivots]
-    parts = [
-        segment_sums(data.values, pivots, data.weight, shifts, s, data.plan)
-        for s in data.plan.segments
-    ]
+    parts, never = [], None
+    for segment in data.plan.segments:
+        if parts:
+            never = parts[-1][-len(data.products)][:, -1:] < 0
+        local = [after(p, never) for p in pivots]
+        parts.append(segment_sums(data.values, local, data.weight, shifts, segment))
     sums = tree_sum(_parted(data, _joined(parts))[1])
     drift = _over(sums[:k], total)
     powers = _less_drift(data, sums[k:], sums, total)

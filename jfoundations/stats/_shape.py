@@ -8,18 +8,20 @@
 """
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from .._tree import check_count
 from ._arguments import Axes, Axis, Data, Nan, answer, check, join
 from ._blocks import counted
+from ._certificate import binary_unit
 from ._forms import Call, alike, root
-from ._gradients import deviations
+from ._gradients import shift
+from ._higher import power_sums
+from ._minmax import extremes
 from ._weights import Frequency, Probability
 
 
@@ -171,60 +173,87 @@ def _checked(who: str, x: Any, axis: Axis, weights: Any, where: Any, nan: Nan) -
 _compiled = functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan"))
 
 
-class _Powers:
-    """Deviations from the mean in units of a power of two, and averages of their powers."""
+class Shape(NamedTuple):
+    """What describes a distribution, from shared sums; reduced axes are kept as 1.
 
-    def __init__(self, data: Data, axes: Axes, nan: Nan):
-        call = Call(data, join(data, nan), axes, 0, "default")
-        (x,) = alike(data.values)
-        self.axes, self.weights = axes, call.weights
-        self.total, [(pivot, offset)], _, _ = call.memory(data.values, 1)
-        rest = deviations(x, call.weights, pivot, offset, jnp.ones_like(offset), axes)
-        size = jnp.max(jnp.abs(lax.stop_gradient(rest)), axis=axes, keepdims=True, initial=0)
-        _, exponent = jnp.frexp(jnp.where(jnp.isfinite(size), size, 1))
-        half = exponent // 2  # in two steps: one factor alone may overflow
-        one = jnp.ones_like(size)
-        self.unit = (jnp.ldexp(one, half), jnp.ldexp(one, exponent - half))
-        self.rest = rest / self.unit[0] / self.unit[1]
+    Attributes:
+        total: the sum of the weights.
+        mean: the mean, nan of nothing.
+        square: the sum of squares, in `unit`**2.
+        unit: a power of two.
+        skew: the skewness.
+        kurtosis: the excess kurtosis.
+    """
 
-    def average(self, order: int) -> jax.Array:
-        """Return Σw e^order / W in these units; nan over nothing."""
-        power = self.rest**order
-        if self.weights is not None:
-            keep = counted(self.weights)
-            power = jnp.where(keep, power, 0)
-        if self.weights is not None and self.weights.dtype != np.bool_:
-            power = jnp.where(self.weights != 0, self.weights, 0) * power
-        whole = jnp.where(self.total == 0, 1, self.total)
-        mean = jnp.sum(power, axis=self.axes, keepdims=True) / whole
-        return jnp.where(self.total == 0, jnp.nan, mean)
+    total: jax.Array
+    mean: jax.Array
+    square: jax.Array
+    unit: jax.Array
+    skew: jax.Array
+    kurtosis: jax.Array
+
+    @classmethod
+    def of(cls, call: Call) -> "Shape":
+        """Gather them: one read for the squares, one for cubes and fourth powers."""
+        (x,) = alike(call.data.values)
+        total, [(pivot, offset)], (square,), (unit,) = call.memory((x,), 2)
+        whole = jnp.where(total == 0, 1, total)
+        near = binary_unit(root(square / whole) * unit)
+        found = power_sums(x, call.weights, pivot, offset, near, call.axes, (3, 4))
+        third, fourth = (jnp.expand_dims(s, call.axes) / whole for s in found)
+        second = square / whole * (unit / near) * (unit / near)
+        varied = second > 0
+        some = jnp.where(varied, second, 1)
+        skew = jnp.where(varied, third / some / root(some), jnp.nan)
+        kurtosis = jnp.where(varied, fourth / some / some - 3, jnp.nan)
+        _, [words], _, _ = call.memory((x,), 0)
+        mean = jnp.where(total == 0, jnp.nan, words[0] + words[1])
+        return cls(total, mean, square, unit, skew, kurtosis)
+
+    def var(self, call: Call) -> jax.Array:
+        """Return the variance, with the bits of `var`."""
+        return call.over(self.square, self.total) * self.unit * self.unit
 
 
 @functools.partial(jax.jit, static_argnames=("order", "axes", "keepdims", "nan"))
 def _moment(data: Data, order: int, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
-    powers = _Powers(data, axes, nan)
-    value = powers.average(order)
-    for unit in powers.unit:
-        value = value * unit**order
-    return _out(value, data, axes, keepdims)
+    call = Call(data, join(data, nan), axes, 0, "default")
+    (x,) = alike(data.values)
+    total, [(pivot, offset)], _, _ = call.memory((x,), 1)
+    parts = _unit_parts(x, call, pivot, offset)
+    found, _ = power_sums(
+        x, call.weights, pivot, offset, parts[0] * parts[1], axes, (order, order + order % 2)
+    )
+    value = jnp.expand_dims(found, axes) / jnp.where(total == 0, 1, total)
+    for part in parts:
+        value = value * part**order
+    return _out(jnp.where(total == 0, jnp.nan, value), data, axes, keepdims)
+
+
+def _unit_parts(
+    x: jax.Array, call: Call, pivot: jax.Array, offset: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return two powers of two whose product is near the largest deviation."""
+    keep = None if call.weights is None else counted(call.weights)
+    ends = [jnp.expand_dims(v, call.axes) for v in extremes(x, keep, call.axes)]
+    sizes = [jnp.abs(lax.stop_gradient(shift(v, pivot) - offset)) for v in ends]
+    size = jnp.where(jnp.isfinite(sizes[0]) & jnp.isfinite(sizes[1]), jnp.maximum(*sizes), 1)
+    _, exponent = jnp.frexp(size)
+    half = exponent // 2  # in two steps: one factor alone may overflow
+    one = jnp.ones_like(size)
+    return jnp.ldexp(one, half), jnp.ldexp(one, exponent - half)
 
 
 @_compiled
 def _skew(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
-    powers = _Powers(data, axes, nan)
-    second = powers.average(2)
-    varied = second > 0
-    value = powers.average(3) / jnp.where(varied, second, 1) / root(jnp.where(varied, second, 1))
-    return _out(jnp.where(varied, value, jnp.nan), data, axes, keepdims)
+    shape = Shape.of(Call(data, join(data, nan), axes, 0, "default"))
+    return _out(shape.skew, data, axes, keepdims)
 
 
 @_compiled
 def _kurtosis(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
-    powers = _Powers(data, axes, nan)
-    second = powers.average(2)
-    varied = second > 0
-    value = powers.average(4) / jnp.where(varied, second, 1) / jnp.where(varied, second, 1) - 3
-    return _out(jnp.where(varied, value, jnp.nan), data, axes, keepdims)
+    shape = Shape.of(Call(data, join(data, nan), axes, 0, "default"))
+    return _out(shape.kurtosis, data, axes, keepdims)
 
 
 @_compiled

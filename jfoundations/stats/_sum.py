@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._blocks import accumulator, block_pivots, counted, first_valid, segment_sums, signed
+from ._blocks import accumulator, after, block_pivots, counted, first_valid, segment_sums, signed
 from ._kernel import canonical, two_words
 from ._reproducible import limb_sum
 from ._two_words import Pair, one_word, tree_sum_pairs, two_product
@@ -35,7 +35,10 @@ def total(x: Array, weights: Array | None, axes: tuple[int, ...], accuracy: str)
     elif data.plan.corrected:
         pairs = [_words(values, weight, dtype)]
     else:
-        pairs = [p for s in data.plan.segments for p in _block_sums(values, weight, s, data.plan)]
+        pairs, never = [], None
+        for segment in data.plan.segments:
+            found, never = _block_sums(values, weight, segment, never)
+            pairs += found
     high, low = (jnp.concatenate(word, axis=1) for word in zip(*pairs, strict=True))
     value = one_word(tree_sum_pairs([(high, low)])[0])
     return jnp.expand_dims(value.reshape([x.shape[i] for i in kept]), axes)
@@ -53,14 +56,16 @@ def _words(x: Array, weight: Array | None, dtype: Any) -> Pair:
     return p, lost + weight * low
 
 
-def _block_sums(x: Array, weight: Array | None, segment: Any, plan: Any) -> list[Pair]:
+def _block_sums(
+    x: Array, weight: Array | None, segment: Any, never: Array | None
+) -> tuple[list[Pair], Array]:
     # Σwx = W K + Σw(x − K) for each block
-    pivot = block_pivots(x, weight, first_valid(x, weight), segment)
-    *counts, sums, _ = segment_sums([x], [pivot], weight, None, segment, plan)
+    pivot = after(block_pivots(x, weight, first_valid(x, weight), segment), never)
+    *counts, sums, squares = segment_sums([x], [pivot], weight, None, segment)
     high, low = two_words(pivot, jnp.zeros_like(sums))
     size = counts[0].astype(sums.dtype) if counts else jnp.full_like(sums, segment.size)
     p, lost = two_product(size, high)
-    return [(p, lost + size * low), (sums, jnp.zeros_like(sums))]
+    return [(p, lost + size * low), (sums, jnp.zeros_like(sums))], squares[:, -1:] < 0
 
 
 @total.defjvp

@@ -14,13 +14,17 @@ Sources: Knuth (1969), The Art of Computer Programming 2, 4.2.2; Dekker (1971), 
 technique for extending the available precision".
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from .._rounding import divide, protect
 
 Pair = tuple[Array, Array]
-RADIX = 8  # numbers added in one loop: between loops to start and code to compile
+ROWS = 4  # numbers added in one loop: more are not unrolled, and then no vectors are made
+SERIAL = 256  # so few are added in one go: another loop would cost more
 
 
 def two_sum(a: Array, b: Array) -> Pair:
@@ -74,34 +78,38 @@ def one_word(a: Pair) -> Array:
 
 
 def tree_sum_pairs(pairs: list[Pair]) -> list[Pair]:
-    """Add pairs of shape (outer, n, inner) along axis 1: a tree of whole vectors."""
-    return [_tree_sum(lax.optimization_barrier(lax.complex(*pair))) for pair in pairs]
+    """Add pairs of shape (outer, n, inner) along axis 1, all of them in one loop a level."""
+    words = [word for pair in pairs for word in pair]
+    if words and words[0].shape[1] == 0:
+        words = [jnp.zeros_like(w, shape=(w.shape[0], 1, w.shape[2])) for w in words]
+    while words and words[0].shape[1] > 1:
+        words = _level(words)
+    return _paired([w[:, 0] for w in words])
 
 
-def _tree_sum(words: Array) -> Pair:
-    # Both words travel in one complex array, so each level is one loop that reads once; the barrier
-    # keeps the compiler from computing a level again for each of its readers.
-    if words.shape[1] == 0:
-        words = jnp.zeros_like(words, shape=(words.shape[0], 1, words.shape[2]))
-    while words.shape[1] > 1:
-        words = lax.optimization_barrier(_level(words))
-    return words[:, 0].real, words[:, 0].imag
+def _level(words: list[Array]) -> list[Array]:
+    # a loop over few rows of many numbers becomes one of vectors, see `_blocks`
+    outer, n, inner = words[0].shape
+    rows = n if n <= SERIAL else ROWS
+    lines = n // rows
+    body = tuple(w[:, : rows * lines].reshape(outer, rows, lines * inner) for w in words)
+    sums = lax.reduce(body, tuple(np.zeros((), w.dtype) for w in words), _add_each, (1,))
+    sums = [s.reshape(outer, lines, inner) for s in sums]
+    if rows * lines == n:
+        return sums
+    return [jnp.concatenate([s, w[:, rows * lines :]], 1) for s, w in zip(sums, words, strict=True)]
 
 
-def _level(words: Array) -> Array:
-    n = words.shape[1]
-    parts = min(RADIX, n)
-    size = -(-n // parts)
-    pad = ((0, 0, 0), (0, parts * size - n, 0), (0, 0, 0))
-    words = lax.pad(words, jnp.zeros((), words.dtype), pad)
-    cut = [lax.slice_in_dim(words, i * size, (i + 1) * size, axis=1) for i in range(parts)]
-    pairs = [(c.real, c.imag) for c in cut]
-    while len(pairs) > 1:
-        odd = pairs[len(pairs) // 2 * 2 :]
-        pairs = [add(a, b) for a, b in zip(pairs[::2], pairs[1::2], strict=False)] + odd
-    return lax.complex(*pairs[0])
+def _add_each(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
+    added = (add(*p) for p in zip(_paired(a), _paired(b), strict=True))
+    return tuple(word for pair in added for word in pair)
+
+
+def _paired(words: Sequence[Array]) -> list[Pair]:
+    return list(zip(words[::2], words[1::2], strict=True))
 
 
 def tree_sum(terms: list[Array]) -> list[Array]:
     """Add arrays (outer, n, inner) along axis 1 in two words, then round: (outer, inner)."""
-    return [one_word(p) for p in tree_sum_pairs([(t, jnp.zeros_like(t)) for t in terms])]
+    # protected: a product that is contracted with the first addition would not be rounded
+    return [one_word(p) for p in tree_sum_pairs([(protect(t), jnp.zeros_like(t)) for t in terms])]
