@@ -169,7 +169,8 @@ def _in_two_words(data: _Data, order: int) -> Sums:
     if order == 0:
         words = zip(pivots, found.means, found.units, strict=True)
         pivots, offsets = map(list, zip(*(mean_of(*w) for w in words), strict=True))
-    return Sums(weight, pivots, offsets, found.powers, found.units, found.shifted)
+    sums = Sums(weight, pivots, offsets, found.powers, found.units, found.shifted)
+    return sums if order > 1 else sums._replace(powers=[], shifted=[])
 
 
 def _finite(x: Array) -> Array:
