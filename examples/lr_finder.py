@@ -132,10 +132,12 @@ def train(rate: Any, key: jax.Array) -> jax.Array:
 
 def plot(found: Found, best: float) -> None:
     print(f"{'rate':>9}{'loss':>8}")
-    for rate, loss in list(zip(*map(np.asarray, found[:2]), strict=True))[::4]:
-        if loss < 4:  # beyond, it has exploded; a nan, where no step was, is not less
-            mark = "  <- suggested" if abs(np.log(rate / best)) < 0.2 else ""
-            print(f"{rate:9.2g}{loss:8.3f}  {'#' * round(15 * loss)}{mark}")
+    rates, losses = np.asarray(found.rates), np.asarray(found.losses)
+    rows = [k for k in range(0, TRIALS, 4) if losses[k] < 4]  # nan, where no step was, is not
+    nearest = min(rows, key=lambda k: abs(np.log(rates[k] / best)))
+    for k in rows:
+        mark = "  <- suggested" if k == nearest else ""
+        print(f"{rates[k]:9.2g}{losses[k]:8.3f}  {'#' * round(15 * losses[k])}{mark}")
 
 
 def main() -> None:
