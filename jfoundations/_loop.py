@@ -91,8 +91,9 @@ class LoopResult(Generic[S]):
 
         `resume(result.again(), step, …)` counts its steps from 0, whoever stopped the run before,
         and hears no `before_run`. So loops nest, as fit, epoch and batch do: the state of the outer
-        loop is the result of the inner one, whose memories and stops its callbacks see. A `history`
-        in the inner loop needs its `capacity` said, to be of one size throughout.
+        loop is (or holds) the result of the inner one, whose memories and stops its callbacks see.
+        A `history` in the inner loop needs its `capacity` said, to be of one size throughout;
+        `chunks` of an outer loop whose state is a result begin with `iterate(…, max_steps=0)`.
 
         >>> import jfoundations as jf
         >>> halve, low = lambda x: x / 2, jf.stop_when(lambda x: x < 1e-3, name="low")
