@@ -45,7 +45,8 @@ class Callback(Structural):
     arrays are leaves of the callback, so a sweep over them is one trace and may be vmapped.
 
     Args:
-        init: `state -> memory`, a pytree of arrays whose shapes and dtypes stay as they are.
+        init: `state -> memory`, a pytree of arrays whose shapes and dtypes stay as they are; it
+            may name `max_steps`.
         name: how results and messages call it.
         **events: the functions, by event.
 
@@ -59,13 +60,13 @@ class Callback(Structural):
     5
     """
 
-    init: Callable[[State], Memory] | None
+    init: Callable[..., Memory] | None
     events: tuple[tuple[str, Callable[..., Any]], ...]
     name: str
 
     def __init__(
         self,
-        init: Callable[[State], Memory] | None = None,
+        init: Callable[..., Memory] | None = None,
         *,
         name: str = "callback",
         **events: Callable[..., Any],

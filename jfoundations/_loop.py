@@ -86,6 +86,27 @@ class LoopResult(Generic[S]):
             )
         return self.stopped_by >> self.names.index(name) & 1 != 0
 
+    def again(self) -> "LoopResult[S]":
+        """Return this result as the start of another run, in which the callbacks go on remembering.
+
+        `resume(result.again(), step, …)` counts its steps from 0, whoever stopped the run before,
+        and hears no `before_run`. So loops nest, as fit, epoch and batch do: the state of the outer
+        loop is (or holds) the result of the inner one, whose memories and stops its callbacks see.
+        A `history` in the inner loop needs its `capacity` said, to be of one size throughout;
+        `chunks` of an outer loop whose state is a result begin with `iterate(…, max_steps=0)`.
+
+        >>> import jfoundations as jf
+        >>> halve, low = lambda x: x / 2, jf.stop_when(lambda x: x < 1e-3, name="low")
+        >>> seen = jf.callbacks.history(capacity=99)
+        >>> epoch = lambda run: jf.resume(run.again(), halve, seen, low, max_steps=4)
+        >>> start = jf.iterate(halve, 1.0, seen, low, max_steps=0)
+        >>> fit = jf.iterate(epoch, start, lambda run: (run, run.stopped("low")), max_steps=9)
+        >>> int(fit.steps), int(fit.state.steps), fit.state.memory["history"].values.size
+        (3, 2, 10)
+        """
+        steps, nobody = jnp.zeros_like(self.steps), jnp.zeros_like(self.stopped_by)
+        return LoopResult(self.state, steps, nobody, self.memory, None, self.names)
+
 
 def _reasons(mask: np.ndarray, names: tuple[str, ...]) -> tuple[Any, ...]:
     if mask.ndim:
@@ -113,6 +134,11 @@ def iterate(
     Context is passed by name, to callbacks, step and stages that name it: `step` (int32 index of
     this step, from 0), `key` (`jax.random.fold_in(key, step)`), and `live` (False in a finished
     lane under `vmap`; who names it freezes its own memory).
+
+    Loops nest: a step, or a stage of it, may iterate. A stop ends the loop that hears it; the outer
+    one learns of it by `LoopResult.stopped`, and `LoopResult.again` keeps the inner callbacks'
+    memories from one run to the next. The rest of a step is cancelled through the state: a callback
+    sets a flag, and the stages after it ask: `lax.cond(s["skip"], lambda s: s, stage, s)`.
 
     Step and callbacks are traced once, as by `jax.jit`: what they read must not change.
 

@@ -38,7 +38,8 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_early_stopping_by_example(values, patience, options, steps):
-    stop = jc.early_stopping(metric, patience=patience, **options)
+    stop = jc.early_stopping(metric, patience, **options)
+    assert stop == jc.early_stopping(metric, patience=patience, **options)
     for driver in ("while", "scan", "python"):
         assert int(run(values, stop, driver=driver).steps) == steps
 

@@ -48,6 +48,7 @@ def output(name, *arguments, missing=""):
 
 def test_every_example_is_tested():
     tested = {"fit_with_callbacks", "streaming_statistics", "lesson", "progress"}
+    tested |= {"train_digits", "lr_finder"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -101,6 +102,41 @@ def test_lesson():
     values = [seen[name] for name in ("mean", "var", "std", "mean_abs_dev")]
     assert values == ["6.2500", "47.1875", "6.8693", "5.8750"]
     assert len(seen) == 15
+
+
+@pytest.mark.slow
+def test_train_digits(tmp_path):
+    curve = tmp_path / "curve.png"
+    out = output("train_digits.py", "--curve", str(curve))
+    assert f"learning curve: {curve}\n" in out
+    assert curve.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and curve.stat().st_size > 10_000
+    assert "stopped by early_stopping" in out.splitlines()[0]
+    assert 97 <= float(re.findall(r"^best after epoch \d+: ([\d.]+) %", out, re.MULTILINE)[0])
+    lanes = re.findall(r"^ +([\d.]+) +(\d+) .* ([\d.]+) % (\w+)$", out, re.MULTILINE)
+    assert len(lanes) == 16 and len({epochs for _, epochs, _, _ in lanes}) >= 4
+    assert max(float(right) for _, _, right, _ in lanes) >= 97
+    assert {reason for _, _, _, reason in lanes} >= {"early_stopping", "diverged"}
+
+
+@pytest.mark.parametrize("module", ["optax", "matplotlib", "sklearn"])
+def test_train_digits_names_what_is_missing(module):
+    done = run("train_digits.py", missing=module)
+    assert done.returncode == 1
+    cure = ": pip install optax matplotlib scikit-learn\n"
+    assert done.stderr.startswith(f"missing {module}") and done.stderr.endswith(cure)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_lr_finder():
+    out = output("lr_finder.py", missing="matplotlib optax sklearn tqdm chex hypothesis")
+    assert out.count("<- suggested") == 1
+    suggested = re.findall(r"^8 networks suggest (.*);$", out, re.MULTILINE)[0].split(", ")
+    assert len(suggested) == 8 and all(0.1 < float(rate) < 3 for rate in suggested)
+    ends = re.findall(r"^(suggested.*?) +[\d.]+: ([\d.]+) to ([\d.]+)$", out, re.MULTILINE)
+    assert [name for name, _, _ in ends] == ["suggested / 30", "suggested", "suggested x 30"]
+    (below, _), (_, at), (above, _) = ((float(a), float(b)) for _, a, b in ends)
+    assert 3 * at < min(below, above)
 
 
 def test_progress_to_the_end():

@@ -92,6 +92,13 @@ def test_each_retry_shrinks_further():
         assert int(result.memory["rollback_on_nonfinite"]["retries"]) == 3
 
 
+def test_without_an_update_it_goes_back_unchanged():
+    plain = jc.rollback_on_nonfinite(metric, retries=2, update=None)
+    assert plain == jc.rollback_on_nonfinite(metric, retries=2)
+    result = run([1.0, NAN, 2.0], plain)  # back to the first, index and all: the nan comes again
+    assert metric(result.state) == 1.0 and int(result.steps) == 3
+
+
 def test_rollback_copies_the_start_and_hears_the_start_alone():
     start = jnp.ones(3)
     guard = jc.rollback_on_nonfinite(retries=0)
@@ -227,8 +234,12 @@ def test_a_million_steps_in_one_call():
         jc.ema(decay=0.999),
     )
     step = lambda x: x * 0.999999 + 3e-6  # noqa: E731
-    result = jax.jit(lambda x: jf.iterate(step, x, *heard, max_steps=steps))(jnp.zeros((), FLOAT))
+    run = jax.jit(lambda x: jf.iterate(step, x, *heard, max_steps=steps))
+    compiled = run.lower(jnp.zeros((), FLOAT)).compile()
+    result = compiled(jnp.zeros((), FLOAT))
     memory = result.memory
+    # What the callbacks keep is there once: no second buffer beside the one handed back.
+    assert compiled.memory_analysis().temp_size_in_bytes < memory["history"].buffer.nbytes / 4
     assert int(result.steps) == steps and result.reasons == ("max_steps",)
     assert memory["history"].values.shape == (1000,)
     assert memory["history"].values[-1] == result.state

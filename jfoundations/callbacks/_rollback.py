@@ -21,7 +21,7 @@ def rollback_on_nonfinite(
     of: Any = identity,
     *,
     retries: Any,
-    update: Callable[[Any], Any] = identity,
+    update: Callable[[Any], Any] | None = None,
     to: str = "last",
     mode: str = "min",
 ) -> StopPredicate:
@@ -37,7 +37,7 @@ def rollback_on_nonfinite(
     Args:
         of: `state -> pytree of arrays` to be looked at; for `to="best"`, a real scalar.
         retries: how often to go on after a failure, ≥ 0; a leaf.
-        update: `state -> state`, applied to the state it goes back to.
+        update: `state -> state`, applied to the state it goes back to; None leaves that as it is.
         to: "last" or "best".
         mode: which number is best, the "min" or the "max".
 
@@ -61,6 +61,7 @@ def rollback_on_nonfinite(
     if to not in PLACES:
         raise ValueError(f"{who}: to is {to!r}; it must be 'last' or 'best'")
     retries = count_leaf(retries, "retries", who, 0)
+    update = identity if update is None else update
     if to == "last":
         hear = partial(_back_to_last, of, update, retries)
         return StopPredicate(_start, name=who, after_step=hear)

@@ -22,7 +22,7 @@ from ._monitor import check_mode, count_leaf, float_leaf, nonfinite, read, worst
 
 
 def early_stopping(
-    of: Any, *, patience: Any, min_delta: Any = 0.0, mode: str = "min"
+    of: Any, patience: Any, *, min_delta: Any = 0.0, mode: str = "min"
 ) -> StopPredicate:
     """Stop when a monitored number has not improved for `patience` steps.
 

@@ -135,14 +135,25 @@ def lanes_of_their_own() -> list[Row]:
     ]
 
 
+def kept_bytes(run: Callable[..., Any], x: Any) -> int:
+    """Return the bytes a compiled run needs beside its argument: what it hands back and scratch."""
+    memory: Any = jax.jit(run).lower(x).compile().memory_analysis()
+    return memory.output_size_in_bytes + memory.temp_size_in_bytes
+
+
 def beside_a_loop_by_hand() -> list[Row]:
     """Run history, best, patience and ema, beside a loop written by hand that does the same."""
-    scalar = jnp.float32(1.0), 1_000_000, 1000
-    kinds = {"a scalar": scalar, "1024 elements": (jnp.ones(1024, jnp.float32), 20_000, 1)}
+    scalar = jnp.float32(1.0)
+    kinds = {
+        "a scalar": (scalar, 1_000_000, 1000),
+        "a scalar, each step": (scalar, 1_000_000, 1),
+        "1024 elements": (jnp.ones(1024, jnp.float32), 20_000, 1),
+    }
     rows: list[Row] = []
     for name, (x, steps, every) in kinds.items():
         runs = {"ours": ours_with(steps, every), "hand": hand_with(steps, every)}
         found = seconds(runs, x, 9)
+        size = {name: kept_bytes(run, x) for name, run in runs.items()}
         rows.append(
             {
                 "patience, history, best, ema of": name,
@@ -151,6 +162,8 @@ def beside_a_loop_by_hand() -> list[Row]:
                 "ms": found["ours"] * 1e3,
                 "ns a step by hand": found["hand"] / steps * 1e9,
                 "ratio": found["ours"] / found["hand"],
+                "kB": size["ours"] / 1e3,
+                "kB by hand": size["hand"] / 1e3,
             }
         )
     return rows
