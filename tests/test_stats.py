@@ -277,6 +277,7 @@ def test_under_transforms():
 STRINGS = np.array(["a", "b"])
 BAD = {
     "strings": (lambda: stats.mean(STRINGS), TypeError, "mean: x is <U1, which holds no numbers"),
+    "keys": (lambda: stats.var(jax.random.key(0)), TypeError, "var: x is key<fry>, which holds no"),
     "objects": (lambda: stats.var([None]), TypeError, "var: x is list, which holds no numbers"),
     "string": (lambda: stats.std("a"), TypeError, "std: x is str"),
     "y": (lambda: stats.cov([1.0, 2.0], STRINGS), TypeError, "cov: y is <U1"),

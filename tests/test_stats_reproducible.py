@@ -14,9 +14,9 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jfoundations import stats
-from jfoundations.stats._blocks import choose
 from jfoundations.stats._certificate import height
 from jfoundations.stats._limbs import Limbs
+from jfoundations.stats._lines import choose
 
 pytestmark = pytest.mark.slow  # compiles many programs
 

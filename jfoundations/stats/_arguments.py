@@ -87,9 +87,12 @@ def check(
 
 def numbers(who: str, name: str, value: Any) -> jax.Array:
     """Return a value as an array of numbers, or say that it is none."""
+    is_key = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.extended)
+    if isinstance(value, jax.Array) and not is_key:
+        return value  # most calls: nothing to convert
     try:
         # NumPy would read a dtype's name in text
-        if not any(isinstance(leaf, str | bytes) for leaf in jax.tree.leaves(value)):
+        if not is_key and not any(isinstance(v, str | bytes) for v in jax.tree.leaves(value)):
             return jnp.asarray(value)
         raise TypeError
     except (TypeError, ValueError):

@@ -14,8 +14,9 @@ import numpy as np
 from jax import Array, lax
 
 from .._rounding import divide, protect
-from ._blocks import accumulator, counted, heaviest, signed, sum_levels
+from ._blocks import accumulator, counted, heaviest, signed
 from ._certificate import binary_unit, inverse_unit
+from ._lines import sum_levels
 from ._two_words import Pair, add, multiply, one_word, over, tree_sum_pairs, two_product, two_sum
 
 

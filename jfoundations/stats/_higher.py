@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._blocks import after, block_sums, choose, in_three
 from ._gradients import deviations
+from ._lines import after, block_sums, choose, in_three
 from ._two_words import tree_sum
 
 

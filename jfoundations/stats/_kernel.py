@@ -15,15 +15,11 @@ from jax import Array, lax
 
 from .._rounding import divide, protect
 from ._blocks import (
-    Plan,
     accumulator,
-    after,
     block_pivots,
-    choose,
     difference,
     first_valid,
     heaviest,
-    in_three,
     segment_sums,
     widen,
 )
@@ -31,6 +27,7 @@ from ._certificate import LOST_BITS, doubtful, out_of_range
 from ._certificate import units as units_of
 from ._count import Count
 from ._exact import exact_sums, mean_of
+from ._lines import Plan, after, choose, in_three
 from ._moments import weight_in
 from ._two_words import one_word, tree_sum
 

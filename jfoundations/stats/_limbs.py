@@ -27,8 +27,8 @@ import numpy as np
 from jax import Array, lax
 
 from .._tree import pytree, static
-from ._blocks import sum_together
 from ._integers import Format, Word, words
+from ._lines import sum_together
 
 HEADROOM = 40  # bits for the count of what is added, and the sign
 WINDOW = 3  # limbs that one pass sums: enough for most data

@@ -16,7 +16,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from ._arguments import Axes, Axis, Data, Nan, accumulator, check, compiled, join
-from ._blocks import after, block_sums, choose, in_three, sum_together
+from ._lines import after, block_sums, choose, in_three, sum_together
 from ._weights import Weights
 
 

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._blocks import accumulator, after, block_pivots, counted, first_valid, segment_sums, signed
+from ._blocks import accumulator, block_pivots, counted, first_valid, segment_sums, signed
 from ._kernel import canonical, two_words
+from ._lines import after
 from ._reproducible import limb_sum
 from ._two_words import Pair, one_word, tree_sum_pairs, two_product
 
