@@ -60,6 +60,7 @@ from ._reduce import Source as Source
 from ._reduce import fold as fold
 from ._save import load as load
 from ._save import save as save
+from ._scan_body import as_scan_body as as_scan_body
 from ._version import __version__ as __version__
 from ._when import every as every
 from ._when import stop_when as stop_when
