@@ -48,6 +48,7 @@ from ._callback import Callback as Callback
 from ._callback import chain as chain
 from ._callback import proceed as proceed
 from ._chunks import chunks as chunks
+from ._describe_loop import describe_loop as describe_loop
 from ._fold import Fold as Fold
 from ._fold import combine as combine
 from ._loop import LoopResult as LoopResult

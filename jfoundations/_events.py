@@ -23,7 +23,7 @@ CONTEXT = ("step", "key", "live", "max_steps", "x")
 INIT_CONTEXT = ("max_steps",)
 CURES = {  # of the words that not every loop has
     "key": "the loop has none; pass key= to it",
-    "max_steps": "the scan has none; pass max_steps= to as_scan_body",
+    "max_steps": "the loop has none; pass max_steps= to it",
     "x": "the loop has none; only the body of as_scan_body has, an element of the scan's xs",
 }
 GIVEN = frozenset(CONTEXT)

@@ -28,6 +28,7 @@ from ._callback import callback_name, flatten
 from ._drivers import DRIVERS, begin_python, run_loop, run_python
 from ._events import events_of
 from ._plan import Carry, Plan, Program
+from ._show import line_of, table_of
 from ._tree import as_arrays, check_count, keystr, nearest, pytree, static, tracing
 
 S = TypeVar("S")
@@ -85,6 +86,29 @@ class LoopResult(Generic[S]):
                 f"they are {', '.join(self.names) or 'none'}{nearest(name, self.names)}"
             )
         return self.stopped_by >> self.names.index(name) & 1 != 0
+
+    def table(self) -> str:
+        """Return steps, reasons, state and memories as a text, of a batch a line a lane.
+
+        A few numbers are shown, of larger arrays the dtype and shape. On the host only.
+
+        >>> import jfoundations as jf
+        >>> small = jf.stop_when(lambda x: x < 0.1, name="small")
+        >>> run = lambda x: jf.iterate(lambda x: x / 2, x, small, max_steps=9)
+        >>> print(jax.vmap(run)(jnp.array([1.0, 90.0])).table())
+        lane  steps  stopped by  state
+        0     4      small       0.0625
+        1     9      max_steps   0.175781
+        """
+        if isinstance(self.stopped_by, Tracer):
+            raise TypeError(
+                "table shows numbers, which a traced function does not know; "
+                "return the LoopResult from jit and print it there"
+            )
+        return table_of(self)
+
+    def __repr__(self) -> str:
+        return line_of(self)
 
 
 def _reasons(mask: np.ndarray, names: tuple[str, ...]) -> tuple[Any, ...]:

@@ -138,9 +138,7 @@ def _spreads(heard: set[str]) -> bool:
     return bool(heard - {"before_run", "after_step", "after_run"})
 
 
-def _start(
-    members: tuple[Any, ...], state: Any, *, max_steps: int | None = None
-) -> dict[str, Any]:
+def _start(members: tuple[Any, ...], state: Any, *, max_steps: int | None = None) -> dict[str, Any]:
     parts = first_listeners(members, max_steps)
     memory = {p.name: p.start(state, max_steps) for p in parts if p.init is not None}
     if _spreads({event for part in parts for event in part.handlers}):

@@ -47,8 +47,8 @@ def output(name, *arguments, missing=""):
 
 
 def test_every_example_is_tested():
-    tested = {"fit_with_callbacks", "streaming_statistics", "lesson", "progress"}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'output("{path.name}"' in text for path in EXAMPLES.glob("*.py"))
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
@@ -103,17 +103,31 @@ def test_lesson():
     assert len(seen) == 15
 
 
+def test_scan_callbacks():
+    pytest.importorskip("optax", reason="scan_callbacks.py needs optax")
+    out = output("scan_callbacks.py")
+    assert re.search(r"stopped by early_stopping after \d+: ", out)
+    lanes = re.findall(r"^\S+ +(\d+)  (early_stopping|max_steps) ", out, re.MULTILINE)
+    assert len(lanes) == 8 and ("1000", "max_steps") in lanes
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "cure"),
+    [
+        ("progress.py", "tqdm", "pip install tqdm"),
+        ("scan_callbacks.py", "optax", "pip install optax"),
+    ],
+)
+def test_what_is_missing_is_named(name, module, cure):
+    done = run(name, missing=module)
+    assert done.returncode == 1
+    assert cure in done.stderr and "Traceback" not in done.stderr
+
+
 def test_progress_to_the_end():
     out = output("progress.py", "--steps", "3000")
     assert "3000 steps, planet at" in out
     assert "Stopped" not in out
-
-
-def test_progress_names_what_is_missing():
-    done = run("progress.py", missing="tqdm")
-    assert done.returncode == 1
-    assert "pip install tqdm" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

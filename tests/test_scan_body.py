@@ -137,9 +137,9 @@ def test_data_may_be_a_pytree_and_is_none_at_the_ends():
 
 
 def test_what_is_missing_is_named():
-    with raises(TypeError, "history, init", "max_steps", "pass max_steps= to as_scan_body"):
+    with raises(TypeError, "history, init", "max_steps", "pass max_steps= to it"):
         jf.as_scan_body(take_in, jc.history()).init(0.0)
-    with raises(TypeError, "history", "pass max_steps= to as_scan_body"):
+    with raises(TypeError, "history", "pass max_steps= to it"):
         jf.as_scan_body(take_in, jf.when(lambda s: s > 0, jc.history())).init(0.0)
     body = jf.as_scan_body(lambda s, *, x: s + x)
     with raises(TypeError, "it names x", "an element of the scan's xs"):
@@ -276,3 +276,31 @@ def test_a_rebuilt_body_does_not_retrace():
     first = len(traces)
     lax.scan(other, other.init(start), None, length=N)
     assert len(traces) == first
+
+
+@jax.numpy_dtype_promotion("standard")  # optax promotes
+def test_an_optax_loop_with_callbacks():
+    optax = pytest.importorskip("optax", reason="the optax loop needs optax")
+    optimiser = optax.adam(0.3)
+    loss = lambda w, batch: jnp.mean((w[0] * batch[:, 0] + w[1] - batch[:, 1]) ** 2)  # noqa: E731
+    x = jnp.linspace(-1, 1, 40).reshape(20, 2)
+    batches = jnp.stack([x, 3 * x + 1], axis=-1)
+
+    def step(state, batch):
+        value, slope = jax.value_and_grad(loss)(state["w"], batch)
+        updates, moments = optimiser.update(slope, state["moments"])
+        return {"w": optax.apply_updates(state["w"], updates), "moments": moments, "loss": value}
+
+    start = {"w": jnp.zeros(2), "moments": optimiser.init(jnp.zeros(2)), "loss": jnp.zeros(())}
+    of = lambda state: state["loss"]  # noqa: E731
+    heard = (jc.early_stopping(of, patience=3), jc.best(of), jc.terminate_on_nonfinite(of))
+    result, losses = jax.jit(lambda: scan(jf.as_scan_body(step, *heard, of=of), start, batches))()
+    k = int(result.steps)
+    assert result.reasons == ("early_stopping",) and 3 < k < 20
+
+    plain = jax.jit(lambda xs: lax.scan(lambda s, b: (step(s, b), step(s, b)["loss"]), start, xs))
+    state, expected = plain(batches[:k])
+    assert_same(result.state, state)
+    assert_same(losses[:k], expected)
+    assert np.argmin(expected) == k - 4 and float(jnp.min(expected)) == result.memory["best"].value
+    assert_same(losses[k:], jnp.broadcast_to(expected[-1], (20 - k,)))
