@@ -23,20 +23,22 @@ from ._tree import settle, tracing
 Driver = Callable[[Plan, Carry, Any, bool], Carry]
 
 
-def run_loop(driver: str, plan: Plan, carry: Carry, limit: Any) -> Carry:
+def run_loop(driver: str, plan: Plan, carry: Carry, limit: Any, start: Any = None) -> Carry:
     """Run a driver, with a stop flag in the graph only if some callback can stop.
 
     That shows in the trace of the loop itself: a guard found needless is traced again without.
+    Then `start`, if given, is the step at which all lanes are, whose count they share.
     """
     run = DRIVERS[driver]
+    free = carry if start is None else carry._replace(step=start)
     if plan.can_stop is not None:
-        return run(plan, carry, limit, plan.can_stop)
+        return run(plan, carry if plan.can_stop else free, limit, plan.can_stop)
     plan.demand_stop = not plan.may_be_stopped
     try:
         return run(plan, carry, limit, True)
     except NeverStops:
         plan.demand_stop = False
-        return run(plan, carry, limit, False)
+        return run(plan, free, limit, False)
     finally:
         plan.demand_stop = False
 

@@ -38,7 +38,7 @@ def size_in_bytes(tree: Any) -> int:
     return sum(int(np.prod(a.shape)) * a.dtype.itemsize for a in avals)
 
 
-def show_bytes(count: int) -> str:
+def show_bytes(count: float) -> str:
     """Return a number of bytes as one would say it."""
     for unit in ("bytes", "kB", "MB"):
         if count < 10_000:

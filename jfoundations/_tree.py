@@ -27,7 +27,7 @@ def pytree(cls: type[T]) -> type[T]:
     Equality is identity: `==` on arrays would not be a bool. Fields are set without `__init__` when
     JAX rebuilds a value, since it may put anything into a leaf's place.
     """
-    made = dataclass(frozen=True, eq=False)(cls)
+    made: Any = dataclass(frozen=True, eq=False)(cls)
     fixed = tuple(f.name for f in fields(made) if f.metadata.get("static", False))
     names = tuple(f.name for f in fields(made) if f.name not in fixed)
     keys = tuple(map(jax.tree_util.GetAttrKey, names))

@@ -17,7 +17,17 @@ FILES = sorted(p for p in ROOT.rglob("*.py"))
 LAYERS = (
     ("_version", "_callable", "_compat", "_pipe", "_tree", "_show", "_lanes", "_save", "_rounding"),
     ("_callback", "_events", "_predicate", "_when", "_fold"),
-    ("_plan", "_drivers", "_loop", "_chunks", "_scan_body", "_describe_loop", "_reduce"),
+    (
+        "_plan",
+        "_drivers",
+        "_loop",
+        "_lane_axes",
+        "_parts",
+        "_chunks",
+        "_scan_body",
+        "_describe_loop",
+        "_reduce",
+    ),
     ("stats", "folds", "callbacks", "executors"),
     ("testing",),
 )

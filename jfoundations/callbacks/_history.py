@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 
 from .._callable import identity, partial
@@ -86,7 +87,8 @@ def _start_for_all(of: Any, every: int, initial: bool, state: Any, *, max_steps:
 def _start(of: Any, length: int, state: Any) -> History:
     def empty(leaf: Any) -> jax.Array:
         nothing = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
-        return jnp.full((length, *leaf.shape), nothing, leaf.dtype)
+        # Broadcast, not `full`: where a mesh has explicit axes, a row has its record's sharding.
+        return lax.broadcast(jnp.full_like(leaf, nothing), (length,))
 
     return History(jax.tree.map(empty, jax.eval_shape(of, state)), jnp.zeros((), np.int32))
 
