@@ -77,7 +77,8 @@ def _end(result: Any) -> Iterator[str]:
         return
     yield _count(steps.size, "lane")
     if steps.size:
-        yield f"{steps.min()} to {steps.max()} steps"
+        least, most = int(steps.min()), int(steps.max())
+        yield f"{least} to {most} steps" if least < most else _count(least, "step")
         reasons = Counter(name for _, _, names in _lanes(result) for name in names)
         yield "stopped by " + ", ".join(f"{name}: {n}" for name, n in reasons.items())
 

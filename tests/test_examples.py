@@ -111,11 +111,21 @@ def test_scan_callbacks():
     assert len(lanes) == 8 and ("1000", "max_steps") in lanes
 
 
+@pytest.mark.slow
+def test_checkpoint():
+    pytest.importorskip("orbax.checkpoint", reason="checkpoint.py needs orbax-checkpoint")
+    out = output("checkpoint.py")
+    assert "the first process ended with 9" in out
+    assert "restored the run as it was after 20000 steps" in out
+    assert out.endswith("Same bits as a run that nobody disturbed: True\n")
+
+
 @pytest.mark.parametrize(
     ("name", "module", "cure"),
     [
         ("progress.py", "tqdm", "pip install tqdm"),
         ("scan_callbacks.py", "optax", "pip install optax"),
+        ("checkpoint.py", "orbax", "pip install orbax-checkpoint"),
     ],
 )
 def test_what_is_missing_is_named(name, module, cure):

@@ -48,6 +48,9 @@ def test_a_batch_in_a_line():
     assert repr(lanes) == (
         f"LoopResult(4 lanes, 3 to 4 steps, stopped by small: 2, max_steps: 2, state={FLOAT}[4])"
     )
+    assert repr(jax.vmap(run)(jnp.ones(3))).startswith(
+        "LoopResult(3 lanes, 4 steps, stopped by max"
+    )
     empty = jax.tree.map(lambda leaf: leaf[:0], lanes)
     assert repr(empty) == f"LoopResult(0 lanes, state={FLOAT}[0])"
 
