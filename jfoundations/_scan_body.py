@@ -103,12 +103,8 @@ class ScanBody(Structural):
         """Return the carry to start from: memories made, `before_run` heard.
 
         Python numbers in the state are promoted as in `iterate`; where the step takes an `x`, which
-        is not known yet, they become the default dtypes. Of a `LoopResult`, return the carry that
-        goes on with its run.
+        is not known yet, they become the default dtypes.
         """
-        if isinstance(state, LoopResult):
-            plan = self._plan(feeds=True)
-            return plan.grow(to_carry(plan, state))
         state = as_arrays(state, "as_scan_body")
         try:
             plan = self._plan()
@@ -117,6 +113,11 @@ class ScanBody(Structural):
             carry = self._plan(feeds=True).begin(jax.tree.map(_strong, state))
         step, mask = jnp.asarray(carry.step, np.int32), jnp.asarray(carry.mask, np.uint32)
         return carry._replace(step=step, mask=mask)
+
+    def resume(self, result: LoopResult[Any]) -> Carry:
+        """Return the carry that goes on with a run, of this kind or of `iterate`."""
+        plan = self._plan(feeds=True)
+        return plan.grow(to_carry(plan, result))
 
     def __call__(self, carry: Carry, x: Any = None) -> tuple[Carry, Any]:
         """Take a step, unless a callback has asked to stop: `(carry, y)`."""

@@ -230,7 +230,7 @@ def test_a_scan_may_be_cut_in_two_and_nested():
     part = jf.iterate(lambda x: 0.5 * x + 1.0, 8.0, *heard, max_steps=1)
     step = lambda x: 0.5 * x + 1.0  # noqa: E731
     body = jf.as_scan_body(step, *heard, max_steps=N)
-    carry, _ = lax.scan(body, body.init(part), None, length=N - 1)
+    carry, _ = lax.scan(body, body.resume(part), None, length=N - 1)
     assert_same(body.result(carry), whole)
     assert_same(jf.resume(body.result(carry), step, *heard, max_steps=N), whole)
 

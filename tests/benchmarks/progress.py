@@ -5,8 +5,8 @@
 
 Each bar is measured against the same loop without it, in interleaved rounds; a median of 0 % is a
 bar for nothing. `chunks` comes back to the host ten times a second; the others call it from inside
-the graph, twenty times a run of a twentieth of the length. A package that is not installed is left out
-by name: `pip install jax-tqdm numpyro 'blackjax<1.3'` (later ones call the host in every step).
+the graph, twenty times a run of a twentieth of the length. A package that is not installed is left
+out by name: `pip install jax-tqdm numpyro 'blackjax<1.3'` (later ones call the host in every step).
 """
 
 import argparse
