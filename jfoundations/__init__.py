@@ -48,6 +48,7 @@ from ._callback import Callback as Callback
 from ._callback import chain as chain
 from ._callback import proceed as proceed
 from ._chunks import chunks as chunks
+from ._describe_loop import describe_loop as describe_loop
 from ._fold import Fold as Fold
 from ._fold import combine as combine
 from ._loop import LoopResult as LoopResult
@@ -60,6 +61,7 @@ from ._reduce import Source as Source
 from ._reduce import fold as fold
 from ._save import load as load
 from ._save import save as save
+from ._scan_body import as_scan_body as as_scan_body
 from ._version import __version__ as __version__
 from ._when import every as every
 from ._when import stop_when as stop_when

@@ -11,7 +11,7 @@ there keeps the last result. Nothing is called from inside the graph.
 10 10
 """
 
-import functools
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from ._drivers import run_loop
-from ._loop import LoopResult, make_program, to_carry, to_result
-from ._plan import Plan, Program
+from ._lane_axes import automatic, explicit_mesh, find_axes, lay_over
+from ._loop import LoopResult, make_program
+from ._parts import Parts
 from ._tree import as_arrays, check_count, tracing
 
 S = TypeVar("S")
@@ -34,13 +34,18 @@ def chunks(
     max_steps: int,
     every: int | None = None,
     seconds: float = 0.1,
+    time_budget: float | None = None,
+    lanes: bool | tuple[bool, ...] = False,
     key: jax.Array | None = None,
 ) -> Iterator[LoopResult[S]]:
     """Run a loop and yield its `LoopResult` every so often, the final one last.
 
     The steps and the bits are those of `iterate`; where the chunks end does not matter. Between
     chunks the result is a whole one: save it, plot it, `resume` it. `after_run` is heard once, at
-    the end.
+    the end. A state sharded over a mesh stays so.
+
+    With `lanes=True` the state is a batch, and the run is `jax.vmap(iterate)`: step and callbacks
+    see one lane, each lane stops by itself, and the run ends when all have.
 
     Args:
         step: as in `iterate`.
@@ -49,89 +54,79 @@ def chunks(
         max_steps: as in `iterate`.
         every: yield after this many steps; by default the chunk is tuned to the clock.
         seconds: about how long a chunk takes, when tuned.
-        key: as in `iterate`.
+        time_budget: seconds after which the run ends, with the chunk in which they are used up; the
+            last result's `reasons` then say `("time_budget",)`, and it can be gone on with. They
+            begin with the first chunk, and compiling and the `for` body are part of them.
+        lanes: whether the leaves of the state have a leading axis of lanes; or a tuple of such
+            bools, of step, state and each callback, for hyperparameters that differ between lanes.
+        key: as in `iterate`; with lanes also an array of keys, one a lane.
 
     Yields:
         A `LoopResult` a chunk. Its arrays are ready: the device has finished them.
 
     Raises:
         TypeError, ValueError: at the call, as `iterate`; or it is being traced.
+
+    >>> import jfoundations as jf
+    >>> small = jf.stop_when(lambda x: x < 1.0, name="small")
+    >>> for result in jf.chunks(
+    ...     lambda x: x / 2, jax.numpy.array([3.0, 40.0]), small, max_steps=9, every=4, lanes=True
+    ... ):
+    ...     print(result.steps, result.reasons)
+    [2 4] (('small',), ('max_steps',))
+    [2 6] (('small',), ('small',))
     """
     max_steps = check_count(max_steps, "max_steps", "chunks")
     if every is not None:
         every = check_count(every, "every", "chunks", least=1)
-    if not seconds > 0:
-        raise ValueError(f"chunks: seconds is {seconds}; it must be positive")
+    for name, value in (("seconds", seconds), ("time_budget", time_budget)):
+        if value is not None and not value > 0:
+            raise ValueError(f"chunks: {name} is {value}; it must be positive")
     if tracing():
         raise TypeError("chunks runs on the host and cannot be traced by jit; use iterate there")
     program = make_program(step, callbacks, "chunks")
-    start = state if isinstance(state, LoopResult) else as_arrays(state, "chunks")
-    return _chunks(program, start, key, max_steps, every, seconds)
+    if isinstance(state, LoopResult):
+        start = dataclasses.replace(state, limit="max_steps")
+    else:
+        start = as_arrays(state, "chunks")
+    if lanes is False:
+        return _chunks(Parts(program, key, max_steps, None), start, every, seconds, time_budget)
+    axes = find_axes((step, start, *callbacks), lanes, key, "chunks")
+    mesh = explicit_mesh((program, start, key))
+    if mesh is not None:
+        # JAX 0.10 maps no `while_loop` over lanes sharded along an explicit axis: of what the loop
+        # itself begins with, its counter say, it does not know the mesh.
+        program, start, key = lay_over(automatic(mesh), (program, start, key))
+    parts = Parts(program, key, max_steps, axes)
+    results = _chunks(parts, start, every, seconds, time_budget)
+    return results if mesh is None else (lay_over(mesh, result) for result in results)
 
 
 def _chunks(
-    program: Program, state: Any, key: Any, max_steps: int, every: int | None, seconds: float
+    parts: Parts, state: Any, every: int | None, seconds: float, time_budget: float | None
 ) -> Iterator[LoopResult[Any]]:
-    begin, advance, end = (
-        functools.partial(f, program, max_steps=max_steps) for f in (_begin, _advance, _end)
-    )
-    result = begin(state, key)
-    result = advance(result, key, np.int32(0))  # compiles, so that the clock sees steps alone
-    done, size = _progress(result)[0], every or 1
-    while True:
-        limit = min(done + size, max_steps)
+    deadline = np.inf if time_budget is None else time.monotonic() + time_budget
+    result = parts.begin(state)
+    at = parts.progress(result)
+    result = parts.advance(result, at, 0)  # compiles, so that the clock sees steps alone
+    size, late = every or 1, False
+    while not late:
         started = time.perf_counter()
-        result = jax.block_until_ready(advance(result, key, np.int32(limit)))
+        limit = min(at.steps + size, parts.max_steps)
+        result = jax.block_until_ready(parts.advance(result, at, limit))
         taken = time.perf_counter() - started
-        done, stopped = _progress(result)
-        if stopped or done >= max_steps:
+        at = parts.progress(result)
+        if at.over:
             break
-        yield result
+        if not (late := time.monotonic() >= deadline):
+            yield result
+            late = time.monotonic() >= deadline
         if every is None:
-            size = _tuned(size, taken, seconds)
-    yield jax.block_until_ready(end(result, key))
-
-
-def _progress(result: LoopResult[Any]) -> tuple[int, bool]:
-    try:
-        return int(result.steps), bool(result.stopped_by)
-    except jax.errors.ConcretizationTypeError:
-        raise TypeError(
-            "chunks runs on the host and cannot be mapped by vmap; use iterate there, or map the "
-            "step and stop when all lanes are done"
-        ) from None
+            size = _tuned(size, taken, min(seconds, deadline - time.monotonic()))
+    result = jax.block_until_ready(parts.end(result))
+    yield dataclasses.replace(result, limit="time_budget") if late else result
 
 
 def _tuned(size: int, taken: float, seconds: float) -> int:
     """Return the next chunk's steps: at most eightfold, so one quick chunk misleads little."""
     return max(1, min(8 * size, round(size * seconds / max(taken, 1e-9)), 2**30))
-
-
-_compiled = functools.partial(jax.jit, static_argnames="max_steps")
-
-
-@_compiled
-def _begin(program: Program, state: Any, key: Any, *, max_steps: int) -> LoopResult[Any]:
-    plan = Plan(program, key, max_steps)
-    if isinstance(state, LoopResult):
-        carry = plan.grow(to_carry(plan, state))
-    else:
-        carry = plan.begin(plan.promote(state))
-    return to_result(plan, carry, carry)
-
-
-@_compiled
-def _advance(
-    program: Program, result: LoopResult[Any], key: Any, limit: Any, *, max_steps: int
-) -> LoopResult[Any]:
-    plan = Plan(program, key, max_steps)
-    carry = plan.probe(to_carry(plan, result))
-    carry = run_loop("while", plan, carry, limit)
-    return to_result(plan, carry, carry)
-
-
-@_compiled
-def _end(program: Program, result: LoopResult[Any], key: Any, *, max_steps: int) -> LoopResult[Any]:
-    plan = Plan(program, key, max_steps)
-    carry = to_carry(plan, result)
-    return to_result(plan, carry, plan.finish(carry))

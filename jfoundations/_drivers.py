@@ -4,6 +4,7 @@ A driver takes `(plan, carry, limit, guarded)` and returns the carry after the l
 `guarded` is False no callback can stop and the carry is at step 0, so nothing need be asked.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -22,20 +23,22 @@ from ._tree import settle, tracing
 Driver = Callable[[Plan, Carry, Any, bool], Carry]
 
 
-def run_loop(driver: str, plan: Plan, carry: Carry, limit: Any) -> Carry:
+def run_loop(driver: str, plan: Plan, carry: Carry, limit: Any, start: Any = None) -> Carry:
     """Run a driver, with a stop flag in the graph only if some callback can stop.
 
     That shows in the trace of the loop itself: a guard found needless is traced again without.
+    Then `start`, if given, is the step at which all lanes are, whose count they share.
     """
     run = DRIVERS[driver]
+    free = carry if start is None else carry._replace(step=start)
     if plan.can_stop is not None:
-        return run(plan, carry, limit, plan.can_stop)
+        return run(plan, carry if plan.can_stop else free, limit, plan.can_stop)
     plan.demand_stop = not plan.may_be_stopped
     try:
         return run(plan, carry, limit, True)
     except NeverStops:
         plan.demand_stop = False
-        return run(plan, carry, limit, False)
+        return run(plan, free, limit, False)
     finally:
         plan.demand_stop = False
 
@@ -45,20 +48,10 @@ def run_while(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
     if not guarded:
         return _run_free(plan, carry, limit)
 
-    def going(c: Carry) -> Any:
-        return (c.step < limit) & (c.mask == 0)
-
     def body(c: Carry) -> Carry:
-        live = lane_lives(going(c))
-        state, memories, bits = plan.advance(c.step, c.state, c.memories, live=live)
-        return Carry(
-            c.step + live.astype(np.int32),
-            c.mask if bits is False else freeze(live, bits, c.mask),
-            freeze(live, state, c.state),
-            memories,
-        )
+        return freeze_or_step(plan, c, lane_lives(_going(c, limit)), reverse=False)
 
-    return lax.while_loop(lambda c: any_lane(going(c)), body, _strong_counters(carry))
+    return lax.while_loop(lambda c: any_lane(_going(c, limit)), body, _strong_counters(carry))
 
 
 def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
@@ -76,7 +69,11 @@ def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
 
 def run_scan(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
     """Run in one `lax.scan` over all steps there may be; those after the stop do nothing."""
-    return _scan(plan, _strong_counters(carry), limit, guarded, int(limit))
+
+    def body(c: Carry, _: None) -> tuple[Carry, None]:
+        return (skip_or_step(plan, c, _going(c, limit)) if guarded else take_step(plan, c)), None
+
+    return lax.scan(body, _strong_counters(carry), None, length=int(limit))[0]
 
 
 def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
@@ -88,29 +85,57 @@ def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Car
     length = int(limit)
     size = max(1, math.isqrt(length))
     blocks, rest = divmod(length, size)
-    carry = _strong_counters(carry)
+
+    def body(c: Carry, _: None) -> tuple[Carry, None]:
+        # Not skipped: a `lax.cond` here would store more for the backward pass, and copy.
+        return (freeze_or_step(plan, c, _going(c, limit)) if guarded else take_step(plan, c)), None
 
     @jax.checkpoint
     def block(c: Carry) -> Carry:
-        return _scan(plan, c, limit, guarded, size)
+        return lax.scan(body, c, None, length=size)[0]
 
     def outer(c: Carry, _: None) -> tuple[Carry, None]:
-        return (lax.cond(_going(c, limit), block, lambda c: c, c) if guarded else block(c)), None
+        skips = any_lane(_going(c, limit)) if guarded else None
+        return (block(c) if skips is None else lax.cond(skips, block, lambda c: c, c)), None
 
-    carry, _ = lax.scan(outer, carry, None, length=blocks)
-    return _scan(plan, carry, limit, guarded, rest) if rest else carry
+    carry, _ = lax.scan(outer, _strong_counters(carry), None, length=blocks)
+    return lax.scan(body, carry, None, length=rest)[0] if rest else carry
 
 
-def _scan(plan: Plan, carry: Carry, limit: Any, guarded: bool, length: int) -> Carry:
-    def once(c: Carry) -> Carry:
-        state, memories, bits = plan.advance(c.step, c.state, c.memories, live=True)
-        return Carry(c.step + 1, c.mask if bits is False else bits, state, memories)
+def take_step(plan: Plan, carry: Carry) -> Carry:
+    """Return the carry after a step that nothing holds back."""
+    state, memories, bits = plan.advance(carry.step, carry.state, carry.memories, live=True)
+    return Carry(carry.step + 1, carry.mask if bits is False else bits, state, memories)
 
-    def body(c: Carry, _: None) -> tuple[Carry, None]:
-        # Not `where`: a step that fails beyond its stop must not put nan into the gradient.
-        return (lax.cond(_going(c, limit), once, lambda c: c, c) if guarded else once(c)), None
 
-    return lax.scan(body, carry, None, length=length)[0]
+def skip_or_step(plan: Plan, carry: Carry, going: Any) -> Carry:
+    """Return the carry after a step, which is not computed where no lane is going."""
+
+    def step(live: Any, c: Carry) -> Carry:
+        return freeze_or_step(plan, c, live)
+
+    return lax.cond(any_lane(going), step, lambda _, c: c, lane_lives(going), carry)
+
+
+def freeze_or_step(plan: Plan, carry: Carry, live: Any, *, reverse: bool = True) -> Carry:
+    """Return the carry after a step, computed in any case, or as it was where not live."""
+    given = carry.state
+    if reverse:
+        # The gradient goes round a step that is not taken, which may fail: 0 times inf is nan.
+        given = jax.tree.map(functools.partial(_gate_gradient, live), given)
+    state, memories, bits = plan.advance(carry.step, given, carry.memories, live=live)
+    return Carry(
+        carry.step + live.astype(np.int32),
+        carry.mask if bits is False else freeze(live, bits, carry.mask),
+        freeze(live, state, carry.state),
+        memories,
+    )
+
+
+def _gate_gradient(live: Any, leaf: Any) -> Any:
+    if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        return leaf
+    return lax.select(live, leaf, lax.stop_gradient(leaf))
 
 
 def _going(carry: Carry, limit: Any) -> Any:

@@ -7,7 +7,7 @@ keeps the memory of a finished lane as it was.
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,14 @@ from ._callable import partial
 from ._callback import RUN_EVENTS, Callback, callback_name
 from ._tree import as_arrays, check_like, check_stop, nearest
 
-CONTEXT = ("step", "key", "live", "max_steps")
+CONTEXT = ("step", "key", "live", "max_steps", "x")
 INIT_CONTEXT = ("max_steps",)
+CURES = {  # of the words that not every loop has
+    "key": "the loop has none; pass key= to it",
+    "max_steps": "the loop has none; pass max_steps= to it",
+    "x": "the loop has none; only the body of as_scan_body has, an element of the scan's xs",
+}
+GIVEN = frozenset(CONTEXT)
 WHOLE = "_context"  # our own wrappers name this to get all of it, to pass on
 
 
@@ -34,9 +40,12 @@ class Caller:
 
     function: Callable[..., Any]
     words: frozenset[str]
+    feeds: bool = False  # whether `x` is its second operand, whatever it is called there
 
     def __call__(self, *operands: Any, context: dict[str, Any]) -> Any:
         """Call the function on its operands and the words it wants."""
+        if self.feeds:
+            operands = (*operands, context["x"])
         words = {w: context[w] for w in self.words if w in context}
         if WHOLE in self.words:
             words[WHOLE] = context
@@ -48,19 +57,34 @@ class Caller:
         return "live" in self.words or WHOLE in self.words
 
 
+class NoElement(TypeError):
+    """Raised where a function needs an `x`, and the loop has none."""
+
+
 def caller(
     function: Callable[..., Any],
     operands: int,
     who: str,
-    has_key: bool,
+    given: Container[str],
     known: tuple[str, ...] = CONTEXT,
+    *,
+    feeds: bool = False,
 ) -> Caller:
     """Find which context words a function of some positional operands wants.
 
+    Args:
+        function: the user's.
+        operands: how many there are.
+        who: how messages call it.
+        given: of the words that not every loop has, those that this one has.
+        known: the words there are.
+        feeds: whether one more operand would be the `x`.
+
     Raises:
-        TypeError: it needs an argument that is no context word, or a key that was not given.
+        TypeError: it needs an argument that is no context word, or a word that was not given.
     """
     words: set[str] = set()
+    fed: str | None = None  # the parameter that takes the x by its place
     for parameter in _parameters(function):
         required = parameter.default is parameter.empty
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -69,17 +93,25 @@ def caller(
             words |= {"step", "key"} & set(known)
         elif operands > 0 and parameter.kind is not parameter.KEYWORD_ONLY:
             operands -= 1
-        elif parameter.name == "key" and "key" in known and required and not has_key:
-            raise TypeError(f"{who}: it names key, but the loop has none; pass key= to it")
         elif parameter.name in (*known, WHOLE):
+            if required and parameter.name in CURES and parameter.name not in given:
+                kind = NoElement if parameter.name == "x" else TypeError
+                raise kind(f"{who}: it names {parameter.name}, but {CURES[parameter.name]}")
             words.add(parameter.name)
+        elif required and feeds and fed is None and parameter.kind is not parameter.KEYWORD_ONLY:
+            fed = parameter.name
         elif required:
-            raise TypeError(
-                f"{who}: it needs {parameter.name!r}, which a loop does not know; context is "
-                f"{', '.join(known)}{nearest(parameter.name, known)} "
-                "(bind other arguments with partial)"
-            )
-    return Caller(function, frozenset(words))
+            raise TypeError(_unknown(parameter.name, who, known))
+    if fed is not None and "x" not in given:
+        raise NoElement(_unknown(fed, who, known))
+    return Caller(function, frozenset(words), fed is not None)
+
+
+def _unknown(name: str, who: str, known: tuple[str, ...]) -> str:
+    return (
+        f"{who}: it needs {name!r}, which a loop does not know; context is {', '.join(known)}"
+        f"{nearest(name, known)} (bind other arguments with partial)"
+    )
 
 
 def _parameters(function: Callable[..., Any]) -> Iterable[inspect.Parameter]:
@@ -158,25 +190,28 @@ class Listener:
     init: Caller | None
     handlers: dict[str, Handler]
 
-    def start(self, state: Any, max_steps: int) -> Any:
-        """Return the first memory, `()` where there is none."""
+    def start(self, state: Any, max_steps: int | None) -> Any:
+        """Return the first memory, `()` where there is none; `max_steps` is None in a scan's."""
         if self.init is None:
             return ()
         try:
-            memory = self.init(state, context={"max_steps": max_steps})
+            words = {} if max_steps is None else {"max_steps": max_steps}
+            memory = self.init(state, context=words)
             return as_arrays(memory, f"{self.who}, init")
         except Exception as error:
             error.add_note(f"in {self.who}, init")
             raise
 
 
-def listen(callbacks: tuple[Any, ...], stages: tuple[str, ...], has_key: bool) -> list[Listener]:
+def listen(
+    callbacks: tuple[Any, ...], stages: tuple[str, ...], given: Container[str]
+) -> list[Listener]:
     """Bring callbacks into their normal form, or say what is wrong with one.
 
     Args:
         callbacks: flat, of any kind.
         stages: the names of the step's stages, if it is a Pipe.
-        has_key: whether the loop was given a key.
+        given: of the context words that not every loop has, those that this one has.
 
     Raises:
         TypeError: a callback is of no known kind, or needs context there is not.
@@ -185,7 +220,7 @@ def listen(callbacks: tuple[Any, ...], stages: tuple[str, ...], has_key: bool) -
     known = (*RUN_EVENTS, *(f"{when}_{s}" for s in stages for when in ("before", "after")))
     names = unique([callback_name(c) for c in callbacks])
     return [
-        listener(c, name, f"callback {k + 1} of {len(names)}, {name}", known, has_key)
+        listener(c, name, f"callback {k + 1} of {len(names)}, {name}", known, given)
         for k, (c, name) in enumerate(zip(callbacks, names, strict=True))
     ]
 
@@ -201,7 +236,7 @@ def unique(names: list[str]) -> list[str]:
 
 
 def listener(
-    callback: Any, name: str, who: str, known: tuple[str, ...] | None, has_key: bool
+    callback: Any, name: str, who: str, known: tuple[str, ...] | None, given: Container[str]
 ) -> Listener:
     """Return one callback's normal form; `known=None` leaves its events unchecked."""
     init, functions = events_of(callback, who)
@@ -214,9 +249,9 @@ def listener(
             )
         where = f"{who}, {event}"
         has_memory = init is not None
-        found = caller(function, 1 + has_memory, where, has_key)
+        found = caller(function, 1 + has_memory, where, given)
         handlers[event] = Handler(found, has_memory, where)
-    start = None if init is None else caller(init, 1, f"{who}, init", has_key, INIT_CONTEXT)
+    start = None if init is None else caller(init, 1, f"{who}, init", given, INIT_CONTEXT)
     return Listener(name, who, start, handlers)
 
 

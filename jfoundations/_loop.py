@@ -14,6 +14,7 @@ Every lane of a `vmap` stops by itself:
 Array([ 3, 10], dtype=int32)
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
@@ -28,6 +29,7 @@ from ._callback import callback_name, flatten
 from ._drivers import DRIVERS, begin_python, run_loop, run_python
 from ._events import events_of
 from ._plan import Carry, Plan, Program
+from ._show import line_of, table_of
 from ._tree import as_arrays, check_count, keystr, nearest, pytree, static, tracing
 
 S = TypeVar("S")
@@ -45,6 +47,8 @@ class LoopResult(Generic[S]):
         memory: the memory of every callback that has one, by name.
         resumable: the state and memories before `after_run`, where some callback hears it.
         names: the callbacks' names, in order.
+        limit: what ended the run where no callback did: "max_steps", or the "time_budget" of
+            `chunks`.
     """
 
     state: S
@@ -53,10 +57,11 @@ class LoopResult(Generic[S]):
     memory: dict[str, Any]
     resumable: Any
     names: tuple[str, ...] = static(default=())
+    limit: str = static(default="max_steps")
 
     @property
     def reasons(self) -> tuple[Any, ...]:
-        """Who stopped the run: names of callbacks, `("max_steps",)` when nobody did.
+        """Who stopped the run: names of callbacks; when nobody did, `("max_steps",)` or the like.
 
         For a batch of runs a tuple of such tuples, nested as the batch is. On the host only.
         """
@@ -65,7 +70,7 @@ class LoopResult(Generic[S]):
                 "reasons are names, which a traced function cannot hold; "
                 "return the LoopResult from jit and ask it there, or use stopped_by"
             )
-        return _reasons(np.asarray(self.stopped_by), self.names)
+        return _reasons(np.asarray(self.stopped_by), self.names, self.limit)
 
     def stopped(self, name: str) -> jax.Array:
         """Tell whether a callback asked to stop: a bool array, one a lane; works under jit.
@@ -107,11 +112,34 @@ class LoopResult(Generic[S]):
         steps, nobody = jnp.zeros_like(self.steps), jnp.zeros_like(self.stopped_by)
         return LoopResult(self.state, steps, nobody, self.memory, None, self.names)
 
+    def table(self) -> str:
+        """Return steps, reasons, state and memories as a text, of a batch a line a lane.
 
-def _reasons(mask: np.ndarray, names: tuple[str, ...]) -> tuple[Any, ...]:
+        A few numbers are shown, of larger arrays the dtype and shape. On the host only.
+
+        >>> import jfoundations as jf
+        >>> small = jf.stop_when(lambda x: x < 0.1, name="small")
+        >>> run = lambda x: jf.iterate(lambda x: x / 2, x, small, max_steps=9)
+        >>> print(jax.vmap(run)(jnp.array([1.0, 90.0])).table())
+        lane  steps  stopped by  state
+        0     4      small       0.0625
+        1     9      max_steps   0.175781
+        """
+        if isinstance(self.stopped_by, Tracer):
+            raise TypeError(
+                "table shows numbers, which a traced function does not know; "
+                "return the LoopResult from jit and print it there"
+            )
+        return table_of(self)
+
+    def __repr__(self) -> str:
+        return line_of(self)
+
+
+def _reasons(mask: np.ndarray, names: tuple[str, ...], limit: str) -> tuple[Any, ...]:
     if mask.ndim:
-        return tuple(_reasons(m, names) for m in mask)
-    return tuple(n for k, n in enumerate(names) if int(mask) >> k & 1) or ("max_steps",)
+        return tuple(_reasons(m, names, limit) for m in mask)
+    return tuple(n for k, n in enumerate(names) if int(mask) >> k & 1) or (limit,)
 
 
 def iterate(
@@ -211,6 +239,7 @@ def resume(
             f"resume: it goes on from a LoopResult, which iterate, resume and chunks return, not "
             f"from {describe(result)}; start a new run with iterate"
         )
+    result = dataclasses.replace(result, limit="max_steps")
     program = make_program(step, callbacks, "resume")
     if driver == "python":
         plan, carry = run_python(

@@ -54,22 +54,40 @@ class NeverStops(Exception):
 class Plan:
     """One loop's step, listeners and key.
 
+    Args:
+        program: the step and the callbacks.
+        key: the loop's key, if it has one.
+        max_steps: None in a scan's body that was not told.
+        x: in a scan's body, the element of this step; None before and after the run.
+        feeds: whether the loop has such elements.
+
     Attributes:
         listeners: the callbacks in their normal form.
         can_stop: whether any callback can ask to stop; None while only tracing a step can tell.
     """
 
-    def __init__(self, program: Program, key: jax.Array | None, max_steps: int):
+    def __init__(
+        self,
+        program: Program,
+        key: jax.Array | None,
+        max_steps: int | None,
+        *,
+        x: Any = None,
+        feeds: bool = False,
+    ):
         self.key, self.max_steps = key, max_steps
+        self.always: dict[str, Any] = {} if max_steps is None else {"max_steps": max_steps}
+        self.always |= {"x": x} if feeds else {}
+        given = {*self.always, *(() if key is None else ("key",))}
         step = program.step
         self.pipe = step if isinstance(step, Pipe) else Pipe(step)
         self.staged = isinstance(step, Pipe)
         names = self.pipe.names if self.staged else ()
         _check_stage_names(names)
         self.who = f"the step {self.pipe!r}"
-        self.listeners = listen(program.callbacks, names, key is not None)
+        self.listeners = listen(program.callbacks, names, given)
         self.events = {event for part in self.listeners for event in part.handlers}
-        self.stages = [caller(stage, 1, self.who, key is not None) for stage in self.pipe]
+        self.stages = [caller(stage, 1, self.who, given, feeds=True) for stage in self.pipe]
         handlers = [h.caller for part in self.listeners for h in part.handlers.values()]
         # Who takes the whole context passes it on, perhaps to one that names the key.
         self.needs_key = any({"key", WHOLE} & c.words for c in (*self.stages, *handlers))
@@ -79,7 +97,7 @@ class Plan:
 
     def context(self, step: Any, live: Any) -> dict[str, Any]:
         """Return the context words of one step: its index, its key, whether its lane lives."""
-        words = {"step": step, "live": live, "max_steps": self.max_steps}
+        words = {"step": step, "live": live, **self.always}
         if self.key is not None and self.needs_key:
             words["key"] = jax.random.fold_in(self.key, step)
         return words

@@ -14,7 +14,7 @@ with its own memory; the whole is one callback, with one stop and a name that sa
 ('~low | odd',)
 """
 
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ import numpy as np
 
 from ._callable import hold, partial, release
 from ._callback import Callback, Chain, callback_name
-from ._events import Listener, fire, freeze, listener, merge_bits, unique
+from ._events import GIVEN, Listener, fire, freeze, listener, merge_bits, unique
 
 BINDING = ("|", "&", "~")  # from the weakest on, as in Python
 ASKED = "asked"
@@ -84,7 +84,7 @@ class Joined(StopPredicate):
 
     def __init__(self, op: str, members: tuple[Any, ...]):
         name = _spell(op, members)
-        parts = listeners(members, True, name)
+        parts = listeners(members, GIVEN, name)
         heard = {event for part in parts for event in part.handlers} | {"after_step"}
         remembers = any(part.init is not None for part in parts) or _spreads(heard)
         self._join(op, members, (name, tuple(sorted(heard)), remembers))
@@ -119,13 +119,18 @@ def _spell(op: str, members: tuple[Any, ...]) -> str:
     return f"~{words[0]}" if op == "~" else f" {op} ".join(words)
 
 
-def listeners(members: tuple[Any, ...], has_key: bool, whole: str = "") -> list[Listener]:
+def listeners(members: tuple[Any, ...], given: Container[str], whole: str = "") -> list[Listener]:
     """Return the normal forms of callbacks that are heard within another."""
     names = unique(list(map(callback_name, members)))
     return [
-        listener(c, name, f"{name} in {whole}" if whole else name, None, has_key)
+        listener(c, name, f"{name} in {whole}" if whole else name, None, given)
         for c, name in zip(members, names, strict=True)
     ]
+
+
+def first_listeners(members: tuple[Any, ...], max_steps: int | None) -> list[Listener]:
+    """Return the normal forms of such callbacks when their memories are made."""
+    return listeners(members, GIVEN if max_steps is not None else GIVEN - {"max_steps"})
 
 
 def _spreads(heard: set[str]) -> bool:
@@ -133,8 +138,8 @@ def _spreads(heard: set[str]) -> bool:
     return bool(heard - {"before_run", "after_step", "after_run"})
 
 
-def _start(members: tuple[Any, ...], state: Any, *, max_steps: int) -> dict[str, Any]:
-    parts = listeners(members, True)
+def _start(members: tuple[Any, ...], state: Any, *, max_steps: int | None = None) -> dict[str, Any]:
+    parts = first_listeners(members, max_steps)
     memory = {p.name: p.start(state, max_steps) for p in parts if p.init is not None}
     if _spreads({event for part in parts for event in part.handlers}):
         memory[ASKED] = jnp.zeros((), np.uint32)
@@ -151,7 +156,7 @@ def _hear(
     op: str, members: tuple[Any, ...], event: str, memory: Any, state: Any, *, _context: Any
 ) -> tuple[dict[str, Any], Any, Any]:
     """Let all members hear an event; the last of a step, `after_step`, decides."""
-    parts = listeners(members, "key" in _context)
+    parts = listeners(members, _context)
     memories = tuple(memory.get(part.name, ()) for part in parts)
     state, memories, bits = fire(event, parts, state, memories, _context)
     new = {p.name: m for p, m in zip(parts, memories, strict=True) if p.init is not None}

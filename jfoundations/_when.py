@@ -19,8 +19,8 @@ from jax.core import Tracer
 
 from ._callable import name_of, partial
 from ._callback import Chain, callback_name, chain
-from ._events import caller, fire, freeze
-from ._predicate import StopPredicate, listeners
+from ._events import GIVEN, caller, fire, freeze
+from ._predicate import StopPredicate, first_listeners, listeners
 from ._tree import check_count, check_stop
 
 RUN = ("before_run", "after_run")
@@ -50,7 +50,7 @@ def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> Stop
 
 
 def _stop_when(predicate: Any, name: str, state: Any, *, _context: Any) -> tuple[Any, Any]:
-    return state, caller(predicate, 1, name, "key" in _context)(state, context=_context)
+    return state, caller(predicate, 1, name, _context)(state, context=_context)
 
 
 def when(predicate: Callable[..., Any], *callbacks: Any) -> StopPredicate:
@@ -75,7 +75,7 @@ def when(predicate: Callable[..., Any], *callbacks: Any) -> StopPredicate:
     one = chain(*callbacks)
     members = tuple(one) if isinstance(one, Chain) else (one,)
     name = "+".join(map(callback_name, members))
-    parts = listeners(members, True)
+    parts = listeners(members, GIVEN)
     events = dict.fromkeys(event for part in parts for event in part.handlers)
     remembers = any(part.init is not None for part in parts)
     run = _gated if remembers else _gated_without_memory
@@ -157,9 +157,9 @@ def _that(n: Any, state: Any, *, step: Any) -> Any:
     return step + 1 == jnp.asarray(n, np.int32)
 
 
-def _start(one: Any, state: Any, *, max_steps: int) -> Any:
+def _start(one: Any, state: Any, *, max_steps: int | None = None) -> Any:
     members = tuple(one) if isinstance(one, Chain) else (one,)
-    memories = tuple(part.start(state, max_steps) for part in listeners(members, True))
+    memories = tuple(part.start(state, max_steps) for part in first_listeners(members, max_steps))
     return memories if isinstance(one, Chain) else memories[0]
 
 
@@ -185,7 +185,7 @@ def _gate(
     predicate: Any, members: Any, event: str, memories: Any, state: Any, context: dict[str, Any]
 ) -> tuple[Any, Any, Any]:
     """Run an event of the members where the predicate holds: `(memories, state, stop)`."""
-    parts = listeners(members, "key" in context)
+    parts = listeners(members, context)
 
     def run(live: Any, memories: Any, state: Any) -> tuple[Any, Any, Any]:
         words = {**context, "live": live}
@@ -195,7 +195,7 @@ def _gate(
     live = context["live"]
     if event in RUN:
         return run(live, memories, state)
-    holds = caller(predicate, 1, "the predicate of when", "key" in context)(state, context=context)
+    holds = caller(predicate, 1, "the predicate of when", context)(state, context=context)
     holds = True if holds is True else check_stop(holds, f"the predicate of when, {event}")
     if not isinstance(holds, Tracer):
         holds = bool(holds)  # known: nothing to select, and an eager callback stays eager

@@ -47,9 +47,8 @@ def output(name, *arguments, missing=""):
 
 
 def test_every_example_is_tested():
-    tested = {"fit_with_callbacks", "streaming_statistics", "lesson", "progress"}
-    tested |= {"train_digits", "lr_finder"}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'output("{path.name}"' in text for path in EXAMPLES.glob("*.py"))
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
@@ -139,17 +138,41 @@ def test_lr_finder():
     assert 3 * at < min(below, above)
 
 
+def test_scan_callbacks():
+    pytest.importorskip("optax", reason="scan_callbacks.py needs optax")
+    out = output("scan_callbacks.py")
+    assert re.search(r"stopped by early_stopping after \d+: ", out)
+    lanes = re.findall(r"^\S+ +(\d+)  (early_stopping|max_steps) ", out, re.MULTILINE)
+    assert len(lanes) == 8 and ("1000", "max_steps") in lanes
+
+
+@pytest.mark.slow
+def test_checkpoint():
+    pytest.importorskip("orbax.checkpoint", reason="checkpoint.py needs orbax-checkpoint")
+    out = output("checkpoint.py")
+    assert "the first process ended with 9" in out
+    assert "restored the run as it was after 20000 steps" in out
+    assert out.endswith("Same bits as a run that nobody disturbed: True\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "cure"),
+    [
+        ("progress.py", "tqdm", "pip install tqdm"),
+        ("scan_callbacks.py", "optax", "pip install optax"),
+        ("checkpoint.py", "orbax", "pip install orbax-checkpoint"),
+    ],
+)
+def test_what_is_missing_is_named(name, module, cure):
+    done = run(name, missing=module)
+    assert done.returncode == 1
+    assert cure in done.stderr and "Traceback" not in done.stderr
+
+
 def test_progress_to_the_end():
     out = output("progress.py", "--steps", "3000")
     assert "3000 steps, planet at" in out
     assert "Stopped" not in out
-
-
-def test_progress_names_what_is_missing():
-    done = run("progress.py", missing="tqdm")
-    assert done.returncode == 1
-    assert "pip install tqdm" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

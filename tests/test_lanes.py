@@ -243,6 +243,16 @@ def test_a_record_under_vmap_writes_one_row(record, lanes):
     assert buffer_copies(text) == []
 
 
+@pytest.mark.parametrize("driver", ["scan", "checkpointed"])
+def test_a_record_under_vmap_writes_one_row_in_other_drivers(driver):
+    stop = jf.stop_when(lambda x: x < 1e-9)
+    heard = jf.callbacks.history(capacity=ROWS), stop
+    run = lambda x: jf.iterate(lambda x: 0.9 * x, x, *heard, max_steps=100, driver=driver)  # noqa: E731
+    text = hlo(jax.vmap(run), jnp.ones(3))
+    copies = [s for s in text.splitlines() if "stablehlo.select" in s and f"x{ROWS}" in s]
+    assert f"3x{ROWS}" in text and copies == []
+
+
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_a_best_under_vmap_is_copied_only_where_some_lane_improves(lanes):
     state = (jnp.ones((lanes, ROWS)), jnp.arange(float(lanes)))

@@ -15,9 +15,19 @@ import jfoundations as jf
 ROOT = Path(jf.__file__).parent
 FILES = sorted(p for p in ROOT.rglob("*.py"))
 LAYERS = (
-    ("_version", "_callable", "_compat", "_pipe", "_tree", "_lanes", "_save", "_rounding"),
+    ("_version", "_callable", "_compat", "_pipe", "_tree", "_show", "_lanes", "_save", "_rounding"),
     ("_callback", "_events", "_predicate", "_when", "_fold"),
-    ("_plan", "_drivers", "_loop", "_chunks", "_reduce"),
+    (
+        "_plan",
+        "_drivers",
+        "_loop",
+        "_lane_axes",
+        "_parts",
+        "_chunks",
+        "_scan_body",
+        "_describe_loop",
+        "_reduce",
+    ),
     ("stats", "folds", "callbacks", "executors"),
     ("testing",),
 )
@@ -131,7 +141,7 @@ def test_the_root_is_a_table_of_contents():
     assert public == {
         *("Pipe", "compose", "juxt", "partial", "lift", "identity"),
         *("Callback", "chain", "proceed", "when", "every", "stop_when", "watch"),
-        *("iterate", "resume", "chunks", "LoopResult"),
+        *("iterate", "resume", "chunks", "as_scan_body", "describe_loop", "LoopResult"),
         *("Fold", "combine", "fold", "Source"),
         *("save", "load"),
     }

@@ -58,7 +58,7 @@ def _wide(dtype: Any) -> Any:
 
 
 def _start(of: Any, state: Any) -> Ema:
-    unknown = lambda leaf: jnp.full(leaf.shape, jnp.nan, _wide(leaf.dtype))  # noqa: E731
+    unknown = lambda leaf: jnp.full_like(leaf, jnp.nan, _wide(leaf.dtype))  # noqa: E731
     value = jax.tree.map(unknown, jax.eval_shape(of, state))
     return Ema(value, jnp.zeros((), jnp.result_type(float)))
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 
 from .._callable import identity, partial
@@ -70,22 +71,24 @@ def history(
         capacity = check_count(capacity, "capacity", "history", least=1)
     initial = bool(initial)
     events = {"before_run": partial(_record_first, of)} if initial else {}
+    all_steps = partial(_start_for_all, of, every, initial)
     return Callback(
-        partial(_start, of, every, capacity, initial),
+        all_steps if capacity is None else partial(_start, of, capacity),
         name="history",
         after_step=partial(_record, of, every),
         **events,
     )
 
 
-def _start(
-    of: Any, every: int, capacity: int | None, initial: bool, state: Any, *, max_steps: int
-) -> History:
-    length = max_steps // every + initial if capacity is None else capacity
+def _start_for_all(of: Any, every: int, initial: bool, state: Any, *, max_steps: int) -> History:
+    return _start(of, max_steps // every + initial, state)
 
+
+def _start(of: Any, length: int, state: Any) -> History:
     def empty(leaf: Any) -> jax.Array:
         nothing = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
-        return jnp.full((length, *leaf.shape), nothing, leaf.dtype)
+        # Broadcast, not `full`: where a mesh has explicit axes, a row has its record's sharding.
+        return lax.broadcast(jnp.full_like(leaf, nothing), (length,))
 
     return History(jax.tree.map(empty, jax.eval_shape(of, state)), jnp.zeros((), np.int32))
 

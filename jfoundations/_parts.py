@@ -1,0 +1,123 @@
+"""A loop in three compiled parts, for a host that runs it bit by bit: begin, advance, end.
+
+Over lanes each part is mapped by `vmap` for itself, and what it hands out has lanes throughout.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from ._drivers import run_loop
+from ._lane_axes import Axes, over_lanes
+from ._loop import LoopResult, to_carry, to_result
+from ._plan import Plan, Program
+
+
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    steps: int  # taken by each lane that is going, or by the one that is least far
+    over: bool
+    even: bool  # whether those lanes are all at one step
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one loop, each a function of what the one before it returned."""
+
+    program: Program
+    key: jax.Array | None
+    max_steps: int
+    axes: Axes | None
+
+    def begin(self, state: Any) -> LoopResult[Any]:
+        """Return the result before the first step, of a state or of a result to go on with."""
+        axes = self._result_axes() if isinstance(state, LoopResult) else self.axes
+        return _begin(self.program, state, self.key, max_steps=self.max_steps, axes=axes)
+
+    def advance(self, result: LoopResult[Any], at: Progress, limit: int) -> LoopResult[Any]:
+        """Return the result at a step, or where its callbacks have stopped it before."""
+        # Where nobody can stop, lanes share one count of steps, and so the loop one predicate.
+        start = np.int32(at.steps) if self.axes and at.even else None
+        given = (self.program, result, self.key, start, np.int32(limit))
+        return _advance(*given, max_steps=self.max_steps, axes=self._result_axes())
+
+    def end(self, result: LoopResult[Any]) -> LoopResult[Any]:
+        """Return the result after `after_run`."""
+        options: Any = {"max_steps": self.max_steps, "axes": self._result_axes()}
+        return _end(self.program, result, self.key, **options)
+
+    def _result_axes(self) -> Axes | None:
+        return self.axes and self.axes._replace(state=0)
+
+    def progress(self, result: LoopResult[Any]) -> Progress:
+        """Tell how far a result is.
+
+        Raises:
+            TypeError: it is traced.
+        """
+        if isinstance(result.steps, Tracer) or isinstance(result.stopped_by, Tracer):
+            raise TypeError(
+                "chunks runs on the host and cannot be mapped by vmap; use iterate there, "
+                "or give it the batch of states, with lanes=True"
+            )
+        steps = np.asarray(result.steps)
+        going = steps[np.asarray(result.stopped_by) == 0]
+        if not going.size:
+            return Progress(self.max_steps, True, True)
+        least = int(going.min())
+        return Progress(least, least >= self.max_steps, least == int(going.max()))
+
+
+_compiled = functools.partial(jax.jit, static_argnames=("max_steps", "axes"))
+
+
+@_compiled
+def _begin(
+    program: Program, state: Any, key: Any, *, max_steps: int, axes: Axes | None
+) -> LoopResult[Any]:
+    def begin(program: Program, state: Any, key: Any) -> LoopResult[Any]:
+        plan = Plan(program, key, max_steps)
+        if isinstance(state, LoopResult):
+            carry = plan.grow(to_carry(plan, state))
+        else:
+            carry = plan.begin(plan.promote(state))
+        return to_result(plan, carry, carry)
+
+    return over_lanes(begin, axes, program, state, key)
+
+
+@_compiled
+def _advance(
+    program: Program,
+    result: LoopResult[Any],
+    key: Any,
+    start: Any,
+    limit: Any,
+    *,
+    max_steps: int,
+    axes: Axes | None,
+) -> LoopResult[Any]:
+    def advance(program: Program, result: LoopResult[Any], key: Any) -> LoopResult[Any]:
+        plan = Plan(program, key, max_steps)
+        carry = plan.probe(to_carry(plan, result))
+        carry = run_loop("while", plan, carry, limit, start)
+        return to_result(plan, carry, carry)
+
+    return over_lanes(advance, axes, program, result, key)
+
+
+@_compiled
+def _end(
+    program: Program, result: LoopResult[Any], key: Any, *, max_steps: int, axes: Axes | None
+) -> LoopResult[Any]:
+    def end(program: Program, result: LoopResult[Any], key: Any) -> LoopResult[Any]:
+        plan = Plan(program, key, max_steps)
+        carry = to_carry(plan, result)
+        return to_result(plan, carry, plan.finish(carry))
+
+    return over_lanes(end, axes, program, result, key)
