@@ -83,8 +83,11 @@ def block_pivots(x: Array, weight: Array | None, fallback: Array, segment: Segme
     # The median of a block's first, middle and last value: itself a value, so constants and exact
     # shifts stay exact; near the mean where data are sorted; and one outlier does not spoil it.
     def probe(i: int) -> Array:
-        first = segment.start + i
-        cut = lambda v: lax.slice_in_dim(v, first, segment.stop, segment.size, axis=1)  # noqa: E731
+        # a slice with steps as long as a block would be simpler, but no sharded array can be so cut
+        def cut(v: Array) -> Array:
+            rows = lax.slice_in_dim(v, segment.start, segment.stop, axis=1)
+            return rows.reshape(v.shape[0], segment.blocks, segment.size, v.shape[2])[:, :, i]
+
         if weight is None:
             return cut(x)
         return jnp.where(counted(cut(weight)), cut(x), fallback[:, None])
