@@ -57,7 +57,7 @@ class Plan(NamedTuple):
     corrected: bool
 
 
-def choose(shape: tuple[int, int, int], accuracy: str = "default") -> Plan:
+def choose(shape: tuple[int, ...], accuracy: str = "default") -> Plan:
     """Choose blocks and passes by size and layout: the only place where that is decided.
 
     * Small arrays (up to 2**13 numbers) lie in the cache, and a call costs more than they do: they
