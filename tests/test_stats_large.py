@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
 from jfoundations import stats
+from jfoundations.stats._kernel import central_sums
 
 pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
 
@@ -231,3 +232,9 @@ def test_many_short_columns():
         found = stats.std(x, axis=0, accuracy=accuracy)
         digits = [digits_of_variance(float(f), e, 7.22) for f, e in zip(found, exact, strict=True)]
         assert min(digits) >= goal, (accuracy, min(digits))
+
+
+def test_masks_of_more_than_a_word_are_counted():
+    n = 2**24 + 3
+    sums = central_sums([jnp.ones(n, np.float32)], (0,), 2, jnp.ones(n, bool), "high")
+    assert int(sums.weight) == n

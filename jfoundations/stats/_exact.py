@@ -49,7 +49,7 @@ def exact_sums(values: list[Array], weight: Array | None, about=None) -> Exact:
         about: for long arrays, offsets from the first pivots to near the means, (outer, inner).
     """
     pivots = [heaviest(x, weight) for x in values]
-    units = units_of(values, weight)
+    units = largest_units(values, weight)
     parts = [_deviations(x, p, u) for x, p, u in zip(values, pivots, units, strict=True)]
     starts = [] if about is None else [divide(a, u) for a, u in zip(about, units, strict=True)]
     for i, start in enumerate(starts):
@@ -70,7 +70,9 @@ def exact_sums(values: list[Array], weight: Array | None, about=None) -> Exact:
         whole, total = (n, jnp.zeros_like(n)), None
     else:
         whole = sums.pop()
-        total = one_word(whole) if weighted else one_word(whole).astype(jnp.int32)
+        # a count may need more digits than one word has
+        high, low = (word.astype(jnp.int32) for word in whole)
+        total = one_word(whole) if weighted else high + low
     first, squares = sums[: len(values)], sums[len(values) :]
     means = [over(s, whole) for s in first]
     # M = Q - S S / W, the same bits whichever variable comes first
@@ -81,8 +83,8 @@ def exact_sums(values: list[Array], weight: Array | None, about=None) -> Exact:
     return Exact(total, pivots, means, powers, units, [one_word(q) for q in squares[: len(values)]])
 
 
-def units_of(values: list[Array], weight: Array | None) -> list[Array]:
-    """Return the power of two at the largest size that counts, away from the ends of the range."""
+def largest_units(values: list[Array], weight: Array | None) -> list[Array]:
+    """Return, a variable, the power of two at the largest size that counts, of those in range."""
     dtype = accumulator(values[0].dtype)
     outer, _, inner = values[0].shape
     if not jnp.issubdtype(values[0].dtype, jnp.floating):
