@@ -1,6 +1,6 @@
 """Statistics beside jnp and NumPy, as multiples of one `jnp.sum` over the same data.
 
-    python tests/benchmarks/statistics.py [vectors] [matrices] [pairs] [masks] [call] [gradient]
+    python tests/benchmarks/statistics.py [PART …], of those in PARTS below
 
 A sum reads memory once and does nothing else: it is the limit. Medians of interleaved rounds.
 """
@@ -98,6 +98,24 @@ def pairs() -> Rows:
     return rows
 
 
+def shape() -> Rows:
+    """Time what describes a distribution, over 6.7e7 elements."""
+
+    def plain(x: jax.Array) -> Any:
+        mean, var = jnp.mean(x), jnp.var(x)
+        cubes, fourths = (jnp.mean((x - mean) ** k) for k in (3, 4))
+        return jnp.min(x), jnp.max(x), mean, var, cubes / var**1.5, fourths / var**2 - 3
+
+    runs = {
+        "sum": jnp.sum,
+        "describe": stats.describe,
+        "minmax": stats.minmax,
+        "skew": stats.skew,
+        "describe by jnp": plain,
+    }
+    return [{"elements": "6.7e7"} | race(runs, normal(67 * 10**6), rounds=5)]
+
+
 def masks() -> Rows:
     """Time masks and weights against the unmasked form and one reading of the mask."""
     x, w = normal(10**7), jnp.abs(normal(10**7, seed=1))
@@ -150,7 +168,7 @@ def gradient() -> Rows:
     return rows
 
 
-PARTS = {f.__name__: f for f in (vectors, matrices, pairs, masks, call, gradient)}
+PARTS = {f.__name__: f for f in (vectors, matrices, pairs, shape, masks, call, gradient)}
 
 
 def main(parts: list[str]) -> None:
