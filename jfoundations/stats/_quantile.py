@@ -19,6 +19,7 @@ from jax import lax
 from ._arguments import accumulator
 from ._keys import encode, last_key
 from ._select import first_above, neighbours, total
+from ._sum import total as sum_of
 from ._tally import Tally, hide, is_whole, padded
 
 
@@ -156,6 +157,6 @@ def average(x: jax.Array, share: jax.Array, about: jax.Array, size: jax.Array) -
     used, finite = share > 0, jnp.isfinite(x)
     about = lax.stop_gradient(jnp.where(jnp.isfinite(about), about, 0))
     rest = jnp.where(used & finite, x - about, 0)
-    mean = jnp.sum(share * rest, axis=1) / jnp.where(size > 0, size, 1)
+    mean = sum_of(rest, share, (1,), "default")[:, 0] / jnp.where(size > 0, size, 1)
     ends = jnp.sum(jnp.where(used & ~finite, x, 0), axis=1)
     return jnp.where(jnp.any(used & ~finite, axis=1), ends, about[:, 0] + mean)
