@@ -24,13 +24,13 @@ from jax import Array, lax
 
 from .._rounding import divide, protect
 from ._blocks import accumulator, counted, difference, widen
-from ._certificate import doubtful, out_of_range
+from ._certificate import doubtful, inverse_unit, out_of_range
 from ._gradients import deviations
 from ._two_words import tree_sum
 
-BLOCK = 2**19  # numbers in a block: two megabytes of float32, a share of the last caches
+BLOCK = 2**18  # numbers in a block: a megabyte of float32, which the second cache about holds
 ROWS = 1024  # rows in a block at least: fewer, and adding up tiles costs more than reading rows
-NARROW = 32  # columns up to which the lower half is cheaper to compute than to leave out
+NARROW = 60  # columns up to which the lower half is cheaper to compute than to leave out
 
 
 class Products(NamedTuple):
@@ -279,7 +279,7 @@ def _assemble(tiles: dict[tuple[int, int], Array], k: int) -> Array:
 
 
 def _deviations(x: Array, weight: Array | None, pivot: Array, offset: Array, unit: Array) -> Array:
-    e = (difference(widen(x), pivot) - offset) / unit
+    e = (difference(widen(x), pivot) - offset) * inverse_unit(unit)
     return e if weight is None else jnp.where(counted(weight), e, 0)
 
 
