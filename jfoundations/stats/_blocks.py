@@ -121,7 +121,7 @@ def signed(weight: Array) -> Array:
 
 def _terms(values: Any, pivots: Any, weight: Any, shifts: Any, zero: Array) -> list[Array]:
     """Give what one pass adds up: the weight, deviations, squares, products."""
-    # Weights are read as they are, lane by lane: a sanitised copy would cost more than the sums.
+    # Weights are read as they are, line by line: a sanitised copy would cost more than the sums.
     e = _deviate(values, pivots, shifts)
     if weight is not None:
         e = [jnp.where(counted(weight), d, 0) for d in e]

@@ -80,7 +80,7 @@ def _cut(n: int, groups: int, fold: int, width: int) -> tuple[Segment, ...]:
     # whole blocks, one of fewer groups, one of shorter lines, then the odd rows
     segments: list[Segment] = []
     start, size = 0, groups * ROWS * fold
-    most = max(1, CHUNK // (size * max(1, width)), n // (16 * size))
+    most = max(CHUNK // (size * max(1, width)), -(-n // (16 * size)), 1)
     while n - start >= size:
         segments.append(Segment(start, min(most, (n - start) // size), groups, ROWS, fold))
         start = segments[-1].stop
