@@ -40,7 +40,6 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 from typing import TYPE_CHECKING
 
 from . import callbacks as callbacks
-from . import executors as executors
 from ._callable import identity as identity
 from ._callable import lift as lift
 from ._callable import partial as partial
@@ -57,11 +56,11 @@ from ._loop import resume as resume
 from ._pipe import Pipe as Pipe
 from ._pipe import compose as compose
 from ._pipe import juxt as juxt
-from ._reduce import Source as Source
 from ._reduce import fold as fold
 from ._save import load as load
 from ._save import save as save
 from ._scan_body import as_scan_body as as_scan_body
+from ._source import Source as Source
 from ._version import __version__ as __version__
 from ._when import every as every
 from ._when import stop_when as stop_when
@@ -69,12 +68,13 @@ from ._when import when as when
 from .callbacks import watch as watch
 
 if TYPE_CHECKING:
+    from . import executors as executors
     from . import folds as folds
     from . import stats as stats
     from . import testing as testing
 del TYPE_CHECKING
 
-_LATE = ("folds", "stats", "testing")
+_LATE = ("executors", "folds", "stats", "testing")
 
 
 def __getattr__(name: str) -> object:

@@ -6,74 +6,83 @@ that the bits depend on how the data is cut, and on nothing else.
 >>> import jax.numpy as jnp
 >>> import jfoundations as jf
 >>> data = jnp.arange(10.0)
->>> source = jf.Source(2, lambda i: data[5 * i : 5 * i + 5])
+>>> source = jf.Source.of(data, 5)
 >>> float(jf.fold(jf.folds.mean(), source)), float(jf.fold(jf.folds.mean(), data))
 (4.5, 4.5)
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 import jax
-import numpy as np
 
-from ._fold import Fold, like_of_block
-from ._tree import check_count, tracing
+from ._fold import Fold
+from ._ledger import Ledger
+from ._source import Chunks, check_block, cut
+from ._tree import tracing
 
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Numbered blocks of data: `load(i)` returns block i of `n_chunks`, a pytree of arrays.
-
-    Args:
-        n_chunks: how many blocks.
-        load: `int -> block`; its leaves share the leading axis.
-
-    Raises:
-        TypeError, ValueError: n_chunks is no positive int, or load not callable.
-    """
-
-    n_chunks: int
-    load: Callable[[int], Any]
-
-    def __post_init__(self) -> None:
-        check_count(self.n_chunks, "n_chunks", "Source", least=1)
-        if not callable(self.load):
-            raise TypeError(f"Source: load is {self.load!r}, which is not callable")
-
-    def __iter__(self) -> Iterator[Any]:
-        return map(self.load, range(self.n_chunks))
+AHEAD = 2  # chunks on their way: one is folded while the next is loaded
 
 
 class Executor(Protocol):
-    """What runs a fold over blocks: it must merge in the tree of `merge_blocks`.
+    """Where chunks are folded.
 
-    One that takes the blocks in order, in one place, says so by `keeps_order = True`; to others an
+    One that takes them in order, in one place, says so by `keeps_order = True`; to others an
     order-dependent fold is not given.
     """
 
-    def run(self, a_fold: Fold[Any], blocks: Iterable[Any]) -> Any:
-        """Return the memory of the fold over all blocks."""
+    def run(self, chunks: Chunks, ledger: Ledger) -> None:
+        """Fold all chunks, in any order, and give each to the ledger.
+
+        Iterating over `chunks` gives numbers and blocks, for `ledger.take(number, block)`; what is
+        folded elsewhere goes to `ledger.add(number, piece)`.
+        """
         ...
 
 
-def fold(a_fold: Fold[R], data: Any, executor: Executor | None = None) -> R:
+def in_place(chunks: Chunks, ledger: Ledger) -> None:
+    """Fold chunks in this process, one after another, loading one ahead."""
+    pending: deque[Any] = deque()
+    for i, block in chunks:
+        pending.append(ledger.take(i, block))
+        if len(pending) == AHEAD and not tracing():
+            jax.block_until_ready(pending.popleft())  # else blocks would pile up in the queue
+
+
+def fold(
+    a_fold: Fold[R],
+    data: Any,
+    executor: Executor | None = None,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> R:
     """Run a fold over data and return its answer.
 
     Args:
         a_fold: the fold.
         data: an array, or a dict or tuple of arrays, whose leading axis runs over the elements; or
-            an iterable of such blocks (a list, a generator, a `Source`).
-        executor: what runs it over blocks; by default this process.
+            an iterable of such blocks (a list, a generator, a `Source`). An array is one block;
+            with any of the arguments below it is cut into 64.
+        executor: where blocks are folded, one of `jfoundations.executors`; by default in this
+            process. The bits are the same everywhere.
+        checkpoint: a path to a file that is kept up to date with what is done. Where it exists the
+            fold goes on from there, and ends with the same bits. It stays when all is done.
+        progress: called after each chunk with how many are done and how many there are, None when
+            no one knows.
 
     Raises:
         TypeError: the fold is none; data or a block holds no arrays; a block differs in structure,
-            shape or dtype from the first; an order-dependent fold is given to an executor that
-            splits.
-        ValueError: there is no block at all, or the leading axes differ.
+            shape or dtype from the others; an order-dependent fold is given to an executor that
+            splits; a stream is given to one whose workers load their own blocks.
+        ValueError: there is no block at all, or the leading axes differ; the checkpoint is damaged,
+            or of another fold, other elements or another cut.
+        OSError: the checkpoint cannot be written.
+
+    What a loader raises comes out as it is, with a note saying which chunk it was.
 
     >>> import jax.numpy as jnp
     >>> from jfoundations import folds
@@ -86,89 +95,45 @@ def fold(a_fold: Fold[R], data: Any, executor: Executor | None = None) -> R:
             "or take one from jfoundations.folds"
         )
     if isinstance(data, dict | tuple) or hasattr(data, "dtype"):
-        _check_block(data, "fold's data")
-        run = _answer if tracing() else _compiled_answer
-        return run(a_fold, data)
+        check_block(data, "fold's data")
+        if executor is None and checkpoint is None and progress is None:
+            run = _answer if tracing() else _compiled_answer
+            return run(a_fold, data)
+        data = cut(data)
     if not isinstance(data, Iterable):
         raise TypeError(
             f"fold: data is {type(data).__name__}; give an array, or an iterable of blocks"
         )
-    if executor is None:
-        return a_fold.extract(merge_blocks(a_fold, data))
-    if a_fold.merge is None and not getattr(executor, "keeps_order", False):
+    return a_fold.extract(_memory(a_fold, data, executor, checkpoint, progress))
+
+
+def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progress: Any) -> Any:
+    if executor and a_fold.merge is None and not getattr(executor, "keeps_order", False):
         raise TypeError(
             f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
             f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
         )
-    return a_fold.extract(executor.run(a_fold, data))
+    if checkpoint is not None and hasattr(executor, "own_path"):
+        checkpoint = executor.own_path(checkpoint)
+    ledger = Ledger(a_fold, data, checkpoint, progress)
+    run = executor.run if executor else in_place
+    try:
+        run(ledger.chunks(), ledger)
+    except BaseException as error:
+        _keep(ledger, error)
+        raise
+    ledger.save()
+    return ledger.answer()
 
 
-def merge_blocks(a_fold: Fold[Any], blocks: Iterable[Any]) -> Any:
-    """Return the memory of a fold over blocks: a tree keyed by block number, O(log n) memories.
-
-    Raises:
-        TypeError, ValueError: as `fold`.
-    """
-    like: Any = None
-    memory: Any = None
-    tree: list[tuple[int, Any]] = []  # (height, memory) of aligned subtrees, heights falling
-    for k, block in enumerate(blocks):
-        _check_block(block, f"fold's block {k}")
-        if like is None:
-            like = like_of_block(_shapes(block))
-        _check_alike(like_of_block(_shapes(block)), like, k)
-        if a_fold.merge is None:
-            memory = _go_on(a_fold, memory if k else _start(a_fold, block), block)
-        else:
-            _push(a_fold, tree, _block(a_fold, block))
-    if like is None:
-        raise ValueError("fold: there is no block, so no one knows what an element looks like")
-    return memory if a_fold.merge is None else _join(a_fold, tree)
-
-
-def _push(a_fold: Fold[Any], tree: list[tuple[int, Any]], memory: Any) -> None:
-    height = 0
-    while tree and tree[-1][0] == height:
-        memory = _merge(a_fold, tree.pop()[1], memory)
-        height += 1
-    tree.append((height, memory))
-
-
-def _join(a_fold: Fold[Any], tree: list[tuple[int, Any]]) -> Any:
-    memory = tree.pop()[1]
-    while tree:
-        memory = _merge(a_fold, tree.pop()[1], memory)
-    return memory
-
-
-def _shapes(block: Any) -> Any:
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), jax.typeof(a).dtype), block)
-
-
-def _check_block(block: Any, who: str) -> None:
-    lengths = set()
-    for leaf in jax.tree.leaves(block):
-        try:
-            shape = jax.typeof(leaf).shape
-        except TypeError:
-            kind = getattr(leaf, "dtype", None) or type(leaf).__name__
-            raise TypeError(f"{who}: a leaf is {kind}, which is no array of numbers") from None
-        if not shape:
-            raise TypeError(
-                f"{who}: a leaf has no leading axis to run over; a list is an iterable of blocks, "
-                "so for one block of numbers give jnp.array(numbers)"
-            )
-        lengths.add(shape[0])
-    if len(lengths) != 1:
-        found = f"lengths {sorted(lengths)}" if lengths else "no arrays"
-        raise ValueError(f"{who}: its leaves have {found}; they must share one leading axis")
-
-
-def _check_alike(like: Any, first: Any, k: int) -> None:
-    if like != first:
-        raise TypeError(
-            f"fold: block {k} has elements {like}, block 0 had {first}; all must be alike"
-        )
+def _keep(ledger: Ledger, error: BaseException) -> None:
+    if ledger.file is None:
+        return
+    try:
+        ledger.save()
+    except OSError:
+        return  # that may be the error itself, and hides no other
+    error.add_note(f"fold: what was done is kept in {ledger.file.path}; run it again to go on")
 
 
 def _answer(a_fold: Fold[Any], xs: Any) -> Any:
@@ -176,24 +141,3 @@ def _answer(a_fold: Fold[Any], xs: Any) -> Any:
 
 
 _compiled_answer = jax.jit(_answer)
-
-
-@jax.jit
-def _block(a_fold: Fold[Any], xs: Any) -> Any:
-    return a_fold.block(xs)
-
-
-@jax.jit
-def _merge(a_fold: Fold[Any], a: Any, b: Any) -> Any:
-    assert a_fold.merge is not None
-    return a_fold.merge(a, b)
-
-
-@jax.jit
-def _start(a_fold: Fold[Any], xs: Any) -> Any:
-    return jax.tree.map(jax.numpy.asarray, a_fold.init(like_of_block(xs)))
-
-
-@jax.jit
-def _go_on(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
-    return jax.lax.scan(lambda m, x: (a_fold.step(m, x), None), memory, xs)[0]

@@ -106,11 +106,21 @@ def load(path: str | os.PathLike[str], *, like: T) -> T:
         )
     values = []
     for leaf, (_, wanted) in zip(leaves, routes, strict=True):
-        raw = body[leaf["start"] : leaf["start"] + leaf["bytes"]]
-        if zlib.crc32(raw) != leaf["crc"]:
-            raise ValueError(f"load: {path} is damaged at {leaf['path']}; restore it from a copy")
-        values.append(_value(path, leaf, raw, wanted))
+        values.append(_value(path, leaf, _checked(path, leaf, body), wanted))
     return jax.tree.unflatten(structure, values)
+
+
+def first_leaf(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of the first leaf of a file, checked, whatever else the file holds."""
+    leaves, body = _header(Path(path), Path(path).read_bytes())
+    return bytes(_checked(Path(path), leaves[0], body)) if leaves else b""
+
+
+def _checked(path: Path, leaf: dict[str, Any], body: memoryview) -> memoryview:
+    raw = body[leaf["start"] : leaf["start"] + leaf["bytes"]]
+    if zlib.crc32(raw) != leaf["crc"]:
+        raise ValueError(f"load: {path} is damaged at {leaf['path']}; restore it from a copy")
+    return raw
 
 
 def _implementation(leaf: Any) -> str | None:

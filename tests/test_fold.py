@@ -217,16 +217,16 @@ def test_folds_are_values():
 
 
 BAD = {
-    "list of scalars": ([1.0, 2.0], TypeError, r"block 0.*no leading axis.*jnp\.array\(numbers\)"),
+    "list of scalars": ([1.0, 2.0], TypeError, r"chunk 0.*no leading axis.*jnp\.array\(numbers\)"),
     "scalar": (jnp.float32(3), TypeError, "no leading axis"),
     "number": (3.0, TypeError, "data is float; give an array, or an iterable of blocks"),
     "strings": (np.array(["a", "b"]), TypeError, "fold's data: a leaf is <U1.*no array of numbers"),
-    "block of strings": ([["a"]], TypeError, "block 0: a leaf is str"),
+    "block of strings": ([["a"]], TypeError, "chunk 0: a leaf is str"),
     "objects": ({"x": np.array([None])}, TypeError, "a leaf is object"),
     "mismatched axes": ((X, X[:2]), ValueError, r"leaves have lengths \[2, 4\].*one leading axis"),
-    "mismatched in block": ([(X, X), (X, X[:2])], ValueError, "block 1: its leaves have lengths"),
-    "other dtype": ([X, jnp.arange(3)], TypeError, "block 1 has elements.*int.*block 0 had.*float"),
-    "other shape": ([X, X[:, None]], TypeError, "block 1 has elements.*all must be alike"),
+    "mismatched in block": ([(X, X), (X, X[:2])], ValueError, "chunk 1: its leaves have lengths"),
+    "other dtype": ([X, jnp.arange(3)], TypeError, "chunk 1 has elements int.*others had float"),
+    "other shape": ([X, X[:, None]], TypeError, "chunk 1 has elements.*all must be alike"),
     "other structure": ([(X,), (X, X)], TypeError, "all must be alike"),
     "no block": ([], ValueError, "there is no block"),
     "empty generator": (iter(()), ValueError, "there is no block"),
@@ -274,12 +274,9 @@ def test_an_executor_refuses_what_depends_on_order():
 class Splitting:
     """An executor as others are: it needs a merge."""
 
-    def run(self, a_fold, blocks):
-        parts = [a_fold.block(block) for block in blocks]
-        memory = parts[0]
-        for part in parts[1:]:
-            memory = a_fold.merge(memory, part)
-        return memory
+    def run(self, chunks, ledger):
+        for i, block in reversed(list(chunks)):
+            ledger.take(i, block)
 
 
 def test_an_executor_of_ones_own():

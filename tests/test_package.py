@@ -15,7 +15,18 @@ import jfoundations as jf
 ROOT = Path(jf.__file__).parent
 FILES = sorted(p for p in ROOT.rglob("*.py"))
 LAYERS = (
-    ("_version", "_callable", "_compat", "_pipe", "_tree", "_show", "_lanes", "_save", "_rounding"),
+    (
+        "_version",
+        "_callable",
+        "_compat",
+        "_pipe",
+        "_tree",
+        "_show",
+        "_lanes",
+        "_save",
+        "_rounding",
+        "_fingerprint",
+    ),
     ("_callback", "_events", "_predicate", "_when", "_fold"),
     (
         "_plan",
@@ -26,6 +37,11 @@ LAYERS = (
         "_chunks",
         "_scan_body",
         "_describe_loop",
+        "_source",
+        "_partials",
+        "_checkpoint",
+        "_ledger",
+        "_travel",
         "_reduce",
     ),
     ("stats", "folds", "callbacks", "executors"),

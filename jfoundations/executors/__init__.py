@@ -1,3 +1,16 @@
-"""Where a fold runs over blocks. The bits are the same everywhere."""
+"""Where a fold runs over chunks. The bits are the same everywhere.
 
+>>> import jax, jax.numpy as jnp
+>>> import jfoundations as jf
+>>> x = jnp.linspace(0.0, 1.0, 1000) ** 3
+>>> here = jf.fold(jf.folds.var(), x, jf.executors.Local())
+>>> there = jf.fold(jf.folds.var(), x, jf.executors.Devices(jax.make_mesh((1,), ("data",)), "data"))
+>>> bool(here == there)
+True
+"""
+
+from ._dask import Dask as Dask
+from ._devices import Devices as Devices
 from ._local import Local as Local
+from ._pool import Pool as Pool
+from ._processes import Processes as Processes

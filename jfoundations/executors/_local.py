@@ -1,16 +1,16 @@
 """This process, one block after another."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from .._fold import Fold
-from .._reduce import merge_blocks
+from .._ledger import Ledger
+from .._reduce import in_place
+from .._source import Chunks
 
 
 @dataclass(frozen=True)
 class Local:
-    """Fold in this process, one block after another: what `fold` does by default.
+    """Fold in this process, one block after another, loading one ahead: what `fold` does by itself.
 
     >>> import jax.numpy as jnp
     >>> import jfoundations as jf
@@ -20,6 +20,6 @@ class Local:
 
     keeps_order: ClassVar[bool] = True
 
-    def run(self, a_fold: Fold[Any], blocks: Iterable[Any]) -> Any:
-        """Return the memory of the fold over all blocks."""
-        return merge_blocks(a_fold, blocks)
+    def run(self, chunks: Chunks, ledger: Ledger) -> None:
+        """Fold all chunks."""
+        in_place(chunks, ledger)

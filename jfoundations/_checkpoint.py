@@ -1,0 +1,102 @@
+"""The checkpoint of a fold: which chunks are done, and the memories that they came to.
+
+It is one file of `save`, written whole or not at all, as often as writing takes no more than a
+fiftieth of the time: after each chunk where chunks take long, now and then where they do not.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._fingerprint import fingerprint
+from ._fold import Fold
+from ._save import first_leaf, load, save
+
+SHARE = 50  # of the time since the last writing, one part at most is spent writing
+RUN = -1  # the height of the memory of an order-dependent fold; its place counts the chunks
+
+
+class Checkpoint:
+    """The file of one fold over one set of chunks.
+
+    Args:
+        path: where.
+        a_fold: the fold.
+        total: how many chunks there are, or None.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], a_fold: Fold[Any], total: int | None):
+        self.path, self.fold = Path(path), a_fold
+        functions = (a_fold.init, a_fold.step, a_fold.merge, a_fold.block)
+        self.about = {"fold": fingerprint(functions), "name": a_fold.name, "chunks": total}
+        self.cost = self.last = 0.0
+        self.written: Any = None
+
+    def read(self) -> dict[str, Any] | None:
+        """Return what the file says of itself, or None where there is no file.
+
+        Raises:
+            ValueError: the file is damaged, or of another fold or another cut.
+        """
+        if not self.path.exists():
+            return None
+        about = json.loads(first_leaf(self.path))
+        for what in ("fold", "chunks"):
+            if about[what] != self.about[what]:
+                raise ValueError(self._refusal(what, about))
+        return about
+
+    def _refusal(self, what: str, about: dict[str, Any]) -> str:
+        if what == "chunks":
+            said = f"{about['chunks']} chunks, and now there are {self.about['chunks']}"
+        else:
+            said = f"the fold {about['name']}, and this one is {self.fold.name}"
+            said += ", made otherwise" if about["name"] == self.fold.name else ""
+        return (
+            f"fold: the checkpoint {self.path} is of {said}; give what it was made with, or "
+            "another path, or delete it to begin anew"
+        )
+
+    def memories(self, about: dict[str, Any], element: Any) -> dict[tuple[int, int], Any]:
+        """Return the memories in the file, given shapes and dtypes of an element."""
+        if str(element) != about["element"]:
+            raise ValueError(
+                f"fold: the checkpoint {self.path} is of elements {about['element']}, and these "
+                f"are {element}; give another path, or delete it to begin anew"
+            )
+        block = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), element)
+        like = jax.eval_shape(self.fold.block, block)
+        head = np.frombuffer(first_leaf(self.path), np.uint8)
+        nodes = [tuple(node) for node in about["nodes"]]
+        _, memories = load(self.path, like=(head, [like] * len(nodes)))
+        return dict(zip(nodes, memories, strict=True))
+
+    def due(self) -> bool:
+        """Tell whether it is time to write again."""
+        return time.monotonic() - self.last >= SHARE * self.cost
+
+    def write(self, nodes: dict[tuple[int, int], Any], **said: Any) -> None:
+        """Write what is done so far, unless nothing is new.
+
+        Raises:
+            OSError: it cannot be written; what was written before stays.
+        """
+        if self.written == list(nodes):
+            return
+        begun = time.monotonic()
+        about = json.dumps({**self.about, **said, "nodes": list(nodes)}).encode()
+        try:
+            save(self.path, (np.frombuffer(about, np.uint8), list(nodes.values())))
+        except OSError as error:
+            error.add_note(
+                f"fold: the checkpoint {self.path} could not be written; what was written before "
+                "stays, and the fold goes on from there when it is run again"
+            )
+            raise
+        self.last = time.monotonic()
+        self.cost, self.written = self.last - begun, list(nodes)

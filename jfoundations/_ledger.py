@@ -1,0 +1,208 @@
+"""What a run of a fold has done: it takes chunks in, from anywhere, and keeps the checkpoint."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from ._callable import describe
+from ._checkpoint import RUN, Checkpoint
+from ._fold import Fold, like_of_block
+from ._partials import Partials
+from ._source import Chunks, Source, called, check_block, element_of, load_chunk, rows_in
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A chunk that was folded.
+
+    Attributes:
+        memory: what the fold remembers of it.
+        element: shapes and dtypes of an element.
+        rows: how many there were.
+    """
+
+    memory: Any
+    element: Any
+    rows: int
+
+
+def fold_chunk(a_fold: Fold[Any], block: Any, who: str) -> Piece:
+    """Fold one block, as every executor does."""
+    check_block(block, f"fold's {who}")
+    return Piece(run_block(a_fold, block), element_of(block), rows_in(block))
+
+
+@jax.jit
+def run_block(a_fold: Fold[Any], xs: Any) -> Any:
+    """Return the memory of a block; one program, whoever runs it."""
+    return a_fold.block(jax.tree.map(jax.numpy.asarray, xs))
+
+
+class Ledger:
+    """The chunks done, the memories they came to, and the checkpoint of both.
+
+    Args:
+        a_fold: the fold.
+        blocks: the source, or an iterable of blocks.
+        checkpoint: a path, or None.
+        progress: called with how many chunks are done and of how many, or None.
+    """
+
+    def __init__(
+        self,
+        a_fold: Fold[Any],
+        blocks: Any,
+        checkpoint: Any = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ):
+        self.a_fold, self.blocks, self.progress = a_fold, blocks, progress
+        self.total = blocks.n_chunks if isinstance(blocks, Source) else None
+        self.partials = Partials(a_fold)
+        self.element: Any = None
+        self.memory: Any = None  # of an order-dependent fold
+        self.done = self.rows = 0
+        self.sample: list[int] = []  # number and rows of a chunk, to know the cut by
+        self.passed = 0  # rows of blocks that went by since they were done before
+        self.file = None if checkpoint is None else Checkpoint(checkpoint, a_fold, self.total)
+        self.about = None if self.file is None else self.file.read()
+        if self.file and self.about is None:
+            self.save()  # what cannot be written is to be known before the work
+        elif self.about and self.about["sample"] and isinstance(blocks, Source):
+            k, _ = self.about["sample"]
+            self._resume(k, load_chunk(blocks.load, k, self.total))
+
+    def chunks(self) -> Chunks:
+        """Return what is to do."""
+        if self.total is None:
+            return Chunks(self.blocks, None, self._skips)
+        ids = range(self.total)
+        if self.about:
+            ids = [i for i in ids if not self._has(i)]
+        return Chunks(self.blocks, ids, self._skips)
+
+    def _has(self, i: int) -> bool:
+        return i < self.done if self.a_fold.merge is None else i in self.partials
+
+    def _skips(self, i: int, block: Any) -> bool:
+        if self.about is None:
+            return False
+        if self.about["sample"] and self.about["sample"][0] == i:
+            self._resume(i, block)
+        if not self._has(i):
+            if self.passed != self.about["rows"]:
+                raise self._cut_otherwise(f"{self.about['rows']} rows in what is done", self.passed)
+            self.about = None
+            return False
+        self.passed += rows_in(block)
+        return True
+
+    def _resume(self, i: int, block: Any) -> None:
+        """Take in what the checkpoint holds, given a chunk that it has seen."""
+        assert self.file is not None and self.about is not None
+        check_block(block, f"fold's {called(i, self.total)}")
+        k, rows = self.about["sample"]
+        if rows_in(block) != rows:
+            raise self._cut_otherwise(f"{rows} rows in {called(k, self.total)}", rows_in(block))
+        self.element, self.sample = element_of(block), [k, rows]
+        nodes = self.file.memories(self.about, self.element)
+        self.done, self.rows = self.about["done"], self.about["rows"]
+        for (height, place), memory in nodes.items():
+            if height == RUN:
+                self.memory = memory
+            else:
+                self.partials.nodes[height, place] = memory
+
+    def _cut_otherwise(self, said: str, found: int) -> ValueError:
+        assert self.file is not None
+        return ValueError(
+            f"fold: the checkpoint {self.file.path} has {said}, and now there are {found}: the "
+            "data is cut otherwise; cut it as before, give another path, or delete it to begin anew"
+        )
+
+    def take(self, i: int, block: Any) -> Any:
+        """Fold a block here, take it in, and return its memory."""
+        who = called(i, self.total)
+        if self.a_fold.merge is not None:
+            piece = fold_chunk(self.a_fold, block, who)
+            self.add(i, piece)
+            return piece.memory
+        check_block(block, f"fold's {who}")
+        piece = Piece(None, element_of(block), rows_in(block))
+        self._check_alike(i, piece.element)
+        self.memory = go_on(self.a_fold, self.memory if i else start(self.a_fold, block), block)
+        self._count(i, piece)
+        return self.memory
+
+    def add(self, i: int, piece: Piece) -> None:
+        """Take in a chunk that was folded, here or elsewhere."""
+        self._check_alike(i, piece.element)
+        self.partials.add(0, i, piece.memory)
+        self._count(i, piece)
+
+    def adopt(self, nodes: dict[tuple[int, int], Any]) -> None:
+        """Take in the memories that another process came to."""
+        for (height, place), memory in nodes.items():
+            self.partials.add(height, place, memory)
+
+    def _check_alike(self, i: int, element: Any) -> None:
+        if self.element is None:
+            self.element = element
+        elif element != self.element:
+            raise TypeError(
+                f"fold: {called(i, self.total)} has elements {describe(element)}, and others had "
+                f"{describe(self.element)}; all must be alike"
+            )
+
+    def _count(self, i: int, piece: Piece) -> None:
+        self.done, self.rows = self.done + 1, self.rows + piece.rows
+        self.sample = self.sample or [i, piece.rows]
+        if self.file and self.file.due():
+            self.save()
+        if self.progress:
+            self.progress(self.done, self.total)
+
+    def nodes(self) -> dict[tuple[int, int], Any]:
+        """Return the memories, by height and place in the tree."""
+        if self.a_fold.merge is None:
+            return {} if self.memory is None else {(RUN, self.done): self.memory}
+        return dict(sorted(self.partials.nodes.items()))
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is one to write."""
+        if self.file and (self.about is None or self.done):
+            said = {"sample": self.sample, "rows": self.rows, "done": self.done}
+            self.file.write(self.nodes(), **said, element=str(self.element))
+
+    def answer(self) -> Any:
+        """Return the memory of all chunks."""
+        if self.total is None and self.about and self.passed != self.about["rows"]:
+            raise self._cut_otherwise(f"{self.about['rows']} rows in what is done", self.passed)
+        done = self.done if self.a_fold.merge is None else len(self.partials)
+        if done == 0:
+            raise ValueError("fold: there is no block, so no one knows what an element looks like")
+        if self.total not in (None, done):
+            raise RuntimeError(f"fold: the executor gave {done} of {self.total} chunks")
+        return self.memory if self.a_fold.merge is None else self.partials.joined()
+
+
+@jax.jit
+def start(a_fold: Fold[Any], xs: Any) -> Any:
+    """Return the empty memory."""
+    return jax.tree.map(jax.numpy.asarray, a_fold.init(like_of_block(xs)))
+
+
+@jax.jit
+def go_on(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
+    """Return the memory after the elements of a block, one by one."""
+    return jax.lax.scan(lambda m, x: (a_fold.step(m, x), None), memory, xs)[0]
+
+
+def lost(what: str, ledger: Ledger) -> RuntimeError:
+    """Return the error for a chunk that its workers die of."""
+    cure = "" if ledger.file else "; with checkpoint= what is done would be kept"
+    return RuntimeError(
+        f"fold: {what}: it may need more memory than there is, or its loader may crash; "
+        f"try source.load of it alone{cure}"
+    )

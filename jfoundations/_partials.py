@@ -1,0 +1,81 @@
+"""The memories of chunks, merged in one tree whose shape is known from the chunks' numbers alone.
+
+A node of height h and place k has seen the chunks k·16^h … (k+1)·16^h - 1. Sixteen neighbours
+become one, from left to right, as soon as all are there: so chunks may come in any order, from
+anywhere, and few memories are kept; every sum is the same sum, and so are its bits.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ._fold import Fold
+from ._tree import check_like
+
+Node = tuple[int, int]  # height, place
+LEVEL = 4
+WIDE = 1 << LEVEL  # a call costs more than the merging it does, so one call merges several
+
+
+class Partials:
+    """The memories of the aligned subtrees that are complete."""
+
+    def __init__(self, a_fold: Fold[Any]):
+        self.a_fold = a_fold
+        self.nodes: dict[Node, Any] = {}
+
+    def add(self, height: int, place: int, memory: Any) -> None:
+        """Take in the memory of a subtree, and merge what is complete by it."""
+        self.nodes[height, place] = memory
+        while self.nodes.keys() >= set(row := _siblings(height, place)):
+            memory = merged(self.a_fold, list(map(self.nodes.pop, row)))
+            height, place = height + 1, place >> LEVEL
+            self.nodes[height, place] = memory
+
+    def __contains__(self, chunk: int) -> bool:
+        return any(chunk >> LEVEL * height == place for height, place in self.nodes)
+
+    def __len__(self) -> int:
+        return sum(WIDE**height for height, _ in self.nodes)
+
+    def joined(self) -> Any:
+        """Return the memory of all chunks, whose last may leave subtrees incomplete."""
+        loose: list[Any] = []
+        for height in range(1 + max(height for height, _ in self.nodes)):
+            places = sorted(place for h, place in self.nodes if h == height)
+            loose = [self.nodes[height, place] for place in places] + loose
+            loose = [merged(self.a_fold, loose)] if loose else []
+        return loose[0]
+
+
+def _siblings(height: int, place: int) -> list[Node]:
+    first = place >> LEVEL << LEVEL
+    return [(height, first + k) for k in range(WIDE)]
+
+
+def merged(a_fold: Fold[Any], memories: list[Any]) -> Any:
+    """Merge up to sixteen memories from left to right, all by one program."""
+    if len(memories) == 1:
+        return memories[0]
+    padding = memories[:1] * (WIDE - len(memories))
+    return _merged(a_fold, memories + padding, len(memories))
+
+
+@jax.jit
+def _merged(a_fold: Fold[Any], memories: list[Any], count: Any) -> Any:
+    assert a_fold.merge is not None
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(_strong, leaves))), *memories)
+    first = jax.tree.map(lambda a: a[0], stacked)
+
+    def one_more(i: Any, memory: Any) -> Any:
+        both = a_fold.merge(memory, jax.tree.map(lambda a: a[i], stacked))  # type: ignore[misc]
+        check_like(both, memory, f"the merge of the fold {a_fold.name}", "memory")
+        return jax.tree.map(_strong, both)
+
+    return lax.fori_loop(1, count, one_more, first)
+
+
+def _strong(leaf: Any) -> jax.Array:
+    return jnp.asarray(leaf, jnp.result_type(leaf))  # Python numbers have weak types

@@ -1,0 +1,205 @@
+"""Numbered blocks of data, how they are checked, and loading them ahead of the computing."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._fold import like_of_block
+from ._tree import check_count, tracing
+
+CUT = 64  # an array that an executor is to split becomes so many chunks, whatever the executor
+
+
+@dataclass(frozen=True)
+class Source:
+    """Numbered blocks of data: `load(i)` returns block i of `n_chunks`, a pytree of arrays.
+
+    A block is loaded in a thread of its own while the one before is folded, and may be read where
+    it lies: a loader that fills one buffer again and again must return copies. Executors that have
+    workers send the loader to them, so it should hold a path and not the data.
+
+    Args:
+        n_chunks: how many blocks.
+        load: `int -> block`; its leaves share the leading axis.
+
+    Raises:
+        TypeError, ValueError: n_chunks is no positive int, or load not callable.
+
+    >>> import jfoundations as jf
+    >>> source = Source(3, lambda i: np.full(2, i))
+    >>> int(jf.fold(jf.folds.maximum(), source))
+    2
+    """
+
+    n_chunks: int
+    load: Callable[[int], Any]
+
+    def __post_init__(self) -> None:
+        check_count(self.n_chunks, "n_chunks", "Source", least=1)
+        if not callable(self.load):
+            raise TypeError(f"Source: load is {self.load!r}, which is not callable")
+
+    @classmethod
+    def of(cls, data: Any, size: int) -> "Source":
+        """Cut arrays into blocks of `size` rows; the last has what is left.
+
+        Args:
+            data: an array or a tree of arrays with one leading axis; of a memory-mapped file,
+                `np.load(path, mmap_mode="r")`, workers are sent the path alone.
+            size: rows of a block, a positive int.
+
+        Raises:
+            TypeError, ValueError: there is no leading axis, leaves differ in it, or size is no
+                positive int.
+
+        >>> Source.of(np.arange(5.0), 2).load(2)
+        array([4.])
+        """
+        size = check_count(size, "size", "Source.of", least=1)
+        check_block(data, "Source.of's data")
+        return cls(max(1, -(-rows_in(data) // size)), Rows(data, size))
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.load, range(self.n_chunks))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The loader of blocks that are rows of arrays."""
+
+    data: Any
+    size: int
+
+    def __call__(self, i: int) -> Any:
+        return jax.tree.map(lambda a: a[i * self.size : (i + 1) * self.size], self.data)
+
+
+def cut(data: Any) -> Source:
+    """Return the chunks of an array that was given whole."""
+    return Source.of(data, max(1, -(-rows_in(data) // CUT)))
+
+
+def rows_in(block: Any) -> int:
+    """Return the length of the leading axis."""
+    return jax.tree.leaves(block)[0].shape[0]
+
+
+def element_of(block: Any) -> Any:
+    """Return shapes and dtypes of an element of a block, as JAX will have them."""
+    aval = lambda a: jax.ShapeDtypeStruct(np.shape(a), jax.typeof(a).dtype)  # noqa: E731
+    return like_of_block(jax.tree.map(aval, block))
+
+
+def check_block(block: Any, who: str) -> None:
+    """Raise unless a block's leaves are arrays with one leading axis."""
+    lengths = set()
+    for leaf in jax.tree.leaves(block):
+        try:
+            shape = jax.typeof(leaf).shape
+        except TypeError:
+            kind = getattr(leaf, "dtype", None) or type(leaf).__name__
+            raise TypeError(f"{who}: a leaf is {kind}, which is no array of numbers") from None
+        if not shape:
+            raise TypeError(
+                f"{who}: a leaf has no leading axis to run over; a list is an iterable of blocks, "
+                "so for one block of numbers give jnp.array(numbers)"
+            )
+        lengths.add(shape[0])
+    if len(lengths) != 1:
+        found = f"lengths {sorted(lengths)}" if lengths else "no arrays"
+        raise ValueError(f"{who}: its leaves have {found}; they must share one leading axis")
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """The blocks that an executor has to fold, by number.
+
+    Attributes:
+        blocks: a `Source`, whose blocks can be loaded anywhere and in any order, or an iterable
+            that gives one after the other, here.
+        ids: the numbers to do, rising; None means all that an iterable gives.
+        skips: tells of a number whether it is done already; an iterable's blocks pass by.
+    """
+
+    blocks: Any
+    ids: range | list[int] | None
+    skips: Callable[[int, Any], bool]
+
+    @property
+    def total(self) -> int | None:
+        """How many there are, done ones included; None when no one knows."""
+        return self.blocks.n_chunks if isinstance(self.blocks, Source) else None
+
+    def numbered(self, who: str) -> tuple[Callable[[int], Any], Iterable[int]]:
+        """Return the loader and the numbers to do, or say that blocks of a stream have none."""
+        if self.ids is None:
+            raise TypeError(
+                f"fold: {who} has its workers load their own blocks, and {self.blocks!r} can only "
+                "be read here, one after another; give Source(n_chunks, load)"
+            )
+        return self.blocks.load, self.ids
+
+    def only(self, ids: list[int]) -> "Chunks":
+        """Return those of some numbers."""
+        return Chunks(self.blocks, ids, self.skips)
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        """Yield number and block, one block ahead of what is asked for."""
+        if self.ids is not None:
+            load = load_chunk
+            calls = ((i, (load, self.blocks.load, i, self.total)) for i in self.ids)
+        else:
+            calls = _calls(iter(self.blocks))
+        for i, block in _ahead(calls):
+            if block is _END:
+                return
+            if self.ids is not None or not self.skips(i, block):
+                yield i, block
+
+
+_END = object()
+
+
+def _calls(blocks: Iterator[Any]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    i = 0
+    while True:
+        yield i, (load_chunk, lambda _: next(blocks, _END), i, None)
+        i += 1
+
+
+def load_chunk(load: Callable[[int], Any], i: int, total: int | None) -> Any:
+    """Load a block; what its loader raises says which it was."""
+    try:
+        return load(i)
+    except Exception as error:
+        error.add_note(f"fold: this came out of loading {called(i, total)}")
+        raise
+
+
+def called(i: int, total: int | None) -> str:
+    """Return what messages call a chunk."""
+    return f"chunk {i}" if total is None else f"chunk {i} of {total}"
+
+
+def _ahead(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
+    if tracing():  # a trace belongs to its thread
+        for i, (function, *arguments) in calls:
+            yield i, function(*arguments)
+        return
+    pending: deque[tuple[int, Future[Any]]] = deque()
+    with ThreadPoolExecutor(1, "jfoundations-load") as thread:
+        try:
+            for i, call in calls:
+                pending.append((i, thread.submit(*call)))
+                if len(pending) == 2:
+                    k, future = pending.popleft()
+                    yield k, future.result()
+            for k, future in pending:
+                yield k, future.result()
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)

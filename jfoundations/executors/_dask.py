@@ -1,0 +1,72 @@
+"""A cluster of Dask's, for those who have outgrown one machine."""
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from .._ledger import Ledger, lost
+from .._source import Chunks, called
+from .._travel import pack_work, run_chunk
+from .._tree import check_count
+
+
+@dataclass(frozen=True)
+class Dask:
+    """Fold on the workers of a Dask cluster, a task a chunk; needs `jfoundations[dask]`.
+
+    The fold and the loader are sent to the cluster once. Workers must reach the data by the path
+    that the loader opens, and have this library. What dies with a worker is done again by another,
+    as often as the scheduler allows (`distributed.scheduler.allowed-failures`).
+
+    Args:
+        client: a `distributed.Client`.
+        ahead: tasks on their way for each thread of the cluster.
+
+    Raises:
+        TypeError: client is none; while it runs, what cannot be pickled.
+        RuntimeError: while it runs, when workers die of one chunk. It names the chunk; what is
+            done stays in the checkpoint.
+    """
+
+    client: Any
+    ahead: int = 3
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.client, "submit") or not hasattr(self.client, "scatter"):
+            raise TypeError(f"Dask: client is {self.client!r}; give a distributed.Client")
+        check_count(self.ahead, "ahead", "Dask", least=1)
+
+    def run(self, chunks: Chunks, ledger: Ledger) -> None:
+        """Fold all chunks."""
+        from distributed import as_completed  # type: ignore[import-not-found]
+
+        load, ids = chunks.numbered("Dask")
+        work = pack_work(ledger.a_fold, load, chunks.total, "Dask")
+        shared = self.client.scatter(work, broadcast=True, hash=False)
+        todo = iter(ids)
+        number: dict[Any, int] = {}
+
+        def submit(many: int) -> list[Any]:
+            new = {
+                self.client.submit(run_chunk, shared, i, pure=False): i for i in islice(todo, many)
+            }
+            number.update(new)
+            return list(new)
+
+        done = as_completed(submit(self.ahead * max(1, sum(self.client.nthreads().values()))))
+        try:
+            for future in done:
+                i = number.pop(future)
+                ledger.add(i, _result(future, called(i, chunks.total), ledger))
+                done.update(submit(1))
+        finally:
+            self.client.cancel(list(number))
+
+
+def _result(future: Any, chunk: str, ledger: Ledger) -> Any:
+    from distributed import KilledWorker  # type: ignore[import-not-found]
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise lost(f"workers died of {chunk} again and again", ledger) from error

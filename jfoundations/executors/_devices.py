@@ -1,0 +1,155 @@
+"""The devices of a mesh, a chunk each."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from .._fold import Fold
+from .._ledger import Ledger, Piece, run_block
+from .._source import Chunks, Rows, called, check_block, element_of, rows_in
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Fold on the devices along one axis of a mesh, each a chunk of its own, with no collective.
+
+    An array that is already sharded so is folded where it lies. Chunks need not be as many as
+    devices, nor of one length.
+
+    Args:
+        mesh: of explicit or automatic axes, all of whose devices are this process's.
+        axis: the name of one of them; over the others the work is repeated.
+
+    Raises:
+        TypeError, ValueError: mesh is none, has no such axis, or has devices of other processes.
+
+    >>> import jax.numpy as jnp
+    >>> import jfoundations as jf
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("data",))
+    >>> float(jf.fold(jf.folds.mean(), jnp.arange(5.0), Devices(mesh, "data")))
+    2.0
+    """
+
+    mesh: Mesh
+    axis: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mesh, Mesh):
+            raise TypeError(f"Devices: mesh is {self.mesh!r}; make one with jax.make_mesh")
+        if self.axis not in self.mesh.shape:
+            raise ValueError(
+                f"Devices: the mesh has no axis {self.axis!r}; it has {list(self.mesh.shape)}"
+            )
+        if self.mesh.is_multi_process:
+            raise ValueError(
+                "Devices: the mesh has devices of other processes; let each process fold on its "
+                "own: Processes(Devices(mesh of jax.local_devices(), axis))"
+            )
+
+    def run(self, chunks: Chunks, ledger: Ledger) -> None:
+        """Fold all chunks."""
+        if (found := self._lying(chunks)) is not None:
+            return self._where_it_lies(*found, ledger)
+        size = self.mesh.shape[self.axis]
+        pending: deque[Any] = deque()
+        for round_ in _rounds(chunks, size):
+            pending.append((round_, self._fold(ledger.a_fold, round_, chunks.total)))
+            if len(pending) == 2:  # one is fetched while the next is folded
+                _add(ledger, *pending.popleft())
+        for one in pending:
+            _add(ledger, *one)
+
+    def _fold(self, a_fold: Fold[Any], round_: list[tuple[int, Any]], total: int | None) -> Any:
+        for i, block in round_:
+            check_block(block, f"fold's {called(i, total)}")
+        size = self.mesh.shape[self.axis]
+        blocks = [block for _, block in round_]
+        blocks += blocks[-1:] * (size - len(blocks))  # the devices left over repeat the last
+        xs = jax.tree.map(self._spread, *blocks)
+        return _on_mesh(a_fold, self.mesh, self.axis, xs)
+
+    def _spread(self, *leaves: Any) -> jax.Array:
+        sharding = NamedSharding(self.mesh, PartitionSpec(self.axis))
+        shape = (len(leaves), *leaves[0].shape)
+        where = sharding.addressable_devices_indices_map(shape)
+        parts = [
+            jax.device_put(leaves[index[0].start or 0][None], device)  # type: ignore[index]
+            for device, index in where.items()
+        ]
+        return jax.make_array_from_single_device_arrays(shape, sharding, parts)
+
+    def _lying(self, chunks: Chunks) -> Any:
+        """Return an array that is sharded along the axis in whole chunks, and its chunks' rows."""
+        load = getattr(chunks.blocks, "load", None)
+        if not isinstance(load, Rows) or chunks.ids != range(chunks.total or 0):
+            return None
+        per_device = (chunks.total or 0) / self.mesh.shape[self.axis]
+        whole = rows_in(load.data) == load.size * (chunks.total or 0)
+        if not whole or per_device % 1 or not all(map(self._is_mine, jax.tree.leaves(load.data))):
+            return None
+        return load.data, load.size
+
+    def _is_mine(self, leaf: Any) -> bool:
+        sharding = getattr(leaf, "sharding", None)
+        if not isinstance(sharding, NamedSharding) or sharding.mesh.devices.size == 1:
+            return False
+        first, *rest = [*sharding.spec, None]
+        same = sharding.mesh.devices.tolist() == self.mesh.devices.tolist()
+        return same and first in (self.axis, (self.axis,)) and not any(rest)
+
+    def _where_it_lies(self, data: Any, size: int, ledger: Ledger) -> None:
+        memories = jax.device_get(_of_shards(ledger.a_fold, self.mesh, self.axis, size, data))
+        element = element_of(data)
+        for i in range(rows_in(data) // size):
+            memory = jax.tree.map(lambda a, i=i: a[i], memories)
+            ledger.add(i, Piece(memory, element, size))
+
+
+def _rounds(chunks: Chunks, size: int) -> Any:
+    """Yield lists of as many neighbours as there are devices, all of one shape."""
+    row: list[tuple[int, Any]] = []
+    for i, block in chunks:
+        if row and (len(row) == size or _shapes(block) != _shapes(row[0][1])):
+            yield row
+            row = []
+        row.append((i, block))
+    if row:
+        yield row
+
+
+def _shapes(block: Any) -> Any:
+    return jax.tree.map(np.shape, block), element_of(block) if jax.tree.leaves(block) else None
+
+
+def _add(ledger: Ledger, round_: list[tuple[int, Any]], memories: Any) -> None:
+    memories = jax.device_get(memories)
+    for k, (i, block) in enumerate(round_):
+        memory = jax.tree.map(lambda a, k=k: a[k], memories)
+        ledger.add(i, Piece(memory, element_of(block), rows_in(block)))
+
+
+def _mapped(function: Any, mesh: Mesh, axis: str) -> Any:
+    spec = PartitionSpec(axis)
+    # a user's fold need not say how its constants vary over the mesh; there is no collective
+    return jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+
+
+@jax.jit(static_argnums=(1, 2))
+def _on_mesh(a_fold: Fold[Any], mesh: Mesh, axis: str, xs: Any) -> Any:
+    def one(xs: Any) -> Any:
+        return jax.tree.map(lambda a: a[None], run_block(a_fold, jax.tree.map(lambda a: a[0], xs)))
+
+    return _mapped(one, mesh, axis)(xs)
+
+
+@jax.jit(static_argnums=(1, 2, 3))
+def _of_shards(a_fold: Fold[Any], mesh: Mesh, axis: str, size: int, xs: Any) -> Any:
+    def several(xs: Any) -> Any:
+        cut = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), xs)
+        return jax.lax.map(lambda block: run_block(a_fold, block), cut)
+
+    return _mapped(several, mesh, axis)(xs)
