@@ -55,12 +55,8 @@ def _parts(value: Any) -> list[Any]:
         return [value.__qualname__, value.__code__, value.__defaults__, value.__kwdefaults__, cells]
     if isinstance(value, types.MethodType):
         return [value.__func__, value.__self__]
-    if (inner := getattr(value, "__wrapped__", None)) is not None:
-        return [inner]  # a jitted function, say
-    if callable(value) and hasattr(
-        value, "func"
-    ):  # a partial, whose structure is no one's business
-        return [value.func, value.args, value.keywords]
+    if (inner := getattr(value, "__wrapped__", None) or getattr(value, "func", None)) is not None:
+        return [inner, getattr(value, "args", ()), getattr(value, "keywords", {})]  # jit, partial
     if is_dataclass(value):
         return [getattr(value, field.name, None) for field in fields(value)]
     held = getattr(value, "__dict__", None)

@@ -46,9 +46,10 @@ class Executor(Protocol):
 def in_place(chunks: Chunks, ledger: Ledger) -> None:
     """Fold chunks in this process, one after another, loading one ahead."""
     pending: deque[Any] = deque()
+    waits = not tracing()
     for i, block in chunks:
         pending.append(ledger.take(i, block))
-        if len(pending) == AHEAD and not tracing():
+        if len(pending) == AHEAD and waits:
             jax.block_until_ready(pending.popleft())  # else blocks would pile up in the queue
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from ._fold import like_of_block
 from ._tree import check_count, tracing
@@ -76,7 +77,16 @@ class Rows:
     size: int
 
     def __call__(self, i: int) -> Any:
-        return jax.tree.map(lambda a: a[i * self.size : (i + 1) * self.size], self.data)
+        rows = slice(i * self.size, (i + 1) * self.size)
+        return jax.tree.map(lambda leaf: _taken(leaf, rows), self.data)
+
+
+def _taken(leaf: Any, rows: slice) -> Any:
+    if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
+        return leaf[rows]
+    if all(device.platform == "cpu" for device in leaf.devices()):
+        return np.asarray(leaf)[rows]  # where it lies; JAX would copy
+    return jax.device_put(leaf[rows], min(leaf.devices(), key=lambda device: device.id))
 
 
 def cut(data: Any) -> Source:
@@ -155,7 +165,9 @@ class Chunks:
             calls = ((i, (load, self.blocks.load, i, self.total)) for i in self.ids)
         else:
             calls = _calls(iter(self.blocks))
-        for i, block in _ahead(calls):
+        # views of what is there need no waiting for, and a trace belongs to its thread
+        at_once = self.ids is not None and isinstance(self.blocks.load, Rows) or tracing()
+        for i, block in (_called if at_once else _ahead)(calls):
             if block is _END:
                 return
             if self.ids is not None or not self.skips(i, block):
@@ -186,11 +198,12 @@ def called(i: int, total: int | None) -> str:
     return f"chunk {i}" if total is None else f"chunk {i} of {total}"
 
 
+def _called(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
+    for i, (function, *arguments) in calls:
+        yield i, function(*arguments)
+
+
 def _ahead(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
-    if tracing():  # a trace belongs to its thread
-        for i, (function, *arguments) in calls:
-            yield i, function(*arguments)
-        return
     pending: deque[tuple[int, Future[Any]]] = deque()
     with ThreadPoolExecutor(1, "jfoundations-load") as thread:
         try:

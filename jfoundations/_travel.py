@@ -47,9 +47,9 @@ def _public_name(function: Any) -> tuple[str, str] | None:
     """Return module and name of a function that pickle would not find, or None."""
     if isinstance(function, type) or not (name := getattr(function, "__name__", None)):
         return None
-    home = sys.modules.get(getattr(function, "__module__", None) or "")
-    if getattr(home, name, None) is function:
-        return (home.__name__, name) if type(function).__name__ != "function" else None
+    home = getattr(function, "__module__", None) or ""
+    if getattr(sys.modules.get(home), name, None) is function:
+        return (home, name) if type(function).__name__ != "function" else None
     for module in (jnp, lax, jax.nn, jnp.linalg, jax):
         if getattr(module, name, None) is function:
             return module.__name__, name

@@ -34,7 +34,7 @@ class Devices:
     2.0
     """
 
-    mesh: Mesh
+    mesh: Any
     axis: str
 
     def __post_init__(self) -> None:
@@ -52,8 +52,9 @@ class Devices:
 
     def run(self, chunks: Chunks, ledger: Ledger) -> None:
         """Fold all chunks."""
-        if (found := self._lying(chunks)) is not None:
-            return self._where_it_lies(*found, ledger)
+        if (rows := self._lying(chunks)) is not None:
+            self._where_it_lies(rows, ledger)
+            return
         size = self.mesh.shape[self.axis]
         pending: deque[Any] = deque()
         for round_ in _rounds(chunks, size):
@@ -82,8 +83,8 @@ class Devices:
         ]
         return jax.make_array_from_single_device_arrays(shape, sharding, parts)
 
-    def _lying(self, chunks: Chunks) -> Any:
-        """Return an array that is sharded along the axis in whole chunks, and its chunks' rows."""
+    def _lying(self, chunks: Chunks) -> Rows | None:
+        """Return what is sharded along the axis in whole chunks, or None."""
         load = getattr(chunks.blocks, "load", None)
         if not isinstance(load, Rows) or chunks.ids != range(chunks.total or 0):
             return None
@@ -91,17 +92,18 @@ class Devices:
         whole = rows_in(load.data) == load.size * (chunks.total or 0)
         if not whole or per_device % 1 or not all(map(self._is_mine, jax.tree.leaves(load.data))):
             return None
-        return load.data, load.size
+        return load
 
     def _is_mine(self, leaf: Any) -> bool:
         sharding = getattr(leaf, "sharding", None)
-        if not isinstance(sharding, NamedSharding) or sharding.mesh.devices.size == 1:
+        if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
             return False
-        first, *rest = [*sharding.spec, None]
+        first, *rest = [*sharding.spec, None]  # type: ignore[misc]
         same = sharding.mesh.devices.tolist() == self.mesh.devices.tolist()
         return same and first in (self.axis, (self.axis,)) and not any(rest)
 
-    def _where_it_lies(self, data: Any, size: int, ledger: Ledger) -> None:
+    def _where_it_lies(self, rows: Rows, ledger: Ledger) -> None:
+        data, size = rows.data, rows.size
         memories = jax.device_get(_of_shards(ledger.a_fold, self.mesh, self.axis, size, data))
         element = element_of(data)
         for i in range(rows_in(data) // size):
