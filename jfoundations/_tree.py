@@ -5,7 +5,7 @@ The messages speak of what the user wrote: which function, which leaf, what it w
 
 import difflib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -17,7 +17,10 @@ from ._callable import describe
 
 T = TypeVar("T")
 
-static = jax.tree.static
+
+def static(**settings: Any) -> Any:
+    """Return a dataclass field that belongs to the structure, as `jax.tree.static` does."""
+    return field(metadata={"static": True}, **settings)
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static,))
