@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING
 
 from . import callbacks as callbacks
 from . import executors as executors
+from ._agree import agree as agree
 from ._callable import identity as identity
 from ._callable import lift as lift
 from ._callable import partial as partial
