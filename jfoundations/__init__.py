@@ -40,6 +40,7 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 from typing import TYPE_CHECKING
 
 from . import callbacks as callbacks
+from ._agree import agree as agree
 from ._callable import identity as identity
 from ._callable import lift as lift
 from ._callable import partial as partial

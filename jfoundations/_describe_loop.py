@@ -25,7 +25,6 @@ state                 4 bytes: float32[]
 in all                408 bytes
 """
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +33,7 @@ import jax
 import numpy as np
 
 from ._callable import describe
-from ._events import GIVEN, Handler, Listener, listen
+from ._events import GIVEN, Listener, listen, overheard
 from ._loop import make_program
 from ._pipe import Pipe
 from ._plan import Plan
@@ -123,14 +122,15 @@ def describe_loop(
     if state is None:
         return LoopDescription(events, None, None, None, {})
     plan = Plan(program, key, max_steps, x=x, feeds=x is not None)
-    seen: set[tuple[str, str]] = set()
-    plan.listeners = [_overheard(part, seen) for part in plan.listeners]
+    seen: set[str] = set()
+    note = lambda who, stop: None if stop is False else seen.add(who)  # noqa: E731
+    plan.listeners = [overheard(part, note) for part in plan.listeners]
     carry = _carry(plan, state)
     held = zip(plan.listeners, carry.memories, strict=True)
     memories = {part.name: memory for part, memory in held if part.init is not None}
     return LoopDescription(
         events,
-        {p.name: tuple(e for e, _ in events if (p.name, e) in seen) for p in parts},
+        {p.name: tuple(e for e, _ in events if _stops(p, e, seen)) for p in parts},
         {name: size_in_bytes(memory) for name, memory in memories.items()},
         size_in_bytes(carry.state),
         {name: describe(memory) for name, memory in ({"": carry.state} | memories).items()},
@@ -147,25 +147,8 @@ def _events(stages: tuple[str, ...] | None, parts: list[Listener]) -> Any:
             yield event, tuple(part.name for part in parts if event in part.handlers)
 
 
-@dataclass(frozen=True)
-class _Overheard(Handler):
-    """A handler that notes down in which event it may ask to stop."""
-
-    note: Callable[[], None]
-
-    def __call__(self, memory: Any, state: Any, context: dict[str, Any]) -> tuple[Any, Any, Any]:
-        memory, state, stop = super().__call__(memory, state, context)
-        if stop is not False:
-            self.note()
-        return memory, state, stop
-
-
-def _overheard(part: Listener, seen: set[tuple[str, str]]) -> Listener:
-    handlers: dict[str, Handler] = {
-        event: _Overheard(h.caller, h.has_memory, h.who, lambda e=event: seen.add((part.name, e)))
-        for event, h in part.handlers.items()
-    }
-    return dataclasses.replace(part, handlers=handlers)
+def _stops(part: Listener, event: str, seen: set[str]) -> bool:
+    return event in part.handlers and part.handlers[event].who in seen
 
 
 def _carry(plan: Plan, state: Any) -> Any:

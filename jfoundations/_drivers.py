@@ -15,8 +15,10 @@ import numpy as np
 from jax import lax
 
 from ._callable import describe
+from ._compat import cond
 from ._events import freeze
 from ._lanes import any_lane, lane_lives
+from ._mesh import check_agreement, spread
 from ._plan import Carry, NeverStops, Plan, Program
 from ._tree import settle, tracing
 
@@ -51,7 +53,8 @@ def run_while(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
     def body(c: Carry) -> Carry:
         return freeze_or_step(plan, c, lane_lives(_going(c, limit)), reverse=False)
 
-    return lax.while_loop(lambda c: any_lane(_going(c, limit)), body, _strong_counters(carry))
+    carry = spread(body, strong_counters(carry))
+    return lax.while_loop(lambda c: any_lane(_going(c, limit)), body, carry)
 
 
 def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
@@ -62,7 +65,7 @@ def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
         state, memories, _ = plan.advance(*c, live=True)
         return after, state, memories
 
-    start = (carry.step, carry.state, carry.memories)
+    start = spread(body, (carry.step, carry.state, carry.memories))
     step, state, memories = lax.while_loop(lambda c: c[0] < limit, body, start)
     return Carry(step, carry.mask, state, memories)
 
@@ -73,7 +76,8 @@ def run_scan(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
     def body(c: Carry, _: None) -> tuple[Carry, None]:
         return (skip_or_step(plan, c, _going(c, limit)) if guarded else take_step(plan, c)), None
 
-    return lax.scan(body, _strong_counters(carry), None, length=int(limit))[0]
+    carry = spread(lambda c: body(c, None)[0], strong_counters(carry))
+    return lax.scan(body, carry, None, length=int(limit))[0]
 
 
 def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
@@ -98,7 +102,8 @@ def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Car
         skips = any_lane(_going(c, limit)) if guarded else None
         return (block(c) if skips is None else lax.cond(skips, block, lambda c: c, c)), None
 
-    carry, _ = lax.scan(outer, _strong_counters(carry), None, length=blocks)
+    carry = spread(lambda c: body(c, None)[0], strong_counters(carry))
+    carry, _ = lax.scan(outer, carry, None, length=blocks)
     return lax.scan(body, carry, None, length=rest)[0] if rest else carry
 
 
@@ -114,7 +119,7 @@ def skip_or_step(plan: Plan, carry: Carry, going: Any) -> Carry:
     def step(live: Any, c: Carry) -> Carry:
         return freeze_or_step(plan, c, live)
 
-    return lax.cond(any_lane(going), step, lambda _, c: c, lane_lives(going), carry)
+    return cond(any_lane(going), step, lambda _, c: c, lane_lives(going), carry)
 
 
 def freeze_or_step(plan: Plan, carry: Carry, live: Any, *, reverse: bool = True) -> Carry:
@@ -124,6 +129,7 @@ def freeze_or_step(plan: Plan, carry: Carry, live: Any, *, reverse: bool = True)
         # The gradient goes round a step that is not taken, which may fail: 0 times inf is nan.
         given = jax.tree.map(functools.partial(_gate_gradient, live), given)
     state, memories, bits = plan.advance(carry.step, given, carry.memories, live=live)
+    check_agreement(plan, carry, bits)
     return Carry(
         carry.step + live.astype(np.int32),
         carry.mask if bits is False else freeze(live, bits, carry.mask),
@@ -142,7 +148,8 @@ def _going(carry: Carry, limit: Any) -> Any:
     return (carry.step < limit) & (carry.mask == 0)
 
 
-def _strong_counters(carry: Carry) -> Carry:
+def strong_counters(carry: Carry) -> Carry:
+    """Return a carry whose counters are arrays, as a loop carries them."""
     step, mask = jnp.asarray(carry.step, np.int32), jnp.asarray(carry.mask, np.uint32)
     return carry._replace(step=step, mask=mask)
 

@@ -5,6 +5,7 @@ a handler an event. A handler passes the context its function names, checks what
 keeps the memory of a finished lane as it was.
 """
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Container, Iterable
@@ -182,6 +183,18 @@ def _select(live: Any, new: Any, old: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class _Overheard(Handler):
+    """A handler whose stops someone else hears of too."""
+
+    note: Callable[[str, Any], None]
+
+    def __call__(self, memory: Any, state: Any, context: dict[str, Any]) -> tuple[Any, Any, Any]:
+        memory, state, stop = super().__call__(memory, state, context)
+        self.note(self.who, stop)
+        return memory, state, stop
+
+
+@dataclass(frozen=True)
 class Listener:
     """A callback as the loop sees it."""
 
@@ -201,6 +214,14 @@ class Listener:
         except Exception as error:
             error.add_note(f"in {self.who}, init")
             raise
+
+
+def overheard(part: Listener, note: Callable[[str, Any], None]) -> Listener:
+    """Return a listener that tells `note` who it is, event included, and its stop."""
+    handlers: dict[str, Handler] = {
+        event: _Overheard(h.caller, h.has_memory, h.who, note) for event, h in part.handlers.items()
+    }
+    return dataclasses.replace(part, handlers=handlers)
 
 
 def listen(

@@ -168,6 +168,9 @@ def iterate(
     memories from one run to the next. The rest of a step is cancelled through the state: a callback
     sets a flag, and the stages after it ask: `lax.cond(s["skip"], lambda s: s, stage, s)`.
 
+    Inside `shard_map` each device stops by itself, as lanes do, unless step or callbacks hold a
+    collective: a stop that differs across its mesh axis is refused. `agree` makes it the same.
+
     Step and callbacks are traced once, as by `jax.jit`: what they read must not change.
 
     Args:

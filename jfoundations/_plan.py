@@ -94,6 +94,7 @@ class Plan:
         self.can_stop: bool | None = None
         self.demand_stop = False  # whether a step that cannot stop should say so by NeverStops
         self.may_be_stopped = "before_run" in self.events  # whether the mask may be set beforehand
+        self.free_axes: frozenset[Any] = frozenset()  # mesh axes along which each may stop alone
 
     def context(self, step: Any, live: Any) -> dict[str, Any]:
         """Return the context words of one step: its index, its key, whether its lane lives."""

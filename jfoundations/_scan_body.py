@@ -17,15 +17,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from ._callable import Structural, describe, hold, release
 from ._callback import callback_name
-from ._drivers import skip_or_step, take_step
+from ._drivers import skip_or_step, strong_counters, take_step
 from ._events import NoElement
 from ._loop import LoopResult, make_program, to_carry, to_result
+from ._mesh import spread
 from ._plan import Carry, NeverStops, Plan, Program
 from ._tree import as_arrays, check_count
 
@@ -111,8 +110,9 @@ class ScanBody(Structural):
             carry = plan.probe(plan.begin(plan.promote(state)))
         except NoElement:
             carry = self._plan(feeds=True).begin(jax.tree.map(_strong, state))
-        step, mask = jnp.asarray(carry.step, np.int32), jnp.asarray(carry.mask, np.uint32)
-        return carry._replace(step=step, mask=mask)
+            return strong_counters(carry)
+        # so that inside shard_map the scan's carry is of one type
+        return spread(lambda c: self(c)[0], strong_counters(carry))
 
     def resume(self, result: LoopResult[Any]) -> Carry:
         """Return the carry that goes on with a run, of this kind or of `iterate`."""

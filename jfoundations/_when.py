@@ -19,6 +19,7 @@ from jax.core import Tracer
 
 from ._callable import name_of, partial
 from ._callback import Chain, callback_name, chain
+from ._compat import cond
 from ._events import GIVEN, caller, fire, freeze
 from ._predicate import StopPredicate, first_listeners, listeners
 from ._tree import check_count, check_stop
@@ -224,7 +225,7 @@ def _conditional(holds: Any, run: Any, memories: Any, state: Any) -> tuple[Any, 
     def cast(tree: Any) -> Any:
         return jax.tree.map(lambda leaf, a: lax.convert_element_type(leaf, a.dtype), tree, after)
 
-    (memories, state), stop = lax.cond(
+    (memories, state), stop = cond(
         holds,
         lambda m, s: cast(yes(m, s)),
         lambda m, s: cast(((m, s), False)),

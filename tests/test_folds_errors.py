@@ -46,7 +46,21 @@ BAD = {
         TypeError,
         r"pairs \(\(x, y\), weight\)",
     ),
-    "a tree": (lambda: jf.fold(folds.mean(), {"x": X}), TypeError, "single arrays, not trees"),
+    "a tree": (
+        lambda: jf.fold(folds.histogram(3, range=(0, 1)), {"x": X}),
+        TypeError,
+        "single arrays, not trees",
+    ),
+    "pairs of trees": (
+        lambda: jf.fold(folds.cov(), ({"x": X}, {"x": X})),
+        TypeError,
+        r"pairs \(x, y\), not trees",
+    ),
+    "a complex leaf": (
+        lambda: jf.fold(folds.cov_matrix(), {"x": X, "z": X * 1j}),
+        TypeError,
+        "elements are complex; vectors of real numbers",
+    ),
     "shapes": (lambda: jf.fold(folds.cov(), (X, W)), ValueError, "pairs need equal shapes"),
     "weights": (
         lambda: jf.fold(folds.mean(weights=F), (X, np.ones((6, 3)))),

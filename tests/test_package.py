@@ -27,9 +27,10 @@ LAYERS = (
         "_rounding",
         "_fingerprint",
     ),
-    ("_callback", "_events", "_predicate", "_when", "_fold"),
+    ("_callback", "_events", "_predicate", "_when", "_agree", "_fold"),
     (
         "_plan",
+        "_mesh",
         "_drivers",
         "_loop",
         "_lane_axes",
@@ -157,7 +158,7 @@ def test_the_root_is_a_table_of_contents():
     assert public == {
         *("Pipe", "compose", "juxt", "partial", "lift", "identity"),
         *("Callback", "chain", "proceed", "when", "every", "stop_when", "watch"),
-        *("iterate", "resume", "chunks", "as_scan_body", "describe_loop", "LoopResult"),
+        *("iterate", "resume", "chunks", "as_scan_body", "agree", "describe_loop", "LoopResult"),
         *("Fold", "combine", "fold", "Source"),
         *("save", "load"),
     }

@@ -8,6 +8,7 @@ from jax import lax
 
 from .._callable import partial
 from .._callback import Callback
+from .._compat import cond
 from .._lanes import any_lane, lane_lives
 from .._tree import pytree
 from ._monitor import check_mode, read, worst
@@ -67,7 +68,7 @@ def keep_if(better: Any, new: Best, old: Best) -> Best:
     alike = lambda a, b: lax.convert_element_type(a, jnp.asarray(b).dtype)  # noqa: E731
     new, old = jax.tree.map(alike, new, old), jax.tree.map(alike, old, old)
     # `cond`, not `where`, and of a predicate no lane differs in, which `vmap` leaves a `cond`.
-    return lax.cond(any_lane(better), _take, _leave, lane_lives(better), new, old)
+    return cond(any_lane(better), _take, _leave, lane_lives(better), new, old)
 
 
 def _take(lane: jax.Array, new: Best, old: Best) -> Best:

@@ -1,6 +1,7 @@
 """Statistics as folds: one pass, mergeable, from the kernel of `jfoundations.stats`.
 
 Each is a function that returns a `Fold`. Elements may have any shape; the answer has the same.
+Those of one variable take pytrees of arrays too, and answer leaf by leaf.
 
 >>> import jax.numpy as jnp
 >>> import jfoundations as jf
@@ -19,12 +20,14 @@ Half precision is answered in float32, the type that sums are kept in.
 
 from typing import Any as _Any
 
+from ._beam import to_beam as to_beam
 from ._describe import describe as describe
 from ._describe import minmax as minmax
 from ._ema import ema as ema
 from ._extrema import count as count
 from ._extrema import maximum as maximum
 from ._extrema import minimum as minimum
+from ._grouped import grouped as grouped
 from ._histogram import histogram as histogram
 from ._matrix import corr_matrix as corr_matrix
 from ._matrix import cov_matrix as cov_matrix
@@ -43,6 +46,7 @@ from ._quantile import quantile as quantile
 from ._quantile import sketch as sketch
 from ._refused import refuse as _refuse
 from ._sketch import Sketch as Sketch
+from ._trees import row_names as row_names
 
 
 def __getattr__(name: str) -> _Any:

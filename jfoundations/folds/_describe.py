@@ -15,6 +15,7 @@ from ..stats._minmax import minmax as minmax_of
 from ..stats._weights import Frequency
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
 from ._moments import only, powers, skewness, tailedness, variance
+from ._trees import leafwise
 from ._words import choose
 
 
@@ -40,7 +41,10 @@ def minmax(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[tuple[jax.Ar
     >>> [int(v) for v in jf.fold(minmax(), jnp.array([3, 1, 2]))]
     [1, 3]
     """
-    taken = checked("minmax", weights, nan)
+    return leafwise(_extremes(checked("minmax", weights, nan)), weighted=weights is not None)
+
+
+def _extremes(taken: Taken) -> Fold[tuple[jax.Array, jax.Array]]:
     init, step, block = (partial(f, taken) for f in (_init, _step, _block))
     return Fold(init, step, _merge, _ends, block, name="minmax")
 
@@ -50,8 +54,8 @@ def describe(
 ) -> Fold[Description]:
     """Return the fold of count, extremes, mean, variance, skewness and kurtosis, elementwise.
 
-    The answer is a `stats.Description`. Its count is that of `count`, an integer; of `Frequency`
-    weights it is their sum, a float.
+    The answer is a `stats.Description`; of pytrees of arrays it is a pytree with one at each leaf.
+    Its count is that of `count`, an integer; of `Frequency` weights it is their sum, a float.
 
     Args:
         correction: as in `var`.
@@ -61,9 +65,14 @@ def describe(
     >>> import jfoundations as jf
     >>> jf.fold(describe(), jnp.array([1.0, 3.0, 8.0])).mean
     Array(4., dtype=float32)
+    >>> table = {"age": jnp.array([31.0, 33.0]), "size": jnp.array([1, 5])}
+    >>> {name: float(found.var) for name, found in jf.fold(describe(), table).items()}
+    {'age': 1.0, 'size': 4.0}
     """
-    both = combine(powers=powers(weights, nan), ends=minmax(weights=weights, nan=nan))
-    return both.map(partial(_description, weights, float(correction)), name="describe")
+    ends = _extremes(checked("minmax", weights, nan))
+    both = combine(powers=powers(weights, nan), ends=ends)
+    found = both.map(partial(_description, weights, float(correction)), name="describe")
+    return leafwise(found, weighted=weights is not None)
 
 
 def _block(taken: Taken, xs: Any) -> _Range:

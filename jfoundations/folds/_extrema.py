@@ -18,7 +18,7 @@ def minimum() -> Fold[jax.Array]:
     >>> int(jf.fold(minimum(), jnp.array([3, 1, 2])))
     1
     """
-    return _extremum(jnp.minimum, jnp.min, True, "minimum")
+    return _extremum(_lower, _lowest, True, "minimum")
 
 
 def maximum() -> Fold[jax.Array]:
@@ -28,7 +28,7 @@ def maximum() -> Fold[jax.Array]:
     >>> int(jf.fold(maximum(), jnp.array([3, 1, 2])))
     3
     """
-    return _extremum(jnp.maximum, jnp.max, False, "maximum")
+    return _extremum(_higher, _highest, False, "maximum")
 
 
 def count() -> Fold[jax.Array]:
@@ -45,10 +45,36 @@ def count() -> Fold[jax.Array]:
 
 def _extremum(pick: Any, reduce: Any, largest: bool, name: str) -> Fold[jax.Array]:
     init = partial(_bound, largest)
-    return Fold(init, pick, pick, block=partial(_reduce, reduce, largest), name=name)
+    each = partial(_each, pick)
+    return Fold(init, each, each, block=partial(_reduce, reduce, largest), name=name)
 
 
-def _bound(largest: bool, like: Any) -> jax.Array:
+# Functions of this module, since those of jnp cannot be pickled.
+def _lower(a: Any, b: Any) -> jax.Array:
+    return jnp.minimum(a, b)
+
+
+def _higher(a: Any, b: Any) -> jax.Array:
+    return jnp.maximum(a, b)
+
+
+def _lowest(x: Any, initial: Any) -> jax.Array:
+    return jnp.min(x, axis=0, initial=initial)
+
+
+def _highest(x: Any, initial: Any) -> jax.Array:
+    return jnp.max(x, axis=0, initial=initial)
+
+
+def _each(pick: Any, a: Any, b: Any) -> Any:
+    return jax.tree.map(pick, a, b)
+
+
+def _bound(largest: bool, like: Any) -> Any:
+    return jax.tree.map(partial(_bound_of, largest), like)
+
+
+def _bound_of(largest: bool, like: Any) -> jax.Array:
     """Return the dtype's greatest value, or its least: the identity of min, or of max."""
     dtype = like.dtype
     if jnp.issubdtype(dtype, jnp.inexact):
@@ -59,8 +85,11 @@ def _bound(largest: bool, like: Any) -> jax.Array:
     return jnp.full(like.shape, info.max if largest else info.min, dtype)
 
 
-def _reduce(reduce: Any, largest: bool, xs: jax.Array) -> jax.Array:
-    return reduce(xs, axis=0, initial=_bound(largest, jax.ShapeDtypeStruct((), xs.dtype)))
+def _reduce(reduce: Any, largest: bool, xs: Any) -> Any:
+    def least(x: jax.Array) -> jax.Array:
+        return reduce(x, _bound_of(largest, jax.ShapeDtypeStruct((), x.dtype)))
+
+    return jax.tree.map(least, xs)
 
 
 def _no_count(like: Any) -> Count:

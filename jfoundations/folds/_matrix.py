@@ -1,14 +1,18 @@
 """Covariance and correlation matrices of vectors as folds: a block is a matrix product."""
 
+import functools
+from math import prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .._callable import partial
+from .._callable import is_pytree, partial
 from .._fold import Fold
 from .._rounding import divide
 from .._tree import pytree
+from ..stats._arguments import accumulator
 from ..stats._forms import coefficient
 from ..stats._matrix import cov_matrix as cov_matrix_of
 from ._elements import one, zero_rows
@@ -27,7 +31,9 @@ class _Matrix:
 def cov_matrix(*, correction: float = 0) -> Fold[jax.Array]:
     """Return the fold of the covariance matrix of elements that are vectors.
 
-    Exactly symmetric, and its diagonal is `folds.var` to the bit.
+    Exactly symmetric, and its diagonal is `folds.var` to the bit. Elements may be pytrees of arrays
+    of any shape: their numbers, leaf after leaf, are the vector, whose entries `row_names` names.
+    Where the leaves' dtypes differ, all become the widest float.
 
     Args:
         correction: as in `var`.
@@ -36,6 +42,9 @@ def cov_matrix(*, correction: float = 0) -> Fold[jax.Array]:
     >>> print(jf.fold(cov_matrix(), jnp.array([[1.0, 2.0], [3.0, 6.0], [5.0, 4.0]])))
     [[2.6666667 1.3333334]
      [1.3333334 2.6666667]]
+    >>> print(jf.fold(cov_matrix(), {"x": jnp.array([[1.0], [3.0]]), "n": jnp.array([4, 2])}))
+    [[ 1. -1.]
+     [-1.  1.]]
     """
     return Fold(_init, _step, _merge, partial(_cov, float(correction)), _block, name="cov_matrix")
 
@@ -44,6 +53,7 @@ def corr_matrix() -> Fold[jax.Array]:
     """Return the fold of the matrix of Pearson's correlations of elements that are vectors.
 
     Exactly symmetric, in −1 … 1, with a diagonal of ones; nan in the rows and columns of constants.
+    Of pytrees of arrays as `cov_matrix`.
 
     >>> import jfoundations as jf
     >>> print(jf.fold(corr_matrix(), jnp.array([[1.0, 2.0], [3.0, 6.0], [5.0, 10.0]])))
@@ -54,14 +64,7 @@ def corr_matrix() -> Fold[jax.Array]:
 
 
 def _block(xs: Any) -> _Matrix:
-    shape = getattr(xs, "shape", None)
-    if shape is None or len(shape) != 2 or jnp.iscomplexobj(xs):
-        what = "trees" if shape is None else "complex" if jnp.iscomplexobj(xs) else shape[1:]
-        raise TypeError(
-            f"this fold's elements are {what}; vectors of real numbers, of shape (variables,), are "
-            "needed; make them with .of(lambda element: ...)"
-        )
-    x = jnp.asarray(xs)
+    x = _joined(xs) if is_pytree(xs) else _vectors(xs)
     x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
     each = gather((x,), None, None, 2)
     (unit,), (squares,) = each.units, each.powers
@@ -73,6 +76,28 @@ def _block(xs: Any) -> _Matrix:
     products = cov_matrix_of(scaled) * x.shape[0]
     products = products / unit[:, None] / unit[None, :] if whole else products
     return _Matrix(each, Words.of(_with_diagonal(products, squares.value)))
+
+
+def _vectors(xs: Any) -> jax.Array:
+    if jnp.ndim(xs) != 2 or jnp.iscomplexobj(xs):
+        what = "complex" if jnp.iscomplexobj(xs) else jnp.shape(xs)[1:]
+        raise TypeError(
+            f"this fold's elements are {what}; vectors of real numbers, of shape (variables,), or "
+            "trees of real arrays are needed; make them with .of(lambda element: ...)"
+        )
+    return jnp.asarray(xs)
+
+
+def _joined(xs: Any) -> jax.Array:
+    """Return the leaves of a block of trees side by side, of shape (n, variables)."""
+    leaves = list(map(jnp.asarray, jax.tree.leaves(xs)))
+    rows = [leaf.reshape(len(leaf), prod(leaf.shape[1:])) for leaf in leaves]
+    dtypes = {row.dtype for row in rows}
+    if len(dtypes) > 1:
+        # of NumPy's promotion, since JAX's strict one refuses the question
+        wide = functools.reduce(np.promote_types, map(accumulator, dtypes))
+        rows = [row.astype(wide) for row in rows]
+    return _vectors(jnp.concatenate(rows, axis=1))
 
 
 def _with_diagonal(matrix: jax.Array, diagonal: jax.Array) -> jax.Array:

@@ -6,21 +6,26 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._callable import partial
+from .._callable import identity, partial
 from .._fold import Fold
 from .._tree import check_count
 from ..stats._forms import coefficient, complex_coefficient, root
 from ..stats._weights import Probability, Reliability
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
 from ._memory import Memory, gather, merge
+from ._trees import leafwise
 
 
 def mean(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     """Return the fold of the arithmetic mean, elementwise; nan over nothing.
 
+    An element may be a pytree of arrays, as for all folds of one variable here: the answer is then
+    a pytree of answers.
+
     Args:
         weights: `stats.Frequency`, `stats.Reliability` or `stats.Probability`, the class: then
-            elements are pairs `(x, weight)`. Weight 0 is deletion, even of nan.
+            elements are pairs `(x, weight)`. Weight 0 is deletion, even of nan. Of a pytree x one
+            weight counts for all leaves.
         nan: "propagate", or "omit" to leave nan out, elementwise.
 
     >>> import jfoundations as jf
@@ -173,18 +178,18 @@ def _make(
     *,
     pairs: bool = False,
 ) -> Fold[Any]:
-    taken = checked(name, weights, nan, pairs=pairs)
+    made = _of_arrays(checked(name, weights, nan, pairs=pairs), order, extract, name)
+    return made if pairs else leafwise(made, weighted=weights is not None)
+
+
+def _of_arrays(taken: Taken, order: int, extract: Any, name: str) -> Fold[Any]:
     init, step, block = (partial(f, taken, order) for f in (_init, _step, _block))
     return Fold(init, step, merge_all, extract, block, name=name)
 
 
 def powers(weights: Kind, nan: Nan) -> Fold[Any]:
-    """Return the fold whose answer is the memory of order 4 itself."""
-    return _make("describe", 4, _itself, weights, nan)
-
-
-def _itself(memory: Any) -> Any:
-    return memory
+    """Return the fold, of single arrays, whose answer is the memory of order 4 itself."""
+    return _of_arrays(checked("describe", weights, nan), 4, identity, "describe")
 
 
 def _block(taken: Taken, order: int, xs: Any) -> tuple[Memory, ...]:

@@ -1,0 +1,57 @@
+"""What of JAX is not yet stable, under names of our own.
+
+>>> import jax.numpy as jnp
+>>> varying(jnp.zeros(())), on_a_mesh()
+(frozenset(), False)
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+from jax import lax
+
+T = TypeVar("T")
+
+
+def varying(x: Any) -> frozenset[Any]:
+    """Return the mesh axes over which a value may differ, as `shard_map(check_vma=True)` knows.
+
+    Args:
+        x: an array, a tracer, or a `jax.ShapeDtypeStruct` that a trace returned.
+    """
+    aval = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
+    kind = getattr(aval, "mat", None) or getattr(aval, "manual_axis_type", None)  # from jax 0.10 on
+    return frozenset(kind.varying if kind is not None else getattr(aval, "vma", None) or ())
+
+
+def vary(x: Any, axes: frozenset[Any]) -> Any:
+    """Return a value that may differ over some more mesh axes, as a type only."""
+    missing = tuple(sorted(axes - varying(x), key=str))
+    return lax.pcast(x, missing, to="varying") if missing else x
+
+
+def on_a_mesh() -> bool:
+    """Tell whether a `shard_map` is being traced here."""
+    return bool(jax.sharding.get_abstract_mesh().manual_axes)
+
+
+def cond(predicate: Any, yes: Callable[..., T], no: Callable[..., T], *operands: Any) -> T:
+    """Call one of two functions as `lax.cond` does, though they differ over other mesh axes.
+
+    Other control flow promotes no types either; here both answers are declared to differ over the
+    axes over which either does.
+    """
+    if not on_a_mesh():
+        return lax.cond(predicate, yes, no, *operands)
+    found = [jax.eval_shape(branch, *operands) for branch in (yes, no)]
+    axes = [varying(a) | varying(b) for a, b in zip(*map(jax.tree.leaves, found), strict=True)]
+
+    def declared(branch: Callable[..., T]) -> Callable[..., T]:
+        def call(*operands: Any) -> T:
+            leaves, structure = jax.tree.flatten(branch(*operands))
+            return jax.tree.unflatten(structure, map(vary, leaves, axes))
+
+        return call
+
+    return lax.cond(predicate, declared(yes), declared(no), *operands)
