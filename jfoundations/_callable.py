@@ -235,15 +235,15 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
         return new
 
     def __repr__(self) -> str:
-        if isinstance(self.func, _Code):
+        if isinstance(self.func, Code):
             return f"lift({name_of(self.func)})"
         words = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.keywords.items()]
         return f"partial({', '.join([name_of(self.func), *words])})"
 
 
 @dataclass(frozen=True)
-class _Code:
-    """A function without its closure; the globals are compared by identity."""
+class Code:
+    """What `lift` makes of a function: its code without its closure; globals by identity."""
 
     code: types.CodeType
     globals: Static
@@ -262,65 +262,13 @@ class _Code:
 
 
 @dataclass(frozen=True, eq=False)
-class _Identity:
+class Identity:
     """A value compared by identity."""
 
     value: Any
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.value is other.value
+        return isinstance(other, Identity) and self.value is other.value
 
     def __hash__(self) -> int:
         return id(self.value)
-
-
-def lift(function: Callable[..., R]) -> Callable[..., R]:
-    """Turn a closure into a pytree: the arrays and floats it closes over become leaves.
-
-    So a closure built anew does not retrace, `grad` reaches what it closed over, and `vmap` maps
-    over a batch of closures. Ints, strs, bools and other objects it closes over are structure.
-    Functions among them are lifted too. Globals stay where they are.
-
-    Args:
-        function: a Python function. Other callables come back as pytrees without leaves.
-
-    Raises:
-        ValueError: the function closes over itself, or over a name without a value yet.
-
-    >>> import jax
-    >>> def times(k):
-    ...     return lambda x: k * x
-    >>> jax.tree.leaves(lift(times(2.0))), lift(times(2.0)) == lift(times(2.0))
-    ([2.0], True)
-    """
-    return _lift(function, ())
-
-
-def _lift(function: Any, above: tuple[Any, ...]) -> Any:
-    if any(function is f for f in above):
-        raise ValueError(
-            f"lift: {name_of(function)} closes over itself; "
-            "pass the recursive function as an argument, or leave it unlifted"
-        )
-    if is_pytree(function):
-        return function
-    if not isinstance(function, types.FunctionType):
-        return partial(function)
-    try:
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    except ValueError:
-        raise ValueError(
-            f"lift: {name_of(function)} closes over a name that has no value yet; "
-            "call lift after the name is assigned"
-        ) from None
-    closed = {
-        "cells": [_lift(c, (*above, function)) if _is_function(c) else c for c in cells],
-        "defaults": function.__defaults__,
-        "kwdefaults": function.__kwdefaults__,
-    }
-    code = _Code(function.__code__, Static(_Identity(function.__globals__)), function.__name__)
-    return partial(code, closed)
-
-
-def _is_function(value: Any) -> bool:
-    return isinstance(value, types.FunctionType)
