@@ -220,7 +220,7 @@ class Pipe(Structural, Generic[A, B]):
         except AttributeError:
             raise TypeError(
                 f"{self!r} has no inverse: its stage {name!r} is not reversible; say what undoes "
-                f"it: Pipe({name}=Reversible({name_of(stage)}, inverse))"
+                f"it: give Reversible({name_of(stage)}, inverse) in its place"
             ) from None
         except TypeError as error:
             error.add_note(f"in the stage {name!r} of the pipe {self!r}")

@@ -185,6 +185,10 @@ class take(_Ending[A]):  # noqa: N801  (used like a function)
     def __init__(self, n: Any):
         self.held = n if hasattr(n, "dtype") else np.int32(check_count(n, "n", "take"))
 
+    def tree_flatten(self) -> tuple[tuple[Any], None]:
+        """Return n as a leaf."""
+        return (self.held,), None
+
     @property
     def __name__(self) -> str:
         return "take"  # without n, which is a leaf: names are structure
