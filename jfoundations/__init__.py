@@ -35,6 +35,8 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 ...         return jnp.minimum(x, 1.0), False
 >>> float(jf.iterate(step, 10.0, Clip(), max_steps=3).state)
 2.0
+
+`help("jfoundations._dunders")` has a table of all operators, `help(jf.lift)` one of what retraces.
 """
 
 from typing import TYPE_CHECKING

@@ -179,6 +179,7 @@ def _unpack(arrays: tuple[Any, ...], spec: _Spec) -> Any:
 
 
 @jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used like a function)
     """A `functools.partial` that is a pytree: array and float arguments are leaves.
 
@@ -199,14 +200,19 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
     """
 
     func: Callable[..., R]
+    _arrays: tuple[Any, ...]
+    _spec: _Spec
 
     def __init__(self, func: Callable[..., R], /, *args: Any, **kwargs: Any):
         if not callable(func):
             raise TypeError(f"partial: {func!r} is not callable")
         if isinstance(func, partial | functools.partial | jax.tree_util.Partial):
             func, args, kwargs = func.func, (*func.args, *args), {**func.keywords, **kwargs}
-        self.func = func
-        self._arrays, self._spec = _pack((args, kwargs))
+        self._set(func, *_pack((args, kwargs)))
+
+    def _set(self, func: Any, arrays: tuple[Any, ...], spec: _Spec) -> None:
+        for field, value in (("func", func), ("_arrays", arrays), ("_spec", spec)):
+            object.__setattr__(self, field, value)
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -231,7 +237,7 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
     def tree_unflatten(cls, spec: _Spec, children: tuple[Any, ...]) -> "partial[Any]":
         """Rebuild from the function, the arrays and the rest."""
         new = object.__new__(cls)
-        new.func, new._arrays, new._spec = release(children[0]), tuple(children[1:]), spec
+        new._set(release(children[0]), tuple(children[1:]), spec)
         return new
 
     def __repr__(self) -> str:

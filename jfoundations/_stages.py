@@ -11,6 +11,7 @@ shift_inverse >> log_inverse
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
 import jax
@@ -54,6 +55,7 @@ def compose(*functions: Function) -> Pipe[Any, Any]:
 
 
 @jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used like a function)
     """Apply several functions to one value, side by side: `juxt(f, g)(x) == (f(x), g(x))`.
 
@@ -65,6 +67,8 @@ class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used li
     >>> juxt(min, max)([3, 1, 2])
     (1, 3)
     """
+
+    functions: tuple[Function, ...]
 
     @overload
     def __init__(self: "juxt[Any, tuple[()]]") -> None: ...
@@ -89,7 +93,7 @@ class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used li
     def __init__(self, *functions: Function) -> None:
         for k, function in enumerate(functions):
             check_callable(function, f"its function {k + 1}", "juxt")
-        self.functions = functions
+        object.__setattr__(self, "functions", functions)
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
         """Return the functions as children, plain ones static."""
@@ -99,7 +103,7 @@ class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used li
     def tree_unflatten(cls, _: None, held: tuple[Any, ...]) -> "juxt[Any, Any]":
         """Rebuild from the held functions."""
         new = object.__new__(cls)
-        new.functions = tuple(map(release, held))
+        object.__setattr__(new, "functions", tuple(map(release, held)))
         return new
 
     def __call__(self, x: Z) -> T:
@@ -124,6 +128,7 @@ class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used li
 
 
 @jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Reversible(Structural, Generic[X, Y]):
     """A function and what undoes it: called it is `forward`, and `.inverse` turns it around.
 
@@ -141,10 +146,17 @@ class Reversible(Structural, Generic[X, Y]):
     (6, 3, True)
     """
 
+    forward: Fn[X, Y]
+    _inverse: Fn[Y, X]
+
     def __init__(self, forward: Fn[X, Y], inverse: Fn[Y, X]):
         for function, which in ((forward, "forward"), (inverse, "inverse")):
             check_callable(function, f"its {which}", "Reversible")
-        self.forward, self._inverse = forward, inverse
+        self._set(forward, inverse)
+
+    def _set(self, forward: Any, inverse: Any) -> None:
+        object.__setattr__(self, "forward", forward)
+        object.__setattr__(self, "_inverse", inverse)
 
     @property
     def inverse(self) -> "Reversible[Y, X]":
@@ -159,7 +171,7 @@ class Reversible(Structural, Generic[X, Y]):
     def tree_unflatten(cls, _: None, held: tuple[Any, Any]) -> "Reversible[Any, Any]":
         """Rebuild from the held functions."""
         new = object.__new__(cls)
-        new.forward, new._inverse = map(release, held)
+        new._set(*map(release, held))
         return new
 
     @property

@@ -32,6 +32,7 @@ The idea is Clojure's: Rich Hickey, "Transducers" (2014), https://clojure.org/re
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -48,6 +49,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class _Transducer(Structural, Generic[A, B]):
     """A stage that stands in front of a consumer of elements; `held` is its one argument."""
 
@@ -55,7 +57,7 @@ class _Transducer(Structural, Generic[A, B]):
 
     def __init__(self, function: Callable[[Any], Any]):
         check_callable(function, "its argument", name_of(type(self)))
-        self.held = function
+        object.__setattr__(self, "held", function)
 
     def tree_flatten(self) -> tuple[tuple[Any], None]:
         """Return the argument as child, a plain function static."""
@@ -65,7 +67,7 @@ class _Transducer(Structural, Generic[A, B]):
     def tree_unflatten(cls, _: None, held: tuple[Any]) -> "_Transducer[A, B]":
         """Rebuild from the argument."""
         new = object.__new__(cls)
-        new.held = release(held[0])
+        object.__setattr__(new, "held", release(held[0]))
         return new
 
     @property
@@ -183,7 +185,8 @@ class take(_Ending[A]):  # noqa: N801  (used like a function)
     """
 
     def __init__(self, n: Any):
-        self.held = n if hasattr(n, "dtype") else np.int32(check_count(n, "n", "take"))
+        known = n if hasattr(n, "dtype") else np.int32(check_count(n, "n", "take"))
+        object.__setattr__(self, "held", known)
 
     def tree_flatten(self) -> tuple[tuple[Any], None]:
         """Return n as a leaf."""
