@@ -2,8 +2,9 @@
 
 Here f, g are functions, p, q pipes, j a juxt, h a partial, v a Reversible, t a transducer,
 c, d callbacks, s, u stop predicates, m, n folds; x is a number, array one of NumPy, ask(m) the
-answer of a fold to data, stop(s) the step at which a predicate stops a loop. Each law is tested as
-it stands here.
+answer of a fold to data, stop(s) the step at which a predicate stops a loop; raises(call, text) and
+frozen(value, field) tell whether an error comes, rebuilt(c) is c flattened and put together again.
+Each law is tested as it stands here.
 
 Nothing changes in place: no noun has a method like `__iadd__`, so that `p >>= q` binds the name p
 to a new pipe and leaves the old one alone; and what is set cannot be set again.
@@ -44,7 +45,7 @@ transducer      __setattr__ __delattr__     frozen dataclass   frozen(t, 'held')
 Callback        __eq__ __hash__             frozen dataclass   {c, rebuilt(c)} == {c}
 Callback        __repr__                    dataclass          'after_step' in repr(c)
 Callback        __setattr__ __delattr__     frozen dataclass   frozen(c, 'name')
-chain           __call__                    optax.chain        chain(halt, proceed)(x) == halt(x)
+chain           __call__                    optax.chain        chain(halt, halt)(x) == halt(x)
 chain           __len__ __iter__            list               chain(*chain(c, d)) == chain(c, d)
 chain           __getitem__                 list               chain(c, d)[1] == d
 chain           __eq__ __hash__             frozen dataclass   len({chain(c, d), chain(c, d)}) == 1

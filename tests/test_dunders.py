@@ -95,7 +95,7 @@ def rebuilt(value):
 
 NAMES = {
     **{name: getattr(jf, name) for name in ("Pipe", "juxt", "partial", "map_", "chain", "Source")},
-    **dict(f=f, g=g, back=back, halt=halt, load=load, proceed=jf.proceed, x=X),
+    **dict(f=f, g=g, back=back, halt=halt, load=load, x=X),
     **dict(stop=stop, same=same, raises=raises, frozen=frozen, rebuilt=rebuilt),
     **dict(p=jf.Pipe(f), q=jf.Pipe(g), j=jf.juxt(f, g), h=jf.partial(pow, 2)),
     **dict(v=jf.Reversible(f, back), t=jf.map_(f), s=at(3, "s"), u=at(5, "u")),
