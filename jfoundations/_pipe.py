@@ -284,7 +284,8 @@ class Pipe(Structural, Generic[A, B]):
         return True  # an empty pipe is a good pipe: `pipe or default` must not drop it
 
     def __contains__(self, key: object) -> bool:
-        return key in (self.names if isinstance(key, str) else self.stages)
+        # No array reaches `==`, whose answer would be an array.
+        return key in self.names if isinstance(key, str) else callable(key) and key in self.stages
 
     def __iter__(self) -> Iterator[Callable[[Any], Any]]:
         return iter(self.stages)

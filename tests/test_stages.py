@@ -118,6 +118,7 @@ def test_compose_is_a_pipe_from_the_right():
 def test_what_is_in_a_pipe():
     assert double in jf.Pipe(double) and half not in jf.Pipe(double)
     assert "twice" in BOTH and "double" not in BOTH and TWICE in BOTH
+    assert X not in BOTH and 3 not in BOTH
     assert list(reversed(BOTH)) == list(BOTH)[::-1]
 
 
