@@ -258,8 +258,8 @@ class Pipe(Structural, Generic[A, B]):
             if isinstance(stage, Pipe):
                 consumer = stage.over(consumer)
             else:
-                before = getattr(stage, "before", None) or partial(map_before, stage)
-                consumer = before(consumer, name)
+                put = getattr(stage, "in_front_of", None) or partial(map_before, stage)
+                consumer = put(consumer, name)
         return consumer
 
     @overload

@@ -81,7 +81,7 @@ class _Transducer(Structural, Generic[A, B]):
             "Pipe(…).over(fold)"
         )
 
-    def before(self, consumer: Any, name: str) -> Any:
+    def in_front_of(self, consumer: Any, name: str) -> Any:
         """Return the consumer as it is with this stage, of some name, in front."""
         raise NotImplementedError
 
@@ -106,7 +106,7 @@ class map_(_Transducer[A, B]):  # noqa: N801  (used like a function)
     def __init__(self, f: Fn[A, B]):
         super().__init__(f)
 
-    def before(self, consumer: Any, name: str) -> Any:
+    def in_front_of(self, consumer: Any, name: str) -> Any:
         """Return the consumer of what `f` makes of the elements."""
         return map_before(self.held, consumer, name)
 
@@ -128,7 +128,7 @@ class filter_(_Transducer[A, A]):  # noqa: N801  (used like a function)
     def __init__(self, p: Fn[A, Any]):
         super().__init__(p)
 
-    def before(self, consumer: Any, name: str) -> Any:
+    def in_front_of(self, consumer: Any, name: str) -> Any:
         """Return the consumer of the elements for which `p` holds."""
         holds = partial(_holds, Pipe._make((name,), (self.held,)))
         if isinstance(consumer, Fold):
@@ -139,7 +139,7 @@ class filter_(_Transducer[A, A]):  # noqa: N801  (used like a function)
 class _Ending(_Transducer[A, A]):
     """A transducer that ends the stream, and so remembers."""
 
-    def before(self, consumer: Any, name: str) -> Any:
+    def in_front_of(self, consumer: Any, name: str) -> Any:
         """Return the fold of the elements let through, which knows when it is finished."""
         who = type(self).__name__
         if not isinstance(consumer, Fold):
