@@ -35,6 +35,8 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 ...         return jnp.minimum(x, 1.0), False
 >>> float(jf.iterate(step, 10.0, Clip(), max_steps=3).state)
 2.0
+
+`help("jfoundations._dunders")` has a table of all operators, `help(jf.lift)` one of what retraces.
 """
 
 from typing import TYPE_CHECKING
@@ -42,7 +44,6 @@ from typing import TYPE_CHECKING
 from . import callbacks as callbacks
 from ._agree import agree as agree
 from ._callable import identity as identity
-from ._callable import lift as lift
 from ._callable import partial as partial
 from ._callback import Callback as Callback
 from ._callback import chain as chain
@@ -51,17 +52,23 @@ from ._chunks import chunks as chunks
 from ._describe_loop import describe_loop as describe_loop
 from ._fold import Fold as Fold
 from ._fold import combine as combine
+from ._lift import lift as lift
 from ._loop import LoopResult as LoopResult
 from ._loop import iterate as iterate
 from ._loop import resume as resume
 from ._pipe import Pipe as Pipe
-from ._pipe import compose as compose
-from ._pipe import juxt as juxt
 from ._reduce import fold as fold
 from ._save import load as load
 from ._save import save as save
 from ._scan_body import as_scan_body as as_scan_body
 from ._source import Source as Source
+from ._stages import Reversible as Reversible
+from ._stages import compose as compose
+from ._stages import juxt as juxt
+from ._transducers import filter_ as filter_
+from ._transducers import map_ as map_
+from ._transducers import take as take
+from ._transducers import take_while as take_while
 from ._version import __version__ as __version__
 from ._when import every as every
 from ._when import stop_when as stop_when

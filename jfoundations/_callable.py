@@ -179,6 +179,7 @@ def _unpack(arrays: tuple[Any, ...], spec: _Spec) -> Any:
 
 
 @jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used like a function)
     """A `functools.partial` that is a pytree: array and float arguments are leaves.
 
@@ -199,14 +200,19 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
     """
 
     func: Callable[..., R]
+    _arrays: tuple[Any, ...]
+    _spec: _Spec
 
     def __init__(self, func: Callable[..., R], /, *args: Any, **kwargs: Any):
         if not callable(func):
             raise TypeError(f"partial: {func!r} is not callable")
         if isinstance(func, partial | functools.partial | jax.tree_util.Partial):
             func, args, kwargs = func.func, (*func.args, *args), {**func.keywords, **kwargs}
-        self.func = func
-        self._arrays, self._spec = _pack((args, kwargs))
+        self._set(func, *_pack((args, kwargs)))
+
+    def _set(self, func: Any, arrays: tuple[Any, ...], spec: _Spec) -> None:
+        for field, value in (("func", func), ("_arrays", arrays), ("_spec", spec)):
+            object.__setattr__(self, field, value)
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -231,19 +237,19 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
     def tree_unflatten(cls, spec: _Spec, children: tuple[Any, ...]) -> "partial[Any]":
         """Rebuild from the function, the arrays and the rest."""
         new = object.__new__(cls)
-        new.func, new._arrays, new._spec = release(children[0]), tuple(children[1:]), spec
+        new._set(release(children[0]), tuple(children[1:]), spec)
         return new
 
     def __repr__(self) -> str:
-        if isinstance(self.func, _Code):
+        if isinstance(self.func, Code):
             return f"lift({name_of(self.func)})"
         words = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.keywords.items()]
         return f"partial({', '.join([name_of(self.func), *words])})"
 
 
 @dataclass(frozen=True)
-class _Code:
-    """A function without its closure; the globals are compared by identity."""
+class Code:
+    """What `lift` makes of a function: its code without its closure; globals by identity."""
 
     code: types.CodeType
     globals: Static
@@ -262,65 +268,13 @@ class _Code:
 
 
 @dataclass(frozen=True, eq=False)
-class _Identity:
+class Identity:
     """A value compared by identity."""
 
     value: Any
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.value is other.value
+        return isinstance(other, Identity) and self.value is other.value
 
     def __hash__(self) -> int:
         return id(self.value)
-
-
-def lift(function: Callable[..., R]) -> Callable[..., R]:
-    """Turn a closure into a pytree: the arrays and floats it closes over become leaves.
-
-    So a closure built anew does not retrace, `grad` reaches what it closed over, and `vmap` maps
-    over a batch of closures. Ints, strs, bools and other objects it closes over are structure.
-    Functions among them are lifted too. Globals stay where they are.
-
-    Args:
-        function: a Python function. Other callables come back as pytrees without leaves.
-
-    Raises:
-        ValueError: the function closes over itself, or over a name without a value yet.
-
-    >>> import jax
-    >>> def times(k):
-    ...     return lambda x: k * x
-    >>> jax.tree.leaves(lift(times(2.0))), lift(times(2.0)) == lift(times(2.0))
-    ([2.0], True)
-    """
-    return _lift(function, ())
-
-
-def _lift(function: Any, above: tuple[Any, ...]) -> Any:
-    if any(function is f for f in above):
-        raise ValueError(
-            f"lift: {name_of(function)} closes over itself; "
-            "pass the recursive function as an argument, or leave it unlifted"
-        )
-    if is_pytree(function):
-        return function
-    if not isinstance(function, types.FunctionType):
-        return partial(function)
-    try:
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    except ValueError:
-        raise ValueError(
-            f"lift: {name_of(function)} closes over a name that has no value yet; "
-            "call lift after the name is assigned"
-        ) from None
-    closed = {
-        "cells": [_lift(c, (*above, function)) if _is_function(c) else c for c in cells],
-        "defaults": function.__defaults__,
-        "kwdefaults": function.__kwdefaults__,
-    }
-    code = _Code(function.__code__, Static(_Identity(function.__globals__)), function.__name__)
-    return partial(code, closed)
-
-
-def _is_function(value: Any) -> bool:
-    return isinstance(value, types.FunctionType)

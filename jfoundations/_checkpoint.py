@@ -53,7 +53,8 @@ class Checkpoint:
 
     def _refusal(self, what: str, about: dict[str, Any]) -> str:
         if what == "chunks":
-            said = f"{about['chunks']} chunks, and now there are {self.about['chunks']}"
+            mine, its = map(_how_many, (about["chunks"], self.about["chunks"]))
+            said = f"{mine}, and this is {its}"
         else:
             said = f"the fold {about['name']}, and this one is {self.fold.name}"
             said += ", made otherwise" if about["name"] == self.fold.name else ""
@@ -100,3 +101,7 @@ class Checkpoint:
             raise
         self.last = time.monotonic()
         self.cost, self.written = self.last - begun, list(nodes)
+
+
+def _how_many(chunks: int | None) -> str:
+    return "a stream" if chunks is None else f"a source of {chunks} chunks"

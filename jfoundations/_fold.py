@@ -20,16 +20,18 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import jax
-import jax.numpy as jnp
-from jax import lax
 
 from ._callable import Structural, hold, identity, name_of, partial, release
+from ._fold_blocks import block_of, block_where, init_of, one_by_one, step_of, step_where
+from ._fold_blocks import like_of as like_of
+from ._fold_blocks import like_of_block as like_of_block
 from ._pipe import Pipe
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-FIELDS = ("init", "step", "merge", "extract", "block")
+FIELDS = ("init", "step", "merge", "extract", "block", "finished")
+OPTIONAL = ("merge", "block", "finished")
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -48,9 +50,12 @@ class Fold(Structural, Generic[R]):
             refuses to be split.
         extract: `memory -> answer`; by default the memory itself.
         block: `elements -> memory` of a whole block along the leading axis; by default a scan.
+        finished: `memory -> bool scalar`: whether further elements will change nothing, so that
+            whoever feeds the fold may stop reading. The default block then is a loop that stops
+            there, which has no reverse mode.
         name: how messages call it.
 
-    `+ - * / **`, unary `-` and `abs` of folds and numbers work on the answers.
+    `+ - * / // % **`, unary `-` and `+`, and `abs` of folds and numbers work on the answers.
 
     >>> import jax.numpy as jnp
     >>> total = Fold(lambda like: jnp.zeros(like.shape, like.dtype), jnp.add, jnp.add)
@@ -63,6 +68,7 @@ class Fold(Structural, Generic[R]):
     merge: Callable[[Any, Any], Any] | None
     extract: Callable[[Any], R]
     block: Callable[[Any], Any]
+    finished: Callable[[Any], Any] | None
     name: str
 
     __array_ufunc__ = None  # else NumPy would take `array + fold` apart
@@ -75,13 +81,15 @@ class Fold(Structural, Generic[R]):
         extract: Callable[[Any], R] = identity,
         block: Callable[[Any], Any] | None = None,
         *,
+        finished: Callable[[Any], Any] | None = None,
         name: str | None = None,
     ):
-        for field, function in zip(FIELDS, (init, step, merge, extract, block), strict=True):
-            if not (callable(function) or (function is None and field in ("merge", "block"))):
+        functions = (init, step, merge, extract, block, finished)
+        for field, function in zip(FIELDS, functions, strict=True):
+            if not (callable(function) or (function is None and field in OPTIONAL)):
                 raise TypeError(f"Fold: {field} is {function!r}, which is not callable")
-        block = block or partial(_scan, init, step)
-        self._set((init, step, merge, extract, block), name or name_of(step))
+        block = block or partial(one_by_one, init, step, finished)
+        self._set((init, step, merge, extract, block, finished), name or name_of(step))
 
     def _set(self, functions: tuple[Any, ...], name: str) -> None:
         for field, value in zip((*FIELDS, "name"), (*functions, name), strict=True):
@@ -123,10 +131,12 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().of(jnp.abs), jnp.array([-3.0, 5.0])))
         4.0
         """
+        # A loop that stops early is made anew, so that it maps no more elements than it reads.
+        early = self.finished is not None and self.merge is None
         return self._with(
-            init=partial(_init_of, self.init, g),
-            step=partial(_step_of, self.step, g),
-            block=partial(_block_of, self.block, g),
+            init=partial(init_of, self.init, g),
+            step=partial(step_of, self.step, g),
+            block=None if early else partial(block_of, self.block, g),
         )
 
     def where(self, p: Callable[[Any], Any]) -> "Fold[R]":
@@ -140,11 +150,11 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().where(lambda x: x > 0), jnp.array([-3.0, 5.0])))
         5.0
         """
-        step = partial(_step_where, self.step, p)
+        step = partial(step_where, self.step, p)
         if self.merge is None:
             return self._with(step=step, block=None)
         return self._with(
-            step=step, block=partial(_block_where, self.init, self.step, self.merge, p)
+            step=step, block=partial(block_where, self.init, self.step, self.merge, p)
         )
 
     def __add__(self, other: Any) -> "Fold[Any]":
@@ -171,11 +181,29 @@ class Fold(Structural, Generic[R]):
     def __rtruediv__(self, other: Any) -> "Fold[Any]":
         return _binary(operator.truediv, other, self)
 
+    def __floordiv__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.floordiv, self, other)
+
+    def __rfloordiv__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.floordiv, other, self)
+
+    def __mod__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.mod, self, other)
+
+    def __rmod__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.mod, other, self)
+
     def __pow__(self, other: Any) -> "Fold[Any]":
         return _binary(operator.pow, self, other)
 
+    def __rpow__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.pow, other, self)
+
     def __neg__(self) -> "Fold[Any]":
         return self.map(partial(operator.neg))
+
+    def __pos__(self) -> "Fold[Any]":
+        return self.map(partial(operator.pos))
 
     def __abs__(self) -> "Fold[Any]":
         return self.map(partial(operator.abs))
@@ -212,6 +240,7 @@ def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
             parts.append(bare)
         places.append(parts.index(bare))
     mergeable = all(part.merge is not None for part in parts)
+    finite = bool(parts) and all(part.finished is not None for part in parts)
     extracts = tuple(value.extract for value in folds.values())
     return Fold(
         partial(_init_all, tuple(p.init for p in parts)),
@@ -219,6 +248,7 @@ def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
         partial(_merge_all, tuple(p.merge for p in parts)) if mergeable else None,
         partial(_extract_all, tuple(folds), tuple(places), extracts),
         partial(_block_all, tuple(p.block for p in parts)),
+        finished=partial(_finished_all, tuple(p.finished for p in parts)) if finite else None,
         name=", ".join(folds),
     )
 
@@ -237,6 +267,11 @@ def _merge_all(merges: Any, a: Any, b: Any) -> Any:
 
 def _block_all(blocks: Any, xs: Any) -> Any:
     return tuple(block(xs) for block in blocks)
+
+
+def _finished_all(finished: Any, memory: Any) -> Any:
+    answers = [done(m) for done, m in zip(finished, memory, strict=True)]
+    return functools.reduce(operator.and_, answers)
 
 
 def _extract_all(names: Any, places: Any, extracts: Any, memory: Any) -> Any:
@@ -260,58 +295,3 @@ def _right(op: Any, b: Any, a: Any) -> Any:
 
 def _between(op: Any, answers: dict[str, Any]) -> Any:
     return op(answers["left"], answers["right"])
-
-
-def like_of(element: Any) -> Any:
-    """Return shapes and dtypes of an element, or of what already is."""
-    return jax.tree.map(_like, element)
-
-
-def _like(leaf: Any) -> jax.ShapeDtypeStruct:
-    aval = leaf if isinstance(leaf, jax.ShapeDtypeStruct) else jax.typeof(leaf)
-    return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
-
-
-def like_of_block(block: Any) -> Any:
-    """Return shapes and dtypes of one element of a block."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), block)
-
-
-def _scan(init: Any, step: Any, xs: Any) -> Any:
-    start = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
-    return lax.scan(lambda memory, x: (step(memory, x), None), start, xs)[0]
-
-
-def _init_of(init: Any, g: Any, like: Any) -> Any:
-    return init(like_of(jax.eval_shape(g, like_of(like))))
-
-
-def _step_of(step: Any, g: Any, memory: Any, x: Any) -> Any:
-    return step(memory, g(x))
-
-
-def _block_of(block: Any, g: Any, xs: Any) -> Any:
-    return block(jax.vmap(g)(xs))
-
-
-def _step_where(step: Any, p: Any, memory: Any, x: Any) -> Any:
-    return jax.tree.map(functools.partial(jnp.where, p(x)), step(memory, x), memory)
-
-
-def _block_where(init: Any, step: Any, merge: Any, p: Any, xs: Any) -> Any:
-    empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
-    each = jax.vmap(lambda x: _step_where(step, p, empty, x))(xs)
-    return merge_tree(merge, each, empty)
-
-
-def merge_tree(merge: Any, memories: Any, empty: Any) -> Any:
-    """Merge memories stacked along the leading axis, two by two: a tree of height log2(n)."""
-    count = jax.tree.leaves(memories)[0].shape[0]
-    while count > 1:
-        if count % 2:
-            pad = lambda a, e: jnp.concatenate([a, jnp.asarray(e, a.dtype)[None]])  # noqa: E731
-            memories = jax.tree.map(pad, memories, empty)
-        left = jax.tree.map(lambda a: a[0::2], memories)
-        right = jax.tree.map(lambda a: a[1::2], memories)
-        memories, count = jax.vmap(merge)(left, right), (count + 1) // 2
-    return empty if count == 0 else jax.tree.map(lambda a: a[0], memories)

@@ -8,9 +8,12 @@ import jax
 
 from ._callable import describe
 from ._checkpoint import RUN, Checkpoint
-from ._fold import Fold, like_of_block
+from ._fold import Fold
+from ._fold_blocks import go_on as one_by_one
+from ._fold_blocks import like_of_block
 from ._partials import Partials
 from ._source import Chunks, Source, called, check_block, element_of, load_chunk, rows_in
+from ._tree import tracing
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Ledger:
         self.partials = Partials(a_fold)
         self.element: Any = None
         self.memory: Any = None  # of an order-dependent fold
+        self.finished = False  # such a fold may want no more
         self.done = self.rows = 0
         self.sample: list[int] = []  # number and rows of a chunk, to know the cut by
         self.passed = 0  # rows of blocks that went by since they were done before
@@ -77,7 +81,7 @@ class Ledger:
         """Return what is to do."""
         if self.total is None:
             return Chunks(self.blocks, None, self._skips)
-        ids = range(self.total)
+        ids = range(0 if self.finished else self.total)
         if self.about:
             ids = [i for i in ids if not self._has(i)]
         return Chunks(self.blocks, ids, self._skips)
@@ -85,7 +89,7 @@ class Ledger:
     def _has(self, i: int) -> bool:
         return i < self.done if self.a_fold.merge is None else i in self.partials
 
-    def _skips(self, i: int, block: Any) -> bool:
+    def _skips(self, i: int, block: Any) -> bool | None:
         if self.about is None:
             return False
         if self.about["sample"] and self.about["sample"][0] == i:
@@ -96,7 +100,7 @@ class Ledger:
             self.about = None
             return False
         self.passed += rows_in(block)
-        return True
+        return None if self.finished else True
 
     def _resume(self, i: int, block: Any) -> None:
         """Take in what the checkpoint holds, given a chunk that it has seen."""
@@ -111,6 +115,7 @@ class Ledger:
         for (height, place), memory in nodes.items():
             if height == RUN:
                 self.memory = memory
+                self.finished = self._asks_for_no_more()
             else:
                 self.partials.nodes[height, place] = memory
 
@@ -133,7 +138,12 @@ class Ledger:
         self._check_alike(i, piece.element)
         self.memory = go_on(self.a_fold, self.memory if i else start(self.a_fold, block), block)
         self._count(i, piece)
+        self.finished = self._asks_for_no_more()
         return self.memory
+
+    def _asks_for_no_more(self) -> bool:
+        finished = self.a_fold.finished
+        return finished is not None and not tracing() and bool(finished(self.memory))
 
     def add(self, i: int, piece: Piece) -> None:
         """Take in a chunk that was folded, here or elsewhere."""
@@ -177,12 +187,17 @@ class Ledger:
 
     def answer(self) -> Any:
         """Return the memory of all chunks."""
-        if self.total is None and self.about and self.passed != self.about["rows"]:
+        if (
+            self.total is None
+            and self.about
+            and not self.finished
+            and self.passed != self.about["rows"]
+        ):
             raise self._cut_otherwise(f"{self.about['rows']} rows in what is done", self.passed)
         done = self.done if self.a_fold.merge is None else len(self.partials)
         if done == 0:
             raise ValueError("fold: there is no block, so no one knows what an element looks like")
-        if self.total not in (None, done):
+        if self.total not in (None, done) and not self.finished:
             raise RuntimeError(f"fold: the executor gave {done} of {self.total} chunks")
         return self.memory if self.a_fold.merge is None else self.partials.joined()
 
@@ -196,7 +211,7 @@ def start(a_fold: Fold[Any], xs: Any) -> Any:
 @jax.jit
 def go_on(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
     """Return the memory after the elements of a block, one by one."""
-    return jax.lax.scan(lambda m, x: (a_fold.step(m, x), None), memory, xs)[0]
+    return one_by_one(a_fold.step, a_fold.finished, memory, jax.tree.map(jax.numpy.asarray, xs))
 
 
 def lost(what: str, ledger: Ledger) -> RuntimeError:

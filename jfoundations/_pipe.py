@@ -21,14 +21,21 @@ from typing import Any, Generic, TypeVar, overload
 
 import jax
 
-from ._callable import Structural, describe, hold, name_of, release
+from ._callable import Structural, describe, hold, identity, name_of, partial, release
 
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+T = TypeVar("T")
 X = TypeVar("X")
 Y = TypeVar("Y")
+
+Fn = Callable[[X], Y]
+Function = Callable[..., Any]
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -67,27 +74,75 @@ class Pipe(Structural, Generic[A, B]):
     @overload
     def __init__(self: "Pipe[X, X]") -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Y]", f: Callable[[X], Y], /) -> None: ...
+    def __init__(self: "Pipe[Any, Any]", **named: Function) -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Y]", f: Callable[[X], C], g: Callable[[C], Y], /) -> None: ...
+    def __init__(self: "Pipe[X, Y]", f: Fn[X, Y], /) -> None: ...
+    @overload
+    def __init__(self: "Pipe[X, Any]", f: Fn[X, Any], /, **named: Function) -> None: ...
+    @overload
+    def __init__(self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, Y], /) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[X, Y]", f: Callable[[X], C], g: Callable[[C], D], h: Callable[[D], Y], /
+        self: "Pipe[X, Any]", f: Fn[X, C], g: Fn[C, Any], /, **named: Function
+    ) -> None: ...
+    @overload
+    def __init__(self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, Y], /) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Any]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, Any], /, **named: Function
     ) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[Any, Any]", *stages: Callable[..., Any], **named: Callable[..., Any]
+        self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, E], i: Fn[E, Y], /
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Any]",
+        f: Fn[X, C],
+        g: Fn[C, D],
+        h: Fn[D, E],
+        i: Fn[E, Any],
+        /,
+        **named: Function,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, E], i: Fn[E, F], j: Fn[F, Y], /
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Any]",
+        f: Fn[X, C],
+        g: Fn[C, D],
+        h: Fn[D, E],
+        i: Fn[E, F],
+        j: Fn[F, Any],
+        /,
+        **named: Function,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Any]",
+        f: Fn[X, C],
+        g: Fn[C, D],
+        h: Fn[D, E],
+        i: Fn[E, F],
+        j: Fn[F, G],
+        k: Fn[G, Any],
+        /,
+        *stages: Function,
+        **named: Function,
     ) -> None: ...
     def __init__(self, *stages: Callable[..., Any], **named: Callable[..., Any]) -> None:
         pairs: list[tuple[str, Callable[..., Any]]] = []
         for k, stage in enumerate(stages):
-            _check_callable(stage, f"stage {k + 1}")
+            check_callable(stage, f"stage {k + 1}")
             flat = isinstance(stage, Pipe)
             pairs += (
                 zip(stage.names, stage.stages, strict=True) if flat else [(name_of(stage), stage)]
             )
         for name, stage in named.items():
-            _check_callable(stage, f"stage {name!r}")
+            check_callable(stage, f"stage {name!r}")
             pairs.append((name, stage))
         self._set(tuple(n for n, _ in pairs), tuple(s for _, s in pairs))
 
@@ -136,6 +191,77 @@ class Pipe(Structural, Generic[A, B]):
             )
             raise
 
+    @property
+    def inverse(self) -> "Pipe[B, A]":
+        """The inverses of the stages, last first: `pipe.inverse(pipe(x))` is `x`.
+
+        A stage is reversible if it has an `inverse` itself, as `Reversible`s and pipes do. Its name
+        gains the ending `_inverse`, or loses it, so that `pipe.inverse.inverse == pipe`.
+
+        Raises:
+            TypeError: a stage is not reversible.
+
+        >>> import jfoundations as jf
+        >>> p = Pipe(double=jf.Reversible(lambda x: 2 * x, lambda y: y / 2))
+        >>> p.inverse, p.inverse(p(3.0))
+        (double_inverse, 3.0)
+        """
+        pairs = list(zip(self.names, self.stages, strict=True))[::-1]
+        return self._make(
+            tuple(turned(name) for name, _ in pairs),
+            tuple(self._inverse_of(name, stage) for name, stage in pairs),
+        )
+
+    def _inverse_of(self, name: str, stage: Any) -> Any:
+        if stage is identity:
+            return identity
+        try:
+            return stage.inverse
+        except AttributeError:
+            raise TypeError(
+                f"{self!r} has no inverse: its stage {name!r} is not reversible; say what undoes "
+                f"it: give Reversible({name_of(stage)}, inverse) in its place"
+            ) from None
+        except TypeError as error:
+            error.add_note(f"in the stage {name!r} of the pipe {self!r}")
+            raise
+
+    def over(self, consumer: T) -> T:
+        """Put the stages in front of what consumes elements: a Fold, or a step `(state, x)`.
+
+        The consumer then sees what comes out of the pipe, element by element, from the first stage
+        to the last. A plain stage maps, as `map_` of it would; `filter_`, `take` and `take_while`
+        let elements through or not. `p.over(q.over(f))` is `(p >> q).over(f)`.
+
+        Args:
+            consumer: a Fold; or a step `(state, x) -> state` for `as_scan_body` or `lax.scan`,
+                before which only what needs no memory may stand: `map_` and `filter_`.
+
+        Returns:
+            A Fold, or a step: `watch(pipe.over(fold))` looks through the pipe at a loop's states.
+
+        Raises:
+            TypeError: the consumer is neither, or a step given to a stage that remembers.
+
+        >>> import jax.numpy as jnp
+        >>> import jfoundations as jf
+        >>> first = Pipe(jf.map_(jnp.abs), jf.filter_(lambda x: x > 1), jf.take(2))
+        >>> float(jf.fold(first.over(jf.folds.mean()), jnp.array([-2.0, 1.0, 4.0, 8.0])))
+        3.0
+        """
+        if not callable(getattr(consumer, "of", consumer)):
+            raise TypeError(
+                f"{self!r} over {consumer!r}: this is no Fold and no step (state, x) -> state; to "
+                "look at a loop's states give watch(pipe.over(fold))"
+            )
+        for name, stage in zip(self.names[::-1], self.stages[::-1], strict=True):
+            if isinstance(stage, Pipe):
+                consumer = stage.over(consumer)
+            else:
+                put = getattr(stage, "in_front_of", None) or partial(map_before, stage)
+                consumer = put(consumer, name)
+        return consumer
+
     @overload
     def __rshift__(self, other: "Pipe[B, C]") -> "Pipe[A, C]": ...
     @overload
@@ -148,13 +274,18 @@ class Pipe(Structural, Generic[A, B]):
     @overload
     def __rrshift__(self, other: A) -> B: ...
     def __rrshift__(self, other: Any) -> Any:
-        return Pipe(other, self) if callable(other) else self(other)
+        both: list[Any] = [other, self]
+        return Pipe(*both) if callable(other) else self(other)
 
     def __len__(self) -> int:
         return len(self.stages)
 
     def __bool__(self) -> bool:
         return True  # an empty pipe is a good pipe: `pipe or default` must not drop it
+
+    def __contains__(self, key: object) -> bool:
+        # No array reaches `==`, whose answer would be an array.
+        return key in self.names if isinstance(key, str) else callable(key) and key in self.stages
 
     def __iter__(self) -> Iterator[Callable[[Any], Any]]:
         return iter(self.stages)
@@ -177,49 +308,29 @@ class Pipe(Structural, Generic[A, B]):
         return " >> ".join(self.names) or "Pipe()"
 
 
-def _check_callable(stage: Any, which: str) -> None:
+def check_callable(stage: Any, which: str, who: str = "Pipe") -> None:
+    """Raise unless a stage is callable."""
     if not callable(stage):
         raise TypeError(
-            f"Pipe: {which} is {stage!r}, which is not callable; a stage is a function of one value"
+            f"{who}: {which} is {stage!r}, which is not callable; give a function of one value"
         )
 
 
-def compose(*functions: Callable[..., Any]) -> Pipe[Any, Any]:
-    """Return the composition, last first, as in mathematics: `compose(f, g)(x) == f(g(x))`.
-
-    >>> compose(str, abs)(-3)
-    '3'
-    """
-    return Pipe(*reversed(functions))
+INVERSE = "_inverse"
 
 
-@jax.tree_util.register_pytree_node_class
-class juxt(Structural):  # noqa: N801  (the field's name, used like a function)
-    """Apply several functions to one value, side by side: `juxt(f, g)(x) == (f(x), g(x))`.
+def turned(name: str) -> str:
+    """Return the name of the inverse of a stage of some name; twice is the name itself."""
+    return name.removesuffix(INVERSE) if name.endswith(INVERSE) else name + INVERSE
 
-    >>> juxt(min, max)([3, 1, 2])
-    (1, 3)
-    """
 
-    def __init__(self, *functions: Callable[..., Any]):
-        for k, function in enumerate(functions):
-            _check_callable(function, f"juxt's function {k + 1}")
-        self.functions = functions
+def map_before(function: Any, consumer: Any, name: str) -> Any:
+    """Let a Fold, or a step `(state, x) -> state`, see a function of each element."""
+    staged = Pipe._make((name,), (function,))  # so that it runs in its scope, and errors name it
+    if hasattr(consumer, "of"):
+        return consumer.of(staged)
+    return partial(_step_mapped, consumer, staged)
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
-        """Return the functions as children, plain ones static."""
-        return tuple(map(hold, self.functions)), None
 
-    @classmethod
-    def tree_unflatten(cls, _: None, held: tuple[Any, ...]) -> "juxt":
-        """Rebuild from the held functions."""
-        new = object.__new__(cls)
-        new.functions = tuple(map(release, held))
-        return new
-
-    def __call__(self, x: Any) -> tuple[Any, ...]:
-        """Return every function's answer to `x`."""
-        return tuple(function(x) for function in self.functions)
-
-    def __repr__(self) -> str:
-        return f"juxt({', '.join(map(name_of, self.functions))})"
+def _step_mapped(step: Any, function: Any, state: Any, x: Any) -> Any:
+    return step(state, function(x))

@@ -41,6 +41,8 @@ class StopPredicate(Callback):
         TypeError: it is used as a bool: by `or`, `and`, `not` or `if`.
     """
 
+    __array_ufunc__ = None  # else NumPy would take `array | predicate` apart
+
     def __or__(self, other: Any) -> "StopPredicate":
         return _join("|", self, other)
 

@@ -51,6 +51,8 @@ def in_place(chunks: Chunks, ledger: Ledger) -> None:
         pending.append(ledger.take(i, block))
         if len(pending) == AHEAD and waits:
             jax.block_until_ready(pending.popleft())  # else blocks would pile up in the queue
+        if ledger.finished:
+            return
 
 
 def fold(

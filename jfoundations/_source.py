@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from ._fold import like_of_block
+from ._fold_blocks import like_of_block
 from ._tree import check_count, tracing
 
 CUT = 64  # an array that an executor is to split becomes so many chunks, whatever the executor
@@ -133,12 +133,13 @@ class Chunks:
         blocks: a `Source`, whose blocks can be loaded anywhere and in any order, or an iterable
             that gives one after the other, here.
         ids: the numbers to do, rising; None means all that an iterable gives.
-        skips: tells of a number whether it is done already; an iterable's blocks pass by.
+        skips: tells of an iterable's block whether it is done already and passes by; None when
+            no more is wanted.
     """
 
     blocks: Any
     ids: range | list[int] | None
-    skips: Callable[[int, Any], bool]
+    skips: Callable[[int, Any], bool | None]
 
     @property
     def total(self) -> int | None:
@@ -170,8 +171,11 @@ class Chunks:
         for i, block in (_called if at_once else _ahead)(calls):
             if block is _END:
                 return
-            if self.ids is not None or not self.skips(i, block):
-                yield i, block
+            if self.ids is None and (done := self.skips(i, block)) is not False:
+                if done is None:
+                    return
+                continue
+            yield i, block
 
 
 _END = object()

@@ -84,6 +84,19 @@ def test_streaming_statistics():
     assert rows["corr"][0][:8] == "0.535338"
 
 
+def test_functional_pipeline():
+    lines = output("functional_pipeline.py").splitlines()
+    seen = dict(re.split(r": +", line, maxsplit=1) for line in lines)
+    assert seen["the pipe"] == "log >> standard >> line >> mean_square"
+    assert seen["turned around"] == "standard_inverse >> log_inverse"
+    compiled = [line for line in lines if line.startswith("in the compiled: ")]
+    assert ["log/log" in compiled[0], "mean_square/square" in compiled[3]] == [True, True]
+    assert seen["traced"].startswith("1 time,")
+    assert float(seen["Kepler's exponent"].split(",")[0]) == pytest.approx(1.5, abs=3e-3)
+    predicted, year = map(int, re.findall(r"\d+", seen["Pluto's year"]))
+    assert predicted == pytest.approx(year, rel=0.01) and year == 90560
+
+
 def test_lesson():
     lines = output("lesson.py").splitlines()
     seen = {}

@@ -17,9 +17,12 @@ FILES = sorted(p for p in ROOT.rglob("*.py"))
 LAYERS = (
     (
         "_version",
+        "_dunders",
         "_callable",
+        "_lift",
         "_compat",
         "_pipe",
+        "_stages",
         "_tree",
         "_show",
         "_lanes",
@@ -27,7 +30,16 @@ LAYERS = (
         "_rounding",
         "_fingerprint",
     ),
-    ("_callback", "_events", "_predicate", "_when", "_agree", "_fold"),
+    (
+        "_callback",
+        "_events",
+        "_predicate",
+        "_when",
+        "_agree",
+        "_fold_blocks",
+        "_fold",
+        "_transducers",
+    ),
     (
         "_plan",
         "_mesh",
@@ -156,7 +168,8 @@ def test_public_callables_can_be_jitted_by_name(where, name, value):
 def test_the_root_is_a_table_of_contents():
     public = {n for n, v in vars(jf).items() if not n.startswith("_") and not inspect.ismodule(v)}
     assert public == {
-        *("Pipe", "compose", "juxt", "partial", "lift", "identity"),
+        *("Pipe", "compose", "juxt", "partial", "lift", "identity", "Reversible"),
+        *("map_", "filter_", "take", "take_while"),
         *("Callback", "chain", "proceed", "when", "every", "stop_when", "watch"),
         *("iterate", "resume", "chunks", "as_scan_body", "agree", "describe_loop", "LoopResult"),
         *("Fold", "combine", "fold", "Source"),

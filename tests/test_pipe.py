@@ -87,7 +87,7 @@ def test_bad_stages_say_which():
         jf.Pipe(center, 3)
     with pytest.raises(TypeError, match="stage 'scale' is None"):
         jf.Pipe(scale=None)
-    with pytest.raises(TypeError, match="juxt's function 1 is 'a'"):
+    with pytest.raises(TypeError, match="juxt: its function 1 is 'a'"):
         jf.juxt("a")
     with pytest.raises(TypeError, match="partial: 3 is not callable"):
         jf.partial(3)

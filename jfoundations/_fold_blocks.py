@@ -1,0 +1,105 @@
+"""What a fold does with a block of elements: one by one, mapped, some left out, merged in a tree.
+
+A scan takes them all. Where a fold says when it is finished, a loop takes as many as it wants:
+
+>>> import jax.numpy as jnp
+>>> def count(memory, x):
+...     return memory + 1
+>>> int(go_on(count, lambda memory: memory >= 3, jnp.int32(0), jnp.zeros(1000)))
+3
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+
+def like_of(element: Any) -> Any:
+    """Return shapes and dtypes of an element, or of what already is."""
+    return jax.tree.map(_like, element)
+
+
+def _like(leaf: Any) -> jax.ShapeDtypeStruct:
+    aval = leaf if isinstance(leaf, jax.ShapeDtypeStruct) else jax.typeof(leaf)
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+
+
+def like_of_block(block: Any) -> Any:
+    """Return shapes and dtypes of one element of a block."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), block)
+
+
+def go_on(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
+    """Return the memory after a block more, of which no element is read once it is finished.
+
+    Args:
+        step: a fold's `step`.
+        finished: its `finished`, or None: then all elements are taken.
+        memory: arrays.
+        xs: the block, of arrays.
+    """
+    if finished is None:
+        return lax.scan(lambda m, x: (step(m, x), None), memory, xs)[0]
+    n = jax.tree.leaves(xs)[0].shape[0]
+    if n == 0:
+        return memory
+
+    def going(carry: Any) -> Any:
+        return (carry[0] < n) & ~finished(carry[1])
+
+    def take(carry: Any) -> Any:
+        k, m = carry
+        x = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, k, keepdims=False), xs)
+        return k + 1, step(m, x)
+
+    return lax.while_loop(going, take, (np.int32(0), memory))[1]
+
+
+def one_by_one(init: Any, step: Any, finished: Any, xs: Any) -> Any:
+    """Return the memory of a block: a fold's `block` unless it has its own."""
+    start = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
+    return go_on(step, finished, start, xs)
+
+
+def init_of(init: Any, g: Any, like: Any) -> Any:
+    """Make the memory of mapped elements."""
+    return init(like_of(jax.eval_shape(g, like_of(like))))
+
+
+def step_of(step: Any, g: Any, memory: Any, x: Any) -> Any:
+    """Take one element, mapped."""
+    return step(memory, g(x))
+
+
+def block_of(block: Any, g: Any, xs: Any) -> Any:
+    """Return the memory of a block, mapped."""
+    return block(jax.vmap(g)(xs))
+
+
+def step_where(step: Any, p: Any, memory: Any, x: Any) -> Any:
+    """Take one element, if a predicate holds for it."""
+    return jax.tree.map(functools.partial(jnp.where, p(x)), step(memory, x), memory)
+
+
+def block_where(init: Any, step: Any, merge: Any, p: Any, xs: Any) -> Any:
+    """Return the memory of those elements of a block for which a predicate holds."""
+    empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
+    each = jax.vmap(lambda x: step_where(step, p, empty, x))(xs)
+    return merge_tree(merge, each, empty)
+
+
+def merge_tree(merge: Any, memories: Any, empty: Any) -> Any:
+    """Merge memories stacked along the leading axis, two by two: a tree of height log2(n)."""
+    count = jax.tree.leaves(memories)[0].shape[0]
+    while count > 1:
+        if count % 2:
+            pad = lambda a, e: jnp.concatenate([a, jnp.asarray(e, a.dtype)[None]])  # noqa: E731
+            memories = jax.tree.map(pad, memories, empty)
+        left = jax.tree.map(lambda a: a[0::2], memories)
+        right = jax.tree.map(lambda a: a[1::2], memories)
+        memories, count = jax.vmap(merge)(left, right), (count + 1) // 2
+    return empty if count == 0 else jax.tree.map(lambda a: a[0], memories)
