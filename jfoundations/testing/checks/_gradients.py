@@ -102,7 +102,9 @@ def _differences(
     """Return central differences along a direction, and what rounding may add to them."""
     step = 2.0 ** round(np.log2(eps) / 3)  # a power of two: the step itself is not rounded
     ahead, behind = (
-        outputs([leaf + (sign * step * v).astype(leaf.dtype) for leaf, v in zip(x, along, strict=True)])
+        outputs(
+            [leaf + (sign * step * v).astype(leaf.dtype) for leaf, v in zip(x, along, strict=True)]
+        )
         for sign in (1, -1)
     )
     slopes = [(_wide(a) - _wide(b)) / (2 * step) for a, b in zip(ahead, behind, strict=True)]
