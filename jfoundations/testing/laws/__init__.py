@@ -16,11 +16,6 @@ AssertionError: f(x + c) is not f(x)...
 Laws of one kind are a `Bundle`, a value; `laws.bundles` has them ready, and `laws.run` holds many
 things to many bundles and reports by bundle. Called inside a `@given` test, a law needs
 `@settings(suppress_health_check=[HealthCheck.nested_given])` there.
-
->>> shown = laws.run([laws.bundles.deviation], {"std": jf.stats.std}, max_examples=2)
->>> print(shown)  # doctest: +ELLIPSIS
-deviation: scale, translation, constant, ...
-  std: holds
 """
 
 from . import bundles as bundles

@@ -25,6 +25,7 @@ def statistic(
     shift: int | None = None,
     lower: Bound = None,
     upper: Bound = None,
+    least: int = 1,
     ordered: bool = False,
     exact: bool = True,
     differentiable: bool = True,
@@ -35,7 +36,7 @@ def statistic(
     """Hold a statistic of one sample to all that its kind keeps.
 
     Which laws those are follows from what you say of it: with `power` there is `scale`; with
-    `shift` there are `translation` and `constant`; with a bound `bounds`; without `ordered` there
+    `shift` there is `translation`, and `constant` for what is no pure number; with a bound `bounds`; without `ordered` there
     is `permutation`. If it takes `where=`, what is hidden is deleted (`deletion`) and touches
     neither value nor gradient (`poison`); if it takes `weights=`, whole ones repeat
     (`repetition`). All laws are run, and the message has every one that fails.
@@ -47,6 +48,7 @@ def statistic(
         shift: `f(x + c) == f(x) + shift * c`: 0 for a measure of spread, 1 for one of location.
         lower: what it is never below: a number, or a function of the sample.
         upper: what it is never above.
+        least: of how many elements it is a number: 2 for an unbiased variance.
         ordered: whether the order of the data matters.
         exact: hold `translation`, `scale` and `constant` to the last bit; else to what rounding
             can do.
@@ -67,7 +69,7 @@ def statistic(
     """
     kind = {"power": power, "shift": shift, "lower": lower, "upper": upper, "rtol": rtol}
     flags = {"ordered": ordered, "exact": exact, "differentiable": differentiable}
-    bundle = bundle_of(name_of(f), **kind, **flags)
+    bundle = bundle_of(name_of(f), least=least, **kind, **flags)
     bundle(f, dtype=dtype, max_examples=max_examples)
 
 
@@ -78,6 +80,7 @@ def bundle_of(
     shift: int | None = None,
     lower: Bound = None,
     upper: Bound = None,
+    least: int = 1,
     ordered: bool = False,
     exact: bool = True,
     differentiable: bool = True,
@@ -91,22 +94,26 @@ def bundle_of(
         laws.append(partial(scale, power=power, rtol=0.0 if exact else slack))
     if shift is not None:
         laws.append(partial(translation, shift=shift, rtol=0.0 if exact else rtol))
-        laws += _of_constants(power, shift, exact, slack)
+        laws += _of_constants(power, shift, least, exact, slack)
     if not ordered:
         laws.append(partial(permutation, **kind))
     if lower is not None or upper is not None:
         laws.append(partial(bounds, lower=lower, upper=upper, rtol=rtol))
     laws += [gradient] if differentiable else []
-    laws += [partial(deletion, **kind), partial(repetition, **kind), poison]
+    laws += [partial(deletion, **kind), partial(repetition, **kind)]
+    laws.append(partial(poison, least=max(2, least)))
     return Bundle(name, *laws)
 
 
-def _of_constants(power: int | None, shift: int, exact: bool, slack: float) -> list[Any]:
-    if shift == 0 and (exact or power == 0):
-        return [constant]
-    if shift == 1:
-        return [partial(constant, value=_itself, rtol=0.0 if exact else slack)]
-    return []
+def _of_constants(
+    power: int | None, shift: int, least: int, exact: bool, slack: float
+) -> list[Any]:
+    if shift == 0 and power and exact:
+        return [partial(constant, least=least)]
+    if shift == 1 and power == 1:
+        value, rtol = _itself, 0.0 if exact else slack
+        return [partial(constant, value=value, least=least, rtol=rtol)]
+    return []  # a pure number may be nan of a constant
 
 
 def _itself(c: jax.Array) -> jax.Array:

@@ -19,6 +19,7 @@ def constant(
     f: Statistic,
     value: Callable[[jax.Array], Any] | None = None,
     *,
+    least: int = 1,
     rtol: float = 0.0,
     dtype: Any = None,
     max_examples: int = 60,
@@ -28,6 +29,7 @@ def constant(
     Args:
         f: `x -> spread`.
         value: `c -> what f makes of a constant c` in another's place (the mean's is c itself).
+        least: of how many elements f is a number: 2 for an unbiased variance.
         rtol: how far it may be off, relative to the larger.
         dtype: of the samples; by default JAX's default float.
         max_examples: how many examples to try.
@@ -46,8 +48,8 @@ def constant(
         what = f"f of {n} times {c!r}, and what it must be"
         assert_same(answer, expected, rtol=rtol, what=what)
 
-    constants = arrays(dtype, ())
-    check(constants_have_no_spread, max_examples, c=constants, n=st.sampled_from(LENGTHS))
+    lengths = st.sampled_from([n for n in LENGTHS if n >= least])
+    check(constants_have_no_spread, max_examples, c=arrays(dtype, ()), n=lengths)
 
 
 def translation(

@@ -105,8 +105,8 @@ def inverse(
 def pytree(value: Any, *, max_examples: int = 10) -> None:
     """Hold a value to being a pytree: taken apart and put together, it is what it was.
 
-    Its leaves come back in order and to the bit; its structure is hashable, equal to that of the
-    value rebuilt, and of as many leaves as there are paths, no two alike; any objects at all may
+    Its leaves come back in order and to the bit; its structure is equal to that of the value
+    rebuilt, its static parts are hashable, and each leaf has a path of its own; any objects at all may
     stand in the leaves' places, as JAX's own transforms put there; and where the leaves are arrays
     it passes through `jit` unchanged.
 
@@ -140,13 +140,17 @@ def pytree(value: Any, *, max_examples: int = 10) -> None:
 
 
 def _hashable(structure: Any) -> None:
-    try:
-        hash(structure)
-    except Exception as error:
-        raise AssertionError(
-            f"its structure has no hash, and cannot be passed to jit: {error}; "
-            "static parts must be hashable: tuples for lists, and no arrays"
-        ) from error
+    node = structure.node_data()
+    if node is not None and not issubclass(node[0], tuple | list | dict):
+        try:
+            hash(node[1])
+        except TypeError as error:
+            raise AssertionError(
+                f"the static part of {node[0].__name__}, {node[1]!r}, has no hash: {error}; "
+                "take tuples for lists, and make arrays leaves"
+            ) from error
+    for child in structure.children():
+        _hashable(child)
 
 
 def _same_parts(value: Any, leaves: list[Any], structure: Any, what: str) -> None:
