@@ -9,7 +9,6 @@ import jfoundations as jf
 from jfoundations import folds, stats
 from jfoundations.testing import laws, strategies
 
-
 HARD = strategies.ill_conditioned(length=5) | strategies.floats_with_offset(shape=(5,))
 
 

@@ -1,11 +1,13 @@
 """What memories must be to be carried: made from shapes alone, and of buffers of their own."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._callback import flatten
 from ..._events import listen
 from ..._fold import Fold
 from ._same import assert_same
@@ -31,13 +33,13 @@ def assert_abstract_init(value: Any, like: Any, *, max_steps: int = 3) -> None:
     >>> assert_abstract_init(jf.folds.mean(), jax.ShapeDtypeStruct((2,), jnp.bfloat16))
     """
     structs = jax.tree.map(_struct, like)
-    zeros, ones = (jax.tree.map(lambda s, f=f: f(s.shape, s.dtype), structs) for f in _FILL)
+    zeros, ones = (jax.tree.map(partial(_filled, fill), structs) for fill in (0, 1))
 
     def init(given: Any) -> Any:
         if isinstance(value, Fold):
             return jax.tree.map(jnp.asarray, value.init(given))
-        (listener,) = listen((value,), (), ("max_steps",)) or (None,)
-        return () if listener is None else listener.start(given, max_steps)
+        listeners = listen(flatten((value,)), (), ("max_steps",))
+        return [listener.start(given, max_steps) for listener in listeners]
 
     name = getattr(value, "name", None) or type(value).__name__
     abstract = _try(lambda: jax.eval_shape(init, structs), f"{name}: init under jax.eval_shape")
@@ -48,12 +50,15 @@ def assert_abstract_init(value: Any, like: Any, *, max_steps: int = 3) -> None:
         assert_same(direct, init(ones), bits=True, what=what)
 
 
-_FILL = (jnp.zeros, jnp.ones)
-
-
 def _struct(leaf: Any) -> jax.ShapeDtypeStruct:
     kind = jax.typeof(leaf) if not isinstance(leaf, jax.ShapeDtypeStruct) else leaf
     return jax.ShapeDtypeStruct(kind.shape, kind.dtype)
+
+
+def _filled(fill: int, struct: jax.ShapeDtypeStruct) -> jax.Array:
+    if _is_key(struct):
+        return jax.random.split(jax.random.key(fill), struct.shape)
+    return jnp.full(struct.shape, fill, struct.dtype)
 
 
 def _blank(leaf: Any) -> Any:
