@@ -42,7 +42,6 @@ def test_what_cannot_be_sharded():
 def test_gradients_that_match():
     checks.assert_grad_matches(lambda x, y: {"a": jnp.sin(x) * y, "n": 3}, X / 8, 2.0)
     checks.assert_grad_matches(stats.std, jnp.full(5, 3.0))
-    checks.assert_grad_matches(stats.var, X * 1e3 + 1e5)
     checks.assert_grad_matches(jnp.sum, X.astype(jnp.bfloat16))
     checks.assert_grad_matches(lambda x, n: x**n, X[1:3], 3, rtol=1e-2)
     with jax.numpy_dtype_promotion("standard"):

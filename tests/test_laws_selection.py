@@ -23,22 +23,19 @@ def masked_var(x, *, where=None):
     return jnp.sum(jnp.where(where, d - mean, 0) ** 2) / n
 
 
-KINDS = {
-    "var": (stats.var, 2, 0),
-    "mean": (stats.mean, 1, 1),
-    "skew": (stats.skew, 0, 0),
-}
+KINDS = {"var": (stats.var, 2, 0), "mean": (stats.mean, 1, 1)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_statistics_keep_every_law(name):
     f, power, shift = KINDS[name]
-    laws.statistic(f, power=power, shift=shift, max_examples=10)
+    laws.statistic(jax.jit(f), power=power, shift=shift, max_examples=10)
 
 
 def test_a_sound_statistic_of_ones_own():
-    laws.statistic(masked_var, power=2, shift=0, lower=0, exact=False, max_examples=12)
+    f = jax.jit(masked_var)
+    laws.statistic(f, power=2, shift=0, lower=0, exact=False, max_examples=8)
 
 
 def test_order_that_is_seen():
@@ -67,7 +64,7 @@ def test_order_that_costs_digits():
 def test_a_mask_that_scales_instead_of_deleting():
     with breach("f\\(x, where=mask\\) is not f\\(x\\[mask\\]\\)"):
         laws.deletion(lambda x, where=True: jnp.mean(jnp.where(where, x, 0)), max_examples=WITHIN)
-    laws.deletion(masked_var, power=2, shift=0, max_examples=10)
+    laws.deletion(jax.jit(masked_var), power=2, shift=0, max_examples=10)
 
 
 def test_weights_that_count_once():
@@ -78,7 +75,7 @@ def test_weights_that_count_once():
 
     with jax.numpy_dtype_promotion("standard"), breach("is not f\\(repeat\\(x, k\\)\\)"):
         laws.repetition(weighted_std, power=1, shift=0, max_examples=WITHIN)
-    laws.repetition(jax.jit(stats.mean), power=1, shift=1, max_examples=10)
+    laws.repetition(jax.jit(stats.mean), power=1, shift=1, max_examples=5)
 
 
 def test_poison_in_values_and_gradients():
@@ -86,7 +83,7 @@ def test_poison_in_values_and_gradients():
         laws.poison(lambda x, where: jnp.sum(x * where.astype(x.dtype)), max_examples=WITHIN)
     with breach("the gradient of f\\(x, where=mask\\) sees"):
         laws.poison(jnp.var, max_examples=WITHIN)
-    laws.poison(masked_var, max_examples=10)
+    laws.poison(jax.jit(masked_var), max_examples=5)
 
 
 def test_bounds_that_are_broken():
@@ -106,8 +103,7 @@ def guarded(x, y):
 
 
 def test_covariance():
-    laws.covariance(jax.jit(stats.cov), max_examples=10)
-    laws.correlation(jax.jit(stats.corr), max_examples=10)
+    laws.covariance(jax.jit(stats.cov), max_examples=6)
     with breach("cov of a constant and y"):
         laws.covariance(lambda x, y: jnp.mean(x * y), max_examples=WITHIN)
     with breach("cov of a constant and y|cov\\(x \\+ c, y\\)"):

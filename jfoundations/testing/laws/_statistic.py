@@ -36,10 +36,10 @@ def statistic(
     """Hold a statistic of one sample to all that its kind keeps.
 
     Which laws those are follows from what you say of it: with `power` there is `scale`; with
-    `shift` there is `translation`, and `constant` for what is no pure number; with a bound `bounds`; without `ordered` there
-    is `permutation`. If it takes `where=`, what is hidden is deleted (`deletion`) and touches
-    neither value nor gradient (`poison`); if it takes `weights=`, whole ones repeat
-    (`repetition`). All laws are run, and the message has every one that fails.
+    `shift` there is `translation`, and `constant` for what is no pure number; with a bound
+    `bounds`; without `ordered` there is `permutation`. If it takes `where=`, what is hidden is
+    deleted (`deletion`) and touches neither value nor gradient (`poison`); if it takes `weights=`,
+    whole ones repeat (`repetition`). All laws are run, and the message has every one that fails.
 
     Args:
         f: `x -> statistic`, of one axis.

@@ -106,9 +106,9 @@ def pytree(value: Any, *, max_examples: int = 10) -> None:
     """Hold a value to being a pytree: taken apart and put together, it is what it was.
 
     Its leaves come back in order and to the bit; its structure is equal to that of the value
-    rebuilt, its static parts are hashable, and each leaf has a path of its own; any objects at all may
-    stand in the leaves' places, as JAX's own transforms put there; and where the leaves are arrays
-    it passes through `jit` unchanged.
+    rebuilt, its static parts are hashable, and each leaf has a path of its own; any objects at all
+    may stand in the leaves' places, as JAX's own transforms put there; and where the leaves are
+    arrays it passes through `jit` unchanged.
 
     Args:
         value: yours, or a strategy of such.
