@@ -5,7 +5,7 @@
 >>> laws.run([laws.bundles.variance], mine)  # doctest: +ELLIPSIS
 Traceback (most recent call last):
 AssertionError: variance: scale, translation, constant, permutation, bounds, ...
-  textbook: fails translation, constant, ...; deletion, repetition, poison left out
+  textbook: fails translation, constant, ...; deletion, repetition, poison left out...
 """
 
 import jax
