@@ -45,6 +45,11 @@ def raises(kind, *parts):
     return pytest.raises(kind, match="(?s)" + ".*".join(map(re.escape, parts)))
 
 
+def breach(match):
+    """Expect a law to fail, and to show the values that made it fail."""
+    return pytest.raises(AssertionError, match=rf"(?s){match}.*(Failing test case|Falsifying)")
+
+
 def counted(function):
     """Return a function and the list that grows by one each time it is traced."""
     traces = []

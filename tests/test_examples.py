@@ -159,6 +159,14 @@ def test_scan_callbacks():
     assert len(lanes) == 8 and ("1000", "max_steps") in lanes
 
 
+def test_property_tests():
+    out = output("property_tests.py", missing="tqdm matplotlib optax sklearn")
+    assert "first_try, usual_test: passes\nfirst_try, test_spread: fails\n" in out
+    assert "fails translation, permutation, bounds, gradient, poison; repetition left out" in out
+    assert out.count("Failing test case") + out.count("Falsifying example") == 5
+    assert out.endswith("winsorized_std, test_transforms: passes\n")
+
+
 @pytest.mark.slow
 def test_checkpoint():
     pytest.importorskip("orbax.checkpoint", reason="checkpoint.py needs orbax-checkpoint")
@@ -174,6 +182,7 @@ def test_checkpoint():
         ("progress.py", "tqdm", "pip install tqdm"),
         ("scan_callbacks.py", "optax", "pip install optax"),
         ("checkpoint.py", "orbax", "pip install orbax-checkpoint"),
+        ("property_tests.py", "hypothesis", "pip install hypothesis"),
     ],
 )
 def test_what_is_missing_is_named(name, module, cure):

@@ -10,7 +10,7 @@ from ..._callable import partial
 from ..._fold import Fold, like_of_block
 from ..checks import assert_same
 from ..strategies import LENGTHS, arrays, floats_with_offset, ill_conditioned, strategy_of
-from ._check import MAX_EXAMPLES, check
+from ._check import check
 
 ULPS = 128
 
@@ -21,7 +21,7 @@ def fold(
     *,
     rtol: float | None = None,
     jit: bool = True,
-    max_examples: int = MAX_EXAMPLES,
+    max_examples: int = 60,
 ) -> None:
     """Hold a fold to its laws.
 

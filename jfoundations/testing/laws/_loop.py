@@ -34,47 +34,6 @@ def _states(states: Any) -> SearchStrategy[Any]:
     return logistic_states() if states is None else strategy_of(states)
 
 
-def callback(
-    *callbacks: Any,
-    step: Any = logistic,
-    states: Any = None,
-    max_steps: int = 9,
-    observes: bool = False,
-    ulp: float = 0,
-    max_examples: int = 10,
-) -> None:
-    """Hold callbacks to every law of the loop: drivers, resume, chunking, lane, frozen, chain.
-
-    Args:
-        *callbacks: yours, of any kind.
-        step: as in `driver_equivalence`.
-        states: as in `driver_equivalence`.
-        max_steps: as in `driver_equivalence`.
-        observes: hold them to the law of observers too.
-        ulp: as in `driver_equivalence`.
-        max_examples: how many examples each law tries.
-
-    Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
-
-    >>> import jfoundations as jf
-    >>> callback(jf.callbacks.history(), observes=True, max_examples=2)
-    """
-    from ._chain import chain_monoid
-
-    given: dict[str, Any] = {
-        "step": step,
-        "states": states,
-        "max_steps": max_steps,
-        "max_examples": max_examples,
-    }
-    driver_equivalence(*callbacks, ulp=ulp, **given)
-    for law in (resume, chunking, lane, frozen, *((observer,) if observes else ())):
-        law(*callbacks, **given)
-    for one in callbacks:
-        chain_monoid(one, **given)
-
-
 def driver_equivalence(
     *callbacks: Any,
     step: Any = logistic,

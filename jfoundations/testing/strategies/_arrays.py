@@ -9,12 +9,14 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-Shape = tuple[int, ...]
+from ._designs import Design, Shape, designs_of, ill_designs, offset_designs
+
 Shapes = Shape | Sequence[Shape] | SearchStrategy[Shape]
 Draw = Callable[[SearchStrategy[Any]], Any]
 
 SHAPES: tuple[Shape, ...] = ((3,), (1,), (8,), (5, 3), (64, 16))
-LENGTHS: tuple[Shape, ...] = ((5,), (1,), (24,))
+# one element alone is an edge, not a sample: it is drawn less often
+LENGTHS: tuple[Shape, ...] = ((5,), (24,), (5,), (24,), (1,))
 
 
 def strategy_of(value: Any) -> SearchStrategy[Any]:
@@ -31,6 +33,7 @@ def arrays(
     shape: Shapes = SHAPES,
     *,
     elements: SearchStrategy[Any] | None = None,
+    lanes: int | None = None,
     subnormals: bool = False,
 ) -> SearchStrategy[jax.Array]:
     """Draw arrays in which every element varies.
@@ -38,24 +41,38 @@ def arrays(
     Floats are finite, and of a size whose squares do not overflow (from 2⁻³¹ to 2³¹ in float32).
 
     Args:
-        dtype: a dtype or a strategy of them; by default JAX's default float.
+        dtype: a dtype or a strategy of them, bfloat16, the float8s and int4 included; by default
+            JAX's default float. Without x64, float64 is float32.
         shape: a shape, a few of them to choose from, or a strategy.
         elements: draws the values; up to eight are drawn and dealt out over the array.
+        lanes: stack so many arrays of one shape, made from one seed by the designs in turn: one
+            call of a vmapped function tries them all.
         subnormals: keep numbers below the smallest normal one. Off by default: XLA on CPUs flushes
-            them to zero.
+            them to zero, so a law that fails on one says nothing about the code.
+
+    >>> from hypothesis import given, settings
+    >>> @settings(deadline=None, database=None, max_examples=5)
+    ... @given(arrays(jnp.bfloat16, (8,), lanes=100))
+    ... def test_abs(x):
+    ...     assert x.shape == (100, 8) and bool(jnp.all(jax.vmap(jnp.abs)(x) >= 0))
+    >>> test_abs()
     """
 
-    def values(draw: Draw, rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-        if elements is not None:
-            pool = np.asarray(draw(st.lists(elements, min_size=1, max_size=8)))
-            return pool[rng.integers(len(pool), size=shape)]
-        return draw(st.sampled_from(_designs(dtype)))(rng, shape, dtype)
+    def designs(draw: Draw, dtype: Any) -> list[Design]:
+        if elements is None:
+            return designs_of(dtype)
+        pool = np.asarray(draw(st.lists(elements, min_size=1, max_size=8)))
+        return [lambda rng, shape, dtype: pool[rng.integers(len(pool), size=shape)]]
 
-    return _arrays(values, dtype, shape, subnormals)
+    return _arrays(designs, dtype, shape, lanes, subnormals)
 
 
 def floats_with_offset(
-    dtype: Any = None, shape: Shapes = LENGTHS, *, largest: float = 1e8
+    dtype: Any = None,
+    shape: Shapes = LENGTHS,
+    *,
+    largest: float = 1e8,
+    lanes: int | None = None,
 ) -> SearchStrategy[jax.Array]:
     """Draw floats whose mean is up to `largest` times their standard deviation.
 
@@ -63,18 +80,16 @@ def floats_with_offset(
         dtype: a floating dtype; by default JAX's default float.
         shape: as in `arrays`.
         largest: the largest ratio; capped so that the dtype holds its square.
+        lanes: as in `arrays`; their ratios differ.
+
+    >>> from hypothesis import find
+    >>> far = find(floats_with_offset(), lambda x: float(jnp.mean(x)) > 1e7)
     """
-
-    def values(draw: Draw, rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-        top = min(np.log2(largest), jnp.finfo(dtype).maxexp / 3)
-        ratio = 2.0 ** draw(st.integers(0, int(top)))
-        return ratio * rng.choice([-1, 1]) + rng.normal(size=shape)
-
-    return _arrays(values, dtype, shape)
+    return _arrays(lambda draw, dtype: offset_designs(largest, dtype), dtype, shape, lanes)
 
 
 def ill_conditioned(
-    dtype: Any = None, length: int | Sequence[int] = (5, 1, 24)
+    dtype: Any = None, length: int | Sequence[int] = (5, 24, 5, 24, 1), *, lanes: int | None = None
 ) -> SearchStrategy[jax.Array]:
     """Draw samples that are hard on a statistic: one axis of floats by one of seven designs.
 
@@ -83,23 +98,33 @@ def ill_conditioned(
     Args:
         dtype: a floating dtype; by default JAX's default float.
         length: how many elements, or a few numbers to choose from.
+        lanes: as in `arrays`; seven or more have every design.
+
+    >>> from hypothesis import find
+    >>> constant = find(ill_conditioned(), lambda x: bool(jnp.all(x == x[0])))
     """
-
-    def values(draw: Draw, rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-        return draw(st.sampled_from(_ILL))(rng, shape, dtype)
-
     lengths = (length,) if isinstance(length, int) else length
-    return _arrays(values, dtype, tuple((n,) for n in lengths))
+    shapes = tuple((n,) for n in lengths)
+    return _arrays(lambda draw, dtype: ill_designs(dtype), dtype, shapes, lanes)
 
 
 @st.composite
 def _arrays(
-    draw: Draw, values: Any, dtype: Any, shape: Shapes, subnormals: bool = False
+    draw: Draw,
+    designs: Callable[[Draw, Any], list[Design]],
+    dtype: Any,
+    shape: Shapes,
+    lanes: int | None = None,
+    subnormals: bool = False,
 ) -> jax.Array:
-    dtype = np.dtype(jnp.result_type(float) if dtype is None else draw(strategy_of(dtype)))
+    asked = jnp.result_type(float) if dtype is None else draw(strategy_of(dtype))
+    dtype = jax.dtypes.canonicalize_dtype(asked)
     size = draw(_shapes(shape))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    drawn = _fit(values(draw, rng, size, dtype), dtype)
+    choice = designs(draw, dtype)
+    first = draw(st.integers(0, len(choice) - 1))
+    made = [choice[(first + k) % len(choice)](rng, size, dtype) for k in range(lanes or 1)]
+    drawn = _fit(made[0] if lanes is None else np.stack(made), dtype)
     if jnp.issubdtype(dtype, jnp.inexact) and not subnormals:
         drawn = _flush(drawn)
     return jnp.asarray(drawn.astype(dtype))
@@ -114,8 +139,10 @@ def _shapes(shape: Any) -> SearchStrategy[Shape]:
 def _fit(values: Any, dtype: Any) -> np.ndarray:
     if not jnp.issubdtype(dtype, jnp.floating):
         return np.asarray(values)
-    top = float(jnp.finfo(dtype).max)
-    return np.clip(values, -top, top).astype(dtype)
+    least, most = float(jnp.finfo(dtype).min), float(jnp.finfo(dtype).max)
+    # float8_e8m0fnu has neither sign nor zero
+    values = np.abs(values) if least > 0 else values
+    return np.clip(values, least, most).astype(dtype)
 
 
 def _flush(values: Any) -> np.ndarray:
@@ -123,86 +150,3 @@ def _flush(values: Any) -> np.ndarray:
     if not jnp.issubdtype(values.dtype, jnp.complexfloating):
         return np.where(np.abs(values.astype(float)) < least, np.zeros_like(values), values)
     return _flush(values.real) + 1j * _flush(values.imag)
-
-
-def _designs(dtype: Any) -> list[Any]:
-    """Return the designs for a dtype, the plainest first: that is where shrinking goes."""
-    if dtype == np.bool_:
-        return [lambda rng, shape, dtype: rng.integers(2, size=shape)]
-    if jnp.issubdtype(dtype, jnp.integer):
-        return [_small_integers, _all_integers]
-    if jnp.issubdtype(dtype, jnp.complexfloating):
-        return [_complex(design) for design in _FLOATS]
-    return _FLOATS
-
-
-def _small_integers(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    info = jnp.iinfo(dtype)
-    return rng.integers(max(-9, info.min), min(9, info.max), size=shape, endpoint=True)
-
-
-def _all_integers(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    info = jnp.iinfo(dtype)
-    wide = np.uint64 if info.min == 0 else np.int64
-    return rng.integers(info.min, info.max, size=shape, dtype=wide, endpoint=True)
-
-
-def _complex(design: Any) -> Any:
-    def values(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-        part = jnp.finfo(dtype).dtype
-        return design(rng, shape, part) + 1j * design(rng, shape, part)
-
-    return values
-
-
-def _whole(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    return rng.integers(-9, 9, size=shape, endpoint=True).astype(float)
-
-
-def _normal(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    return rng.normal(size=shape)
-
-
-def _offset(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    return rng.normal(size=shape) + 2.0 ** rng.integers(0, max(1, jnp.finfo(dtype).nmant // 2))
-
-
-def _wide(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    top = jnp.finfo(dtype).maxexp / 4 - 1
-    return rng.choice([-1, 1], size=shape) * 2.0 ** rng.uniform(-top, top, size=shape)
-
-
-_FLOATS = [_whole, _normal, _offset, _wide]
-
-
-def _constant(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    return np.full(shape, rng.normal())
-
-
-def _two_values(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    return 1.0 + float(jnp.finfo(dtype).eps) * rng.integers(2, size=shape)
-
-
-def _sorted(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    return np.sort(rng.normal(size=shape)) + rng.integers(100)
-
-
-def _outlier_first(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    values = rng.normal(size=shape)
-    values[0] *= 2.0 ** min(jnp.finfo(dtype).maxexp // 3, 20)
-    return values
-
-
-def _outlier_last(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    return _outlier_first(rng, shape, dtype)[::-1]
-
-
-def _huge(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    return rng.normal(size=shape) * 2.0 ** max(0, jnp.finfo(dtype).maxexp // 2 - 8)
-
-
-def _tiny(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
-    return rng.normal(size=shape) / 2.0 ** max(0, jnp.finfo(dtype).maxexp // 2 - 20)
-
-
-_ILL = [_constant, _two_values, _sorted, _outlier_first, _outlier_last, _huge, _tiny]

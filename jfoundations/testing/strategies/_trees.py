@@ -1,8 +1,10 @@
-"""Keys, pytrees, and ways to split data."""
+"""Keys, pytrees, and meshes of devices."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -36,20 +38,30 @@ def pytrees(
     )
 
 
-def blocks_of(x: Any) -> SearchStrategy[list[Any]]:
-    """Draw ways to split data along its leading axis into blocks: a few sizes, one empty maybe.
+def meshes(
+    axes: str | Sequence[str] = "data", *, largest: int | None = None
+) -> SearchStrategy[jax.sharding.Mesh]:
+    """Draw meshes of the CPU devices there are: one of them, two, four, …, in every shape.
+
+    There is one, unless `jax.config.update("jax_num_cpu_devices", 8)` came before JAX's first use.
 
     Args:
-        x: an array, or a pytree of arrays that share their leading axis.
+        axes: the name of the mesh's axis, or several; they are automatic ones.
+        largest: how many devices at most.
+
+    >>> from hypothesis import find
+    >>> dict(find(meshes(("rows", "columns")), lambda mesh: True).shape)
+    {'rows': 1, 'columns': 1}
     """
-    n = jax.tree.leaves(x)[0].shape[0]
-    sizes = [max(1, n), max(1, n // 2), max(1, n // 3), 1]
-    ways = [tuple(range(size, n, size)) for size in sizes]
-    ways += [(0,), (n,), tuple(k for k in (1,) if k < n), tuple(k for k in (n - 1,) if k > 0)]
+    devices = jax.devices("cpu")[:largest]
+    names = (axes,) if isinstance(axes, str) else tuple(axes)
+    shapes = [(1,) * len(names)]
+    for shape in shapes:  # grows as it goes: every axis of every shape is doubled
+        doubled = [(*shape[:k], 2 * shape[k], *shape[k + 1 :]) for k in range(len(names))]
+        shapes += [s for s in doubled if np.prod(s) <= len(devices) and s not in shapes]
 
-    def split(cuts: tuple[int, ...]) -> list[Any]:
-        edges = (0, *cuts, n)
-        pairs = zip(edges, edges[1:], strict=False)
-        return [jax.tree.map(lambda a, i=i, j=j: a[i:j], x) for i, j in pairs]
+    def mesh(shape: tuple[int, ...]) -> jax.sharding.Mesh:
+        some = np.array(devices[: int(np.prod(shape))])
+        return jax.sharding.Mesh(some.reshape(shape), names)
 
-    return st.sampled_from(list(dict.fromkeys(ways))).map(split)
+    return st.sampled_from(shapes).map(mesh)

@@ -1,0 +1,25 @@
+"""Checks of one value: how often it traces, and whether a transform changes its answer.
+
+Exact unless `ulp=` or `rtol=` says otherwise: one function may differ by a unit in the last place
+eager, jitted alone and inside a larger graph, because compilers contract differently.
+
+>>> import jax, jax.numpy as jnp
+>>> import jfoundations as jf
+>>> from jfoundations.testing import checks
+>>> with checks.assert_traces(1) as counted:
+...     run = jax.jit(counted(lambda pipe, x: pipe(x)))
+...     for factor in (1.0, 2.0):
+...         pipe = jf.Pipe(scale=jf.partial(jnp.multiply, factor))
+...         assert run(pipe, 3.0) == 3.0 * factor
+>>> checks.assert_vmap_invariant(jnp.sqrt, jnp.arange(4.0))
+>>> checks.assert_grad_matches(jf.stats.var, jnp.arange(4.0))
+"""
+
+from ._gradients import assert_grad_matches as assert_grad_matches
+from ._memory import assert_abstract_init as assert_abstract_init
+from ._memory import assert_donatable as assert_donatable
+from ._same import assert_same as assert_same
+from ._traces import assert_traces as assert_traces
+from ._transforms import assert_jit_invariant as assert_jit_invariant
+from ._transforms import assert_shard_invariant as assert_shard_invariant
+from ._transforms import assert_vmap_invariant as assert_vmap_invariant

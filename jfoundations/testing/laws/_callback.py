@@ -1,0 +1,56 @@
+"""What makes a callback one: all laws of the loop together, and of chains."""
+
+from typing import Any
+
+from ._bundle import Bundle
+from ._chain import chain_monoid
+from ._loop import chunking, driver_equivalence, frozen, lane, logistic, observer, resume
+
+
+def callback(
+    *callbacks: Any,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 9,
+    observes: bool = False,
+    ulp: float = 0,
+    max_examples: int = 10,
+) -> None:
+    """Hold callbacks to every law of the loop: drivers, resume, chunking, lane, frozen, chain.
+
+    All laws are run, and the message has every one that fails.
+
+    Args:
+        *callbacks: yours, of any kind.
+        step: as in `driver_equivalence`.
+        states: as in `driver_equivalence`.
+        max_steps: as in `driver_equivalence`.
+        observes: hold them to the law of observers too.
+        ulp: as in `driver_equivalence`.
+        max_examples: how many examples each law tries.
+
+    Raises:
+        AssertionError: a law fails; the counter-examples are in the message.
+
+    >>> import jfoundations as jf
+    >>> callback(jf.callbacks.history(), observes=True, max_examples=2)
+    """
+    bundle = OBSERVER if observes else CALLBACK
+    given = {"step": step, "states": states, "max_steps": max_steps}
+    bundle(*callbacks, ulp=ulp, max_examples=max_examples, **given)
+
+
+def chains(
+    *callbacks: Any,
+    step: Any = logistic,
+    states: Any = None,
+    max_steps: int = 5,
+    max_examples: int = 15,
+) -> None:
+    """Hold each callback to `chain_monoid`."""
+    for one in callbacks:
+        chain_monoid(one, step=step, states=states, max_steps=max_steps, max_examples=max_examples)
+
+
+CALLBACK = Bundle("callback", driver_equivalence, resume, chunking, lane, frozen, chains)
+OBSERVER = CALLBACK + Bundle("observer", observer)

@@ -1,0 +1,238 @@
+"""What a statistic makes of a selection: order, masks, weights, and what a mask hides."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+
+from ..checks import assert_same
+from ..strategies import masks, permutations_of, weights
+from ._bundle import NotApplicable, names_of
+from ._check import MAX_EXAMPLES, check
+from ._near import Statistic, is_float, near, samples_of
+
+SHORT = (6, 24)  # every number of elements left is a shape to compile for
+
+
+def permutation(
+    f: Statistic,
+    *,
+    power: int | None = None,
+    shift: int | None = None,
+    rtol: float | None = None,
+    samples: Any = None,
+    dtype: Any = None,
+    max_examples: int = MAX_EXAMPLES,
+) -> None:
+    """Hold a statistic to not seeing the order of its data: `f(x[order])` is `f(x)`.
+
+    To rounding, for sums are taken in another order; `rtol=0` asks for the same numbers.
+
+    Args:
+        f: `x -> statistic`.
+        power: 1 for a mean or a deviation, 2 for a variance, 0 for a pure number, None if unknown.
+        shift: 0 for what a translation leaves alone, 1 for what moves along, None if unknown.
+        rtol: how far they may differ, relative to the larger; by default what rounding can do to
+            this data, see `strategies.tolerance`.
+        samples: an array or a strategy of arrays; by default well- and ill-conditioned floats.
+        dtype: of the default samples; by default JAX's default float.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+
+    >>> from jfoundations import stats
+    >>> permutation(jnp.sum, power=1, max_examples=5)
+    >>> permutation(stats.median, rtol=0, max_examples=5)
+    """
+
+    def order_is_not_seen(pair: Any) -> None:
+        x, y = pair
+        what = "f(x[order]) is not f(x)"
+        near(f(y), f(x), x, rtol=rtol, power=power, shift=shift, what=what)
+
+    both = samples_of(samples, dtype).flatmap(lambda x: st.tuples(st.just(x), permutations_of(x)))
+    check(order_is_not_seen, max_examples, pair=both)
+
+
+def deletion(
+    f: Statistic,
+    *,
+    power: int | None = None,
+    shift: int | None = None,
+    rtol: float | None = None,
+    least: int = 1,
+    dtype: Any = None,
+    max_examples: int = MAX_EXAMPLES,
+) -> None:
+    """Hold a mask to being deletion: `f(x, where=mask)` is `f(x[mask])`.
+
+    Args:
+        f: `(x, *, where) -> statistic`.
+        power: as in `permutation`.
+        shift: as in `permutation`.
+        rtol: as in `permutation`.
+        least: how many elements are left at the least.
+        dtype: of the samples; by default JAX's default float.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+        NotApplicable: f takes no `where=`.
+
+    >>> from jfoundations import stats
+    >>> deletion(stats.mean, power=1, shift=1, max_examples=3)
+    """
+    _takes(f, "where")
+
+    def masks_delete(pair: Any) -> None:
+        x, mask = pair
+        kept = x[np.asarray(mask)]
+        found, expected = f(x, where=mask), f(kept)
+        what = "f(x, where=mask) is not f(x[mask])"
+        near(found, expected, kept, rtol=rtol, power=power, shift=shift, what=what)
+
+    check(masks_delete, max_examples, pair=_with_masks(dtype, least))
+
+
+def _takes(f: Statistic, word: str) -> None:
+    if word not in names_of(f):
+        raise NotApplicable(f"{getattr(f, '__name__', f)} takes no {word}=")
+
+
+def _with_masks(dtype: Any, least: int) -> Any:
+    return st.sampled_from(SHORT).flatmap(
+        lambda n: st.tuples(samples_of(None, dtype, (n,)), masks((n,), least=least))
+    )
+
+
+def repetition(
+    f: Statistic,
+    *,
+    power: int | None = None,
+    shift: int | None = None,
+    rtol: float | None = None,
+    dtype: Any = None,
+    max_examples: int = MAX_EXAMPLES,
+) -> None:
+    """Hold whole weights to being repetition: `f(x, weights=k)` is `f(repeat(x, k))`.
+
+    Args:
+        f: `(x, *, weights) -> statistic`.
+        power: as in `permutation`.
+        shift: as in `permutation`.
+        rtol: as in `permutation`.
+        dtype: of the samples and the weights; by default JAX's default float.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+        NotApplicable: f takes no `weights=`.
+
+    >>> from jfoundations import stats
+    >>> repetition(stats.mean, power=1, shift=1, max_examples=3)
+    """
+    _takes(f, "weights")
+
+    def weights_repeat(pair: Any) -> None:
+        x, k = pair
+        repeated = jnp.asarray(np.repeat(np.asarray(x), np.asarray(k).astype(int)))
+        found, expected = f(x, weights=k), f(repeated)
+        what = "f(x, weights=k) is not f(repeat(x, k))"
+        near(found, expected, repeated, rtol=rtol, power=power, shift=shift, what=what)
+
+    kind = jnp.result_type(float) if dtype is None else dtype
+    both = st.sampled_from(SHORT).flatmap(
+        lambda n: st.tuples(samples_of(None, dtype, (n,)), weights((n,), dtype=kind, whole=True))
+    )
+    check(weights_repeat, max_examples, pair=both)
+
+
+def poison(
+    f: Statistic,
+    *,
+    least: int = 2,
+    dtype: Any = None,
+    max_examples: int = MAX_EXAMPLES,
+) -> None:
+    """Hold what `where` hides to changing neither value nor gradient, nan and inf included.
+
+    Exact, and the gradient of what is hidden is 0.
+
+    Args:
+        f: `(x, *, where) -> statistic`.
+        least: how many elements are left at the least.
+        dtype: of the samples; by default JAX's default float.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+        NotApplicable: f takes no `where=`.
+
+    >>> from jfoundations import stats
+    >>> poison(stats.mean, max_examples=3)
+    """
+    _takes(f, "where")
+
+    def what_is_hidden_is_not_seen(pair: Any, hidden: float) -> None:
+        x, mask = pair
+        y = jnp.where(mask, x, jnp.asarray(hidden, x.dtype))
+        value = f(x, where=mask)
+        what = "f(x, where=mask) sees what is hidden"
+        assert_same(f(y, where=mask), value, what=what)
+        if any(is_float(leaf) for leaf in jax.tree.leaves(value)):
+            of_x, of_y = (gradient_of(f, a, where=mask) for a in (x, y))
+            assert_same(of_y, of_x, what=f"the gradient of {what}")
+            hidden_part = np.where(np.asarray(mask), 0, np.asarray(of_y))
+            assert not hidden_part.any(), f"the gradient of what is hidden is not 0: {of_y!r}"
+
+    values = st.sampled_from([float("nan"), float("inf"), float("-inf")])
+    check(what_is_hidden_is_not_seen, max_examples, pair=_with_masks(dtype, least), hidden=values)
+
+
+def gradient_of(f: Statistic, x: jax.Array, **options: Any) -> jax.Array:
+    """Return the gradient of the sum of all that a statistic answers in floats."""
+
+    def total(x: jax.Array) -> jax.Array:
+        leaves = [leaf for leaf in jax.tree.leaves(f(x, **options)) if is_float(leaf)]
+        return sum((jnp.sum(leaf) for leaf in leaves[1:]), start=jnp.sum(leaves[0]))
+
+    return jax.grad(total)(x)
+
+
+def gradient(
+    f: Statistic,
+    *,
+    samples: Any = None,
+    dtype: Any = None,
+    max_examples: int = MAX_EXAMPLES,
+) -> None:
+    """Hold a statistic's gradient to being finite wherever its value is, at constants too.
+
+    Args:
+        f: `x -> statistic`.
+        samples: an array or a strategy of arrays; by default well- and ill-conditioned floats.
+        dtype: of the default samples; by default JAX's default float.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+
+    >>> from jfoundations import stats
+    >>> gradient(stats.std, max_examples=3)
+    >>> gradient(jnp.std)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    AssertionError: f(x) is finite, its gradient is not...
+    """
+
+    def gradients_are_finite(x: jax.Array) -> None:
+        leaves = [leaf for leaf in jax.tree.leaves(f(x)) if is_float(leaf)]
+        if not leaves or not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in leaves):
+            return
+        found = gradient_of(f, x)
+        finite = bool(jnp.all(jnp.isfinite(found)))
+        assert finite, f"f(x) is finite, its gradient is not: {found!r}"
+
+    check(gradients_are_finite, max_examples, x=samples_of(samples, dtype, (5, 1)))

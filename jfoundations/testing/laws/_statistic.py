@@ -1,0 +1,175 @@
+"""A statistic of your own, held to all that statistics keep."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from hypothesis import assume
+
+from ..._callable import name_of, partial
+from ..strategies import condition, tolerance
+from ._bundle import Bundle
+from ._check import MAX_EXAMPLES, check
+from ._near import LENGTHS, Statistic, samples_of
+from ._selection import deletion, gradient, permutation, poison, repetition
+from ._stats import constant, scale, translation
+
+Bound = float | Callable[[jax.Array], Any] | None
+
+
+def statistic(
+    f: Statistic,
+    *,
+    power: int | None = None,
+    shift: int | None = None,
+    lower: Bound = None,
+    upper: Bound = None,
+    least: int = 1,
+    ordered: bool = False,
+    exact: bool = True,
+    differentiable: bool = True,
+    rtol: float | None = None,
+    dtype: Any = None,
+    max_examples: int = MAX_EXAMPLES,
+) -> None:
+    """Hold a statistic of one sample to all that its kind keeps.
+
+    Which laws those are follows from what you say of it: with `power` there is `scale`; with
+    `shift` there is `translation`, and `constant` for what is no pure number; with a bound
+    `bounds`; without `ordered` there is `permutation`. If it takes `where=`, what is hidden is
+    deleted (`deletion`) and touches neither value nor gradient (`poison`); if it takes `weights=`,
+    whole ones repeat (`repetition`). All laws are run, and the message has every one that fails.
+
+    Args:
+        f: `x -> statistic`, of one axis.
+        power: `f(s * x) == s**power * f(x)`: 1 for a mean or a deviation, 2 for a variance, 0 for
+            a pure number.
+        shift: `f(x + c) == f(x) + shift * c`: 0 for a measure of spread, 1 for one of location.
+        lower: what it is never below: a number, or a function of the sample.
+        upper: what it is never above.
+        least: of how many elements it is a number: 2 for an unbiased variance.
+        ordered: whether the order of the data matters.
+        exact: hold `translation`, `scale` and `constant` to the last bit; else to what rounding
+            can do.
+        differentiable: hold its gradient to being finite where it is.
+        rtol: for the laws that are to rounding; by default what rounding can do to the data drawn.
+        dtype: of the samples; by default JAX's default float.
+        max_examples: how many examples each law tries.
+
+    Raises:
+        AssertionError: a law fails; the counter-examples are in the message.
+
+    >>> from jfoundations import stats
+    >>> statistic(stats.std, power=1, shift=0, lower=0, max_examples=3)
+    >>> statistic(lambda x: jnp.max(x) - x[0], power=1, shift=0, max_examples=9)
+    Traceback (most recent call last):
+    AssertionError: lambda: scale, translation, constant, permutation, ...
+      fails permutation...
+    """
+    kind = {"power": power, "shift": shift, "lower": lower, "upper": upper, "rtol": rtol}
+    flags = {"ordered": ordered, "exact": exact, "differentiable": differentiable}
+    bundle = bundle_of(name_of(f), least=least, **kind, **flags)
+    bundle(f, dtype=dtype, max_examples=max_examples)
+
+
+def bundle_of(
+    name: str,
+    *,
+    power: int | None = None,
+    shift: int | None = None,
+    lower: Bound = None,
+    upper: Bound = None,
+    least: int = 1,
+    ordered: bool = False,
+    exact: bool = True,
+    differentiable: bool = True,
+    rtol: float | None = None,
+) -> Bundle:
+    """Return the laws that follow from what is said of a statistic; see `statistic`."""
+    kind = {"power": power, "shift": shift, "rtol": rtol}
+    slack = tolerance(jnp.result_type(float), max(LENGTHS)) if rtol is None else rtol
+    laws: list[Any] = []
+    if power is not None:
+        laws.append(partial(scale, power=power, rtol=0.0 if exact else slack))
+    if shift is not None:
+        laws.append(partial(translation, shift=shift, rtol=0.0 if exact else rtol))
+        laws += _of_constants(power, shift, least, exact, slack)
+    if not ordered:
+        laws.append(partial(permutation, **kind))
+    if lower is not None or upper is not None:
+        laws.append(partial(bounds, lower=lower, upper=upper, rtol=rtol))
+    laws += [gradient] if differentiable else []
+    laws += [partial(deletion, **kind), partial(repetition, **kind)]
+    laws.append(partial(poison, least=max(2, least)))
+    return Bundle(name, *laws)
+
+
+def _of_constants(
+    power: int | None, shift: int, least: int, exact: bool, slack: float
+) -> list[Any]:
+    if shift == 0 and power and exact:
+        return [partial(constant, least=least)]
+    if shift == 1 and power == 1:
+        value, rtol = _itself, 0.0 if exact else slack
+        return [partial(constant, value=value, least=least, rtol=rtol)]
+    return []  # a pure number may be nan of a constant
+
+
+def _itself(c: jax.Array) -> jax.Array:
+    return c
+
+
+def bounds(
+    f: Statistic,
+    *,
+    lower: Bound = None,
+    upper: Bound = None,
+    rtol: float | None = None,
+    samples: Any = None,
+    dtype: Any = None,
+    max_examples: int = MAX_EXAMPLES,
+) -> None:
+    """Hold a statistic of samples that vary to its bounds, and to being a number at all.
+
+    A number is a bound exactly; a function of the sample is rounded itself.
+
+    Args:
+        f: `x -> statistic`.
+        lower: what it is never below: a number, or a function of the sample.
+        upper: what it is never above.
+        rtol: how far beyond a bound that is a function it may be, relative to that bound; by
+            default what rounding can do to this data.
+        samples: an array or a strategy of arrays; by default well- and ill-conditioned floats.
+        dtype: of the default samples; by default JAX's default float.
+        max_examples: how many examples to try.
+
+    Raises:
+        AssertionError: the law fails; the counter-example is in its notes.
+
+    >>> from jfoundations import stats
+    >>> def popoviciu(x):
+    ...     return (jnp.max(x) - jnp.min(x)) ** 2 / 4
+    >>> bounds(stats.var, lower=0, upper=popoviciu, max_examples=5)
+    """
+
+    def within_bounds(x: jax.Array) -> None:
+        assume(bool(jnp.any(x != x[0])))
+        found = f(x)
+        for leaf in jax.tree.leaves(found):
+            assert not bool(jnp.any(jnp.isnan(leaf))), f"f(x) is nan, of x that varies: {found!r}"
+            slack = tolerance(leaf.dtype, x.size, condition(x)) if rtol is None else rtol
+            _beyond(leaf, lower, x, slack, -1)
+            _beyond(leaf, upper, x, slack, 1)
+
+    given = samples_of(samples, dtype, tuple(n for n in LENGTHS if n > 1))
+    check(within_bounds, max_examples, x=given)
+
+
+def _beyond(found: Any, bound: Bound, x: jax.Array, slack: float, sign: int) -> None:
+    if bound is None:
+        return
+    most = bound(x) if callable(bound) else bound
+    limit = most + sign * slack * abs(most) if callable(bound) else most
+    side = "above" if sign > 0 else "below"
+    assert not bool(jnp.any(sign * found > sign * limit)), f"f(x) is {found!r}, {side} {most!r}"
