@@ -39,48 +39,78 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 `help("jfoundations._dunders")` has a table of all operators, `help(jf.lift)` one of what retraces.
 """
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from . import callbacks as callbacks
-from ._agree import agree as agree
-from ._callable import identity as identity
-from ._callable import partial as partial
-from ._callback import Callback as Callback
-from ._callback import chain as chain
-from ._callback import proceed as proceed
-from ._chunks import chunks as chunks
-from ._describe_loop import describe_loop as describe_loop
-from ._fold import Fold as Fold
-from ._fold import combine as combine
-from ._lift import lift as lift
-from ._loop import LoopResult as LoopResult
-from ._loop import iterate as iterate
-from ._loop import resume as resume
-from ._pipe import Pipe as Pipe
-from ._reduce import fold as fold
-from ._save import load as load
-from ._save import save as save
-from ._scan_body import as_scan_body as as_scan_body
-from ._source import Source as Source
-from ._stages import Reversible as Reversible
-from ._stages import compose as compose
-from ._stages import juxt as juxt
-from ._transducers import filter_ as filter_
-from ._transducers import map_ as map_
-from ._transducers import take as take
-from ._transducers import take_while as take_while
+from . import callbacks
+from ._agree import agree
+from ._callable import identity, partial
+from ._callback import Callback, chain, proceed
+from ._chunks import chunks
+from ._describe_loop import describe_loop
+from ._fold import Fold, combine
+from ._lift import lift
+from ._loop import LoopResult, iterate, resume
+from ._pipe import Pipe
+from ._reduce import fold
+from ._save import load, save
+from ._scan_body import as_scan_body
+from ._source import Source
+from ._stages import Reversible, compose, juxt
+from ._transducers import filter_, map_, take, take_while
 from ._version import __version__ as __version__
-from ._when import every as every
-from ._when import stop_when as stop_when
-from ._when import when as when
-from .callbacks import watch as watch
+from ._when import every, stop_when, when
+from .callbacks import watch
+
+__all__ = [
+    "Callback",
+    "Fold",
+    "LoopResult",
+    "Pipe",
+    "Reversible",
+    "Source",
+    "agree",
+    "as_scan_body",
+    "callbacks",
+    "chain",
+    "chunks",
+    "combine",
+    "compose",
+    "describe_loop",
+    "every",
+    "executors",
+    "filter_",
+    "fold",
+    "folds",
+    "identity",
+    "iterate",
+    "juxt",
+    "lift",
+    "load",
+    "map_",
+    "partial",
+    "proceed",
+    "resume",
+    "save",
+    "stats",
+    "stop_when",
+    "take",
+    "take_while",
+    "watch",
+    "when",
+]
+
+__docformat__ = "google"  # how the docstrings are to be read
+
+if find_spec("hypothesis"):
+    __all__ += ["testing"]
 
 if TYPE_CHECKING:
     from . import executors as executors
     from . import folds as folds
     from . import stats as stats
     from . import testing as testing
-del TYPE_CHECKING
+del TYPE_CHECKING, find_spec
 
 _LATE = ("executors", "folds", "stats", "testing")
 

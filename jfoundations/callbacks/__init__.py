@@ -19,17 +19,28 @@ and `once` say when others listen.
 (('early_stopping & lambda',), 6)
 """
 
-from .._when import after as after
-from .._when import once as once
-from ._best import Best as Best
-from ._best import best as best
-from ._ema import Ema as Ema
-from ._ema import ema as ema
-from ._history import History as History
-from ._history import history as history
-from ._plateau import reduce_on_plateau as reduce_on_plateau
-from ._rollback import rollback_on_nonfinite as rollback_on_nonfinite
-from ._stopping import converged as converged
-from ._stopping import early_stopping as early_stopping
-from ._stopping import terminate_on_nonfinite as terminate_on_nonfinite
-from ._watch import watch as watch
+from .._when import after, once
+from ._best import Best, best
+from ._ema import Ema, ema
+from ._history import History, history
+from ._plateau import reduce_on_plateau
+from ._rollback import rollback_on_nonfinite
+from ._stopping import converged, early_stopping, terminate_on_nonfinite
+from ._watch import watch
+
+__all__ = [
+    "Best",
+    "Ema",
+    "History",
+    "after",
+    "best",
+    "converged",
+    "early_stopping",
+    "ema",
+    "history",
+    "once",
+    "reduce_on_plateau",
+    "rollback_on_nonfinite",
+    "terminate_on_nonfinite",
+    "watch",
+]

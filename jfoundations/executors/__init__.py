@@ -9,8 +9,16 @@
 True
 """
 
-from ._dask import Dask as Dask
-from ._devices import Devices as Devices
-from ._local import Local as Local
-from ._pool import Pool as Pool
-from ._processes import Processes as Processes
+from ._dask import Dask
+from ._devices import Devices
+from ._local import Local
+from ._pool import Pool
+from ._processes import Processes
+
+__all__ = [
+    "Dask",
+    "Devices",
+    "Local",
+    "Pool",
+    "Processes",
+]

@@ -20,33 +20,47 @@ Half precision is answered in float32, the type that sums are kept in.
 
 from typing import Any as _Any
 
-from ._beam import to_beam as to_beam
-from ._describe import describe as describe
-from ._describe import minmax as minmax
-from ._ema import ema as ema
-from ._extrema import count as count
-from ._extrema import maximum as maximum
-from ._extrema import minimum as minimum
-from ._grouped import grouped as grouped
-from ._histogram import histogram as histogram
-from ._matrix import corr_matrix as corr_matrix
-from ._matrix import cov_matrix as cov_matrix
-from ._moments import corr as corr
-from ._moments import cov as cov
-from ._moments import kurtosis as kurtosis
-from ._moments import mean as mean
-from ._moments import moment as moment
-from ._moments import sem as sem
-from ._moments import skew as skew
-from ._moments import std as std
-from ._moments import var as var
-from ._quantile import iqr as iqr
-from ._quantile import median as median
-from ._quantile import quantile as quantile
-from ._quantile import sketch as sketch
+from ._beam import to_beam
+from ._describe import describe, minmax
+from ._ema import ema
+from ._extrema import count, maximum, minimum
+from ._grouped import grouped
+from ._histogram import histogram
+from ._matrix import corr_matrix, cov_matrix
+from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, std, var
+from ._quantile import iqr, median, quantile, sketch
 from ._refused import refuse as _refuse
-from ._sketch import Sketch as Sketch
-from ._trees import row_names as row_names
+from ._sketch import Sketch
+from ._trees import row_names
+
+__all__ = [
+    "Sketch",
+    "corr",
+    "corr_matrix",
+    "count",
+    "cov",
+    "cov_matrix",
+    "describe",
+    "ema",
+    "grouped",
+    "histogram",
+    "iqr",
+    "kurtosis",
+    "maximum",
+    "mean",
+    "median",
+    "minimum",
+    "minmax",
+    "moment",
+    "quantile",
+    "row_names",
+    "sem",
+    "sketch",
+    "skew",
+    "std",
+    "to_beam",
+    "var",
+]
 
 
 def __getattr__(name: str) -> _Any:

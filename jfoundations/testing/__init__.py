@@ -26,6 +26,6 @@ except ModuleNotFoundError as error:
 
 del _hypothesis
 
-from . import checks as checks  # noqa: E402
-from . import laws as laws  # noqa: E402
-from . import strategies as strategies  # noqa: E402
+from . import checks, laws, strategies  # noqa: E402
+
+__all__ = ["checks", "laws", "strategies"]

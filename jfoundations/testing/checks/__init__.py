@@ -15,11 +15,19 @@ eager, jitted alone and inside a larger graph, because compilers contract differ
 >>> checks.assert_grad_matches(jf.stats.var, jnp.arange(4.0))
 """
 
-from ._gradients import assert_grad_matches as assert_grad_matches
-from ._memory import assert_abstract_init as assert_abstract_init
-from ._memory import assert_donatable as assert_donatable
-from ._same import assert_same as assert_same
-from ._traces import assert_traces as assert_traces
-from ._transforms import assert_jit_invariant as assert_jit_invariant
-from ._transforms import assert_shard_invariant as assert_shard_invariant
-from ._transforms import assert_vmap_invariant as assert_vmap_invariant
+from ._gradients import assert_grad_matches
+from ._memory import assert_abstract_init, assert_donatable
+from ._same import assert_same
+from ._traces import assert_traces
+from ._transforms import assert_jit_invariant, assert_shard_invariant, assert_vmap_invariant
+
+__all__ = [
+    "assert_abstract_init",
+    "assert_donatable",
+    "assert_grad_matches",
+    "assert_jit_invariant",
+    "assert_same",
+    "assert_shard_invariant",
+    "assert_traces",
+    "assert_vmap_invariant",
+]

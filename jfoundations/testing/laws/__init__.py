@@ -18,34 +18,49 @@ things to many bundles and reports by bundle. Called inside a `@given` test, a l
 `@settings(suppress_health_check=[HealthCheck.nested_given])` there.
 """
 
-from . import bundles as bundles
-from ._bundle import Bundle as Bundle
-from ._bundle import NotApplicable as NotApplicable
-from ._bundle import Report as Report
-from ._bundle import run as run
-from ._callback import callback as callback
-from ._chain import chain_monoid as chain_monoid
-from ._fold import fold as fold
-from ._loop import chunking as chunking
-from ._loop import driver_equivalence as driver_equivalence
-from ._loop import frozen as frozen
-from ._loop import lane as lane
-from ._loop import observer as observer
-from ._loop import resume as resume
-from ._pairs import correlation as correlation
-from ._pairs import covariance as covariance
-from ._pairs import var_is_cov as var_is_cov
-from ._pipe import pipe as pipe
-from ._selection import deletion as deletion
-from ._selection import gradient as gradient
-from ._selection import permutation as permutation
-from ._selection import poison as poison
-from ._selection import repetition as repetition
-from ._statistic import bounds as bounds
-from ._statistic import statistic as statistic
-from ._stats import constant as constant
-from ._stats import scale as scale
-from ._stats import translation as translation
-from ._values import inverse as inverse
-from ._values import monoid as monoid
-from ._values import pytree as pytree
+from . import bundles
+from ._bundle import Bundle, NotApplicable, Report, run
+from ._callback import callback
+from ._chain import chain_monoid
+from ._fold import fold
+from ._loop import chunking, driver_equivalence, frozen, lane, observer, resume
+from ._pairs import correlation, covariance, var_is_cov
+from ._pipe import pipe
+from ._selection import deletion, gradient, permutation, poison, repetition
+from ._statistic import bounds, statistic
+from ._stats import constant, scale, translation
+from ._values import inverse, monoid, pytree
+
+__all__ = [
+    "Bundle",
+    "NotApplicable",
+    "Report",
+    "bounds",
+    "bundles",
+    "callback",
+    "chain_monoid",
+    "chunking",
+    "constant",
+    "correlation",
+    "covariance",
+    "deletion",
+    "driver_equivalence",
+    "fold",
+    "frozen",
+    "gradient",
+    "inverse",
+    "lane",
+    "monoid",
+    "observer",
+    "permutation",
+    "pipe",
+    "poison",
+    "pytree",
+    "repetition",
+    "resume",
+    "run",
+    "scale",
+    "statistic",
+    "translation",
+    "var_is_cov",
+]

@@ -18,21 +18,30 @@ sets Hypothesis up for suites that compile.
 >>> test_square_is_not_negative()
 """
 
-from ._arrays import LENGTHS as LENGTHS
-from ._arrays import arrays as arrays
-from ._arrays import floats_with_offset as floats_with_offset
-from ._arrays import ill_conditioned as ill_conditioned
-from ._arrays import strategy_of as strategy_of
-from ._nouns import callbacks as callbacks
-from ._nouns import folds as folds
-from ._nouns import pipes as pipes
-from ._profiles import register_profiles as register_profiles
-from ._samples import blocks_of as blocks_of
-from ._samples import masks as masks
-from ._samples import permutations_of as permutations_of
-from ._samples import weights as weights
-from ._tolerance import condition as condition
-from ._tolerance import tolerance as tolerance
-from ._trees import keys as keys
-from ._trees import meshes as meshes
-from ._trees import pytrees as pytrees
+from ._arrays import LENGTHS, arrays, floats_with_offset, ill_conditioned, strategy_of
+from ._nouns import callbacks, folds, pipes
+from ._profiles import register_profiles
+from ._samples import blocks_of, masks, permutations_of, weights
+from ._tolerance import condition, tolerance
+from ._trees import keys, meshes, pytrees
+
+__all__ = [
+    "LENGTHS",
+    "arrays",
+    "blocks_of",
+    "callbacks",
+    "condition",
+    "floats_with_offset",
+    "folds",
+    "ill_conditioned",
+    "keys",
+    "masks",
+    "meshes",
+    "permutations_of",
+    "pipes",
+    "pytrees",
+    "register_profiles",
+    "strategy_of",
+    "tolerance",
+    "weights",
+]
