@@ -24,7 +24,7 @@ from ._source import Chunks, check_block, cut
 from ._tree import tracing
 
 R = TypeVar("R")
-AHEAD = 2  # chunks on their way: one is folded while the next is loaded
+AHEAD = 3  # chunks on their way, so that the next is there when one ends
 
 
 class Executor(Protocol):
