@@ -76,8 +76,8 @@ def everywhere(source: jf.Source) -> Any:
     found = {"one process": with_bar("one process", source)}
     found["a pool"] = with_bar("a pool of 2", source, jf.executors.Pool(2))
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,  # type: ignore[no-untyped-call]
-        Client(cluster) as client,  # type: ignore[no-untyped-call]
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
     ):
         found["Dask"] = with_bar("Dask", source, jf.executors.Dask(client))
     bits = {name: [leaf.tobytes() for leaf in jax.tree.leaves(a)] for name, a in found.items()}
