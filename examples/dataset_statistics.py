@@ -68,7 +68,11 @@ def cut(path: Path) -> jf.Source:
 def with_bar(name: str, source: jf.Source, executor: Any = None) -> Any:
     """Return the statistics, showing how many chunks are done."""
     with tqdm(total=source.n_chunks, desc=name, unit=" chunks") as bar:
-        return jf.fold(STATISTICS, source, executor, progress=lambda *_: bar.update())
+
+        def progress(done: int, total: int | None) -> None:
+            bar.update(done - bar.n)
+
+        return jf.fold(STATISTICS, source, executor, progress=progress)
 
 
 def everywhere(source: jf.Source) -> Any:
