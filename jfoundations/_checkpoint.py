@@ -1,7 +1,7 @@
 """The checkpoint of a fold: which chunks are done, and the memories that they came to.
 
 It is one file of `save`, written whole or not at all, as often as writing takes no more than a
-fiftieth of the time: after each chunk where chunks take long, now and then where they do not.
+hundredth of the time: after each chunk where chunks take long, now and then where they do not.
 """
 
 import json
@@ -17,7 +17,7 @@ from ._fingerprint import fingerprint
 from ._fold import Fold
 from ._save import first_leaf, load, save
 
-SHARE = 50  # of the time since the last writing, one part at most is spent writing
+SHARE = 100  # of the time since the last writing, one part at most is spent writing
 RUN = -1  # the height of the memory of an order-dependent fold; its place counts the chunks
 
 

@@ -13,7 +13,7 @@ from ._fold_blocks import go_on as one_by_one
 from ._fold_blocks import like_of_block
 from ._partials import Partials
 from ._source import Chunks, Source, called, check_block, element_of, load_chunk, rows_in
-from ._tree import tracing
+from ._tree import Flat, flat, tracing, unflat
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Piece:
     """A chunk that was folded.
 
     Attributes:
-        memory: what the fold remembers of it.
+        memory: what the fold remembers of it, flat.
         element: shapes and dtypes of an element.
         rows: how many there were.
     """
@@ -31,16 +31,16 @@ class Piece:
     rows: int
 
 
-def fold_chunk(a_fold: Fold[Any], block: Any, who: str) -> Piece:
+def fold_chunk(a_fold: Fold[Any] | Flat, block: Any, who: str) -> Piece:
     """Fold one block, as every executor does."""
     check_block(block, f"fold's {who}")
     return Piece(run_block(a_fold, block), element_of(block), rows_in(block))
 
 
 @jax.jit
-def run_block(a_fold: Fold[Any], xs: Any) -> Any:
+def run_block(a_fold: Fold[Any] | Flat, xs: Any) -> Flat:
     """Return the memory of a block; one program, whoever runs it."""
-    return a_fold.block(jax.tree.map(jax.numpy.asarray, xs))
+    return flat(unflat(a_fold).block(jax.tree.map(jax.numpy.asarray, xs)))
 
 
 class Ledger:
@@ -117,7 +117,7 @@ class Ledger:
                 self.memory = memory
                 self.finished = self._asks_for_no_more()
             else:
-                self.partials.nodes[height, place] = memory
+                self.partials.nodes[height, place] = flat(memory)
 
     def _cut_otherwise(self, said: str, found: int) -> ValueError:
         assert self.file is not None
@@ -130,7 +130,7 @@ class Ledger:
         """Fold a block here, take it in, and return its memory."""
         who = called(i, self.total)
         if self.a_fold.merge is not None:
-            piece = fold_chunk(self.a_fold, block, who)
+            piece = fold_chunk(self.partials.a_fold, block, who)
             self.add(i, piece)
             return piece.memory
         check_block(block, f"fold's {who}")
@@ -177,7 +177,7 @@ class Ledger:
         """Return the memories, by height and place in the tree."""
         if self.a_fold.merge is None:
             return {} if self.memory is None else {(RUN, self.done): self.memory}
-        return dict(sorted(self.partials.nodes.items()))
+        return {node: unflat(memory) for node, memory in sorted(self.partials.nodes.items())}
 
     def save(self) -> None:
         """Write the checkpoint, if there is one to write."""

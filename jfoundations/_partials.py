@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ._fold import Fold
-from ._tree import check_like
+from ._tree import Flat, check_like, flat, unflat
 
 Node = tuple[int, int]  # height, place
 LEVEL = 4
@@ -23,12 +23,12 @@ class Partials:
     """The memories of the aligned subtrees that are complete."""
 
     def __init__(self, a_fold: Fold[Any]):
-        self.a_fold = a_fold
-        self.nodes: dict[Node, Any] = {}
+        self.a_fold = flat(a_fold)
+        self.nodes: dict[Node, Flat] = {}
 
     def add(self, height: int, place: int, memory: Any) -> None:
         """Take in the memory of a subtree, and merge what is complete by it."""
-        self.nodes[height, place] = memory
+        self.nodes[height, place] = flat(memory)
         while self.nodes.keys() >= set(row := _siblings(height, place)):
             memory = merged(self.a_fold, list(map(self.nodes.pop, row)))
             height, place = height + 1, place >> LEVEL
@@ -47,7 +47,7 @@ class Partials:
             places = sorted(place for h, place in self.nodes if h == height)
             loose = [self.nodes[height, place] for place in places] + loose
             loose = [merged(self.a_fold, loose)] if loose else []
-        return loose[0]
+        return unflat(loose[0])
 
 
 def _siblings(height: int, place: int) -> list[Node]:
@@ -55,26 +55,27 @@ def _siblings(height: int, place: int) -> list[Node]:
     return [(height, first + k) for k in range(WIDE)]
 
 
-def merged(a_fold: Fold[Any], memories: list[Any]) -> Any:
-    """Merge up to sixteen memories from left to right, all by one program."""
+def merged(a_fold: Fold[Any] | Flat, memories: list[Any]) -> Any:
+    """Merge up to sixteen memories from left to right, all by one program; flat ones to a flat."""
     if len(memories) == 1:
         return memories[0]
     padding = memories[:1] * (WIDE - len(memories))
-    return _merged(a_fold, memories + padding, len(memories))
+    found = _merged(flat(a_fold), list(map(flat, memories + padding)), len(memories))
+    return found if isinstance(memories[0], Flat) else unflat(found)
 
 
 @jax.jit
-def _merged(a_fold: Fold[Any], memories: list[Any], count: Any) -> Any:
-    assert a_fold.merge is not None
+def _merged(flat_fold: Flat, flat_memories: list[Flat], count: Any) -> Flat:
+    a_fold, memories = unflat(flat_fold), list(map(unflat, flat_memories))
     stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(_strong, leaves))), *memories)
     first = jax.tree.map(lambda a: a[0], stacked)
 
     def one_more(i: Any, memory: Any) -> Any:
-        both = a_fold.merge(memory, jax.tree.map(lambda a: a[i], stacked))  # type: ignore[misc]
+        both = a_fold.merge(memory, jax.tree.map(lambda a: a[i], stacked))
         check_like(both, memory, f"the merge of the fold {a_fold.name}", "memory")
         return jax.tree.map(_strong, both)
 
-    return lax.fori_loop(1, count, one_more, first)
+    return flat(lax.fori_loop(1, count, one_more, first))
 
 
 def _strong(leaf: Any) -> jax.Array:

@@ -24,7 +24,7 @@ from ._source import Chunks, check_block, cut
 from ._tree import tracing
 
 R = TypeVar("R")
-AHEAD = 2  # chunks on their way: one is folded while the next is loaded
+AHEAD = 3  # chunks on their way, so that the next is there when one ends
 
 
 class Executor(Protocol):
@@ -107,7 +107,7 @@ def fold(
         raise TypeError(
             f"fold: data is {type(data).__name__}; give an array, or an iterable of blocks"
         )
-    return a_fold.extract(_memory(a_fold, data, executor, checkpoint, progress))
+    return _extracted(a_fold, _memory(a_fold, data, executor, checkpoint, progress))
 
 
 def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progress: Any) -> Any:
@@ -144,3 +144,8 @@ def _answer(a_fold: Fold[Any], xs: Any) -> Any:
 
 
 _compiled_answer = jax.jit(_answer)
+
+
+@jax.jit
+def _extracted(a_fold: Fold[Any], memory: Any) -> Any:
+    return a_fold.extract(memory)

@@ -19,6 +19,7 @@ from jax import lax
 from ._fold import Fold
 from ._ledger import Piece, fold_chunk
 from ._source import called, load_chunk
+from ._tree import Flat, flat
 
 SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_dtype_promotion")
 
@@ -100,11 +101,11 @@ def pack_work(a_fold: Fold[Any], load: Callable[[int], Any], total: int | None, 
 
 
 @lru_cache(maxsize=8)
-def _unpack_work(work: bytes) -> tuple[Fold[Any], Callable[[int], Any], int | None]:
+def _unpack_work(work: bytes) -> tuple[Flat, Callable[[int], Any], int | None]:
     settings, a_fold, load, total = pickle.loads(work)
     for name, value in settings.items():
         jax.config.update(name, value)
-    return pickle.loads(a_fold), pickle.loads(load), total
+    return flat(pickle.loads(a_fold)), pickle.loads(load), total
 
 
 def run_chunk(work: bytes, i: int) -> Piece:

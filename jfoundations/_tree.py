@@ -6,6 +6,7 @@ The messages speak of what the user wrote: which function, which leaf, what it w
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ._callable import describe
+from ._callable import Static, describe
 
 T = TypeVar("T")
 
@@ -53,6 +54,51 @@ def pytree(cls: type[T]) -> type[T]:
     # program that was made for the other class.
     jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
     return made
+
+
+@jax.tree_util.register_pytree_node_class
+class Flat:
+    """A tree as one node: a call of a compiled function takes a tree apart node by node in Python.
+
+    Attributes:
+        leaves: of the tree.
+        structure: of the tree, the same object for equal ones, which are so compared at once.
+    """
+
+    def __init__(self, leaves: Any, structure: Static):
+        self.leaves, self.structure = leaves, structure
+
+    def tree_flatten(self) -> tuple[Any, Static]:
+        """Return leaves and structure."""
+        return self.leaves, self.structure
+
+    @classmethod
+    def tree_unflatten(cls, structure: Static, leaves: Any) -> "Flat":
+        """Rebuild."""
+        return cls(leaves, structure)
+
+    def __reduce__(self) -> Any:
+        return flat, (unflat(self),)  # structures of classes cannot be pickled
+
+
+def flat(tree: Any) -> Flat:
+    """Return a tree as one node; one that is so already is returned as it is."""
+    if isinstance(tree, Flat):
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
+    return Flat(leaves, _shared(structure, str(structure)))
+
+
+@lru_cache(maxsize=256)
+def _shared(structure: Any, said: str) -> Static:  # said tells classes apart that JAX does not
+    return Static(structure)
+
+
+def unflat(tree: Any) -> Any:
+    """Undo `flat`."""
+    if not isinstance(tree, Flat):
+        return tree
+    return jax.tree.unflatten(tree.structure.value, tree.leaves)
 
 
 def tracing() -> bool:

@@ -176,6 +176,21 @@ def test_checkpoint():
     assert out.endswith("Same bits as a run that nobody disturbed: True\n")
 
 
+@pytest.mark.slow
+def test_dataset_statistics():
+    for module in ("distributed", "pyarrow", "tqdm"):
+        pytest.importorskip(module, reason=f"dataset_statistics.py needs {module}")
+    out = output("dataset_statistics.py")
+    assert "One process, a pool of two and a Dask cluster found the same bits.\n" in out
+    lines = [line.split() for line in out.splitlines()]
+    means, correlations = ({k: list(map(float, v)) for k, *v in lines[i : i + 4]} for i in (3, 8))
+    assert means.keys() == correlations.keys() == {"height", "weight", "income", "noise"}
+    assert means["height"][:2] == pytest.approx([170, 10], rel=1e-3)
+    assert means["noise"][2:] == sorted(means["noise"][2:])
+    assert correlations["weight"] == pytest.approx([0.8, 1, 0, 0.6], abs=0.01)
+    assert re.search(r"^Parquet: .* 0\.41\d\d .* 5 row groups$", out, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("name", "module", "cure"),
     [
@@ -183,6 +198,7 @@ def test_checkpoint():
         ("scan_callbacks.py", "optax", "pip install optax"),
         ("checkpoint.py", "orbax", "pip install orbax-checkpoint"),
         ("property_tests.py", "hypothesis", "pip install hypothesis"),
+        ("dataset_statistics.py", "pyarrow", "pip install tqdm pyarrow distributed"),
     ],
 )
 def test_what_is_missing_is_named(name, module, cure):

@@ -4,7 +4,6 @@ import importlib
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 

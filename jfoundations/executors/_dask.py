@@ -1,5 +1,6 @@
 """A cluster of Dask's, for those who have outgrown one machine."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -55,12 +56,19 @@ class Dask:
 
         done = as_completed(submit(self.ahead * max(1, sum(self.client.nthreads().values()))))
         try:
-            for future in done:
-                i = number.pop(future)
-                ledger.add(i, _result(future, called(i, chunks.total), ledger))
-                done.update(submit(1))
+            for batch in done.batches():
+                names = [called(number[future], chunks.total) for future in batch]
+                for future, piece in zip(batch, self._pieces(batch, names, ledger), strict=True):
+                    ledger.add(number.pop(future), piece)
+                done.update(submit(len(batch)))
         finally:
             self.client.cancel(list(number))
+
+    def _pieces(self, batch: list[Any], names: list[str], ledger: Ledger) -> Iterable[Any]:
+        try:
+            return self.client.gather(batch)  # in one go: each costs a round trip
+        except Exception:  # whose it is shows one by one, and the others are taken in
+            return (_result(f, name, ledger) for f, name in zip(batch, names, strict=True))
 
 
 def _result(future: Any, chunk: str, ledger: Ledger) -> Any:
