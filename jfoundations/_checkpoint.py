@@ -18,6 +18,7 @@ from ._fold import Fold
 from ._save import first_leaf, load, save
 
 SHARE = 50  # of the time since the last writing, one part at most is spent writing
+KEYS = {"fold", "name", "chunks", "nodes", "samples", "rows", "done", "element"}
 RUN = -1  # the height of the memory of an order-dependent fold; its place counts the chunks
 
 
@@ -45,10 +46,23 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        about = json.loads(first_leaf(self.path))
+        about = self._about()
         for what in ("fold", "chunks"):
             if about[what] != self.about[what]:
                 raise ValueError(self._refusal(what, about))
+        return about
+
+    def _about(self) -> dict[str, Any]:
+        try:
+            about = json.loads(first_leaf(self.path))
+            assert about.keys() >= KEYS
+        except (ValueError, AttributeError, AssertionError) as error:
+            damaged = isinstance(error, ValueError) and str(error).startswith("load: ")
+            why = f" ({error})" if damaged else ", and is left alone"
+            raise ValueError(
+                f"fold: {self.path} is no checkpoint that can be read{why}; give another path, or "
+                "delete it to begin anew"
+            ) from error
         return about
 
     def _refusal(self, what: str, about: dict[str, Any]) -> str:
@@ -73,7 +87,14 @@ class Checkpoint:
         like = jax.eval_shape(self.fold.block, block)
         head = np.frombuffer(first_leaf(self.path), np.uint8)
         nodes = [tuple(node) for node in about["nodes"]]
-        _, memories = load(self.path, like=(head, [like] * len(nodes)))
+        try:
+            _, memories = load(self.path, like=(head, [like] * len(nodes)))
+        except ValueError as error:
+            error.add_note(
+                f"fold: {self.path} is the checkpoint; give another path, or delete it to begin "
+                "anew"
+            )
+            raise
         return dict(zip(nodes, memories, strict=True))
 
     def due(self) -> bool:

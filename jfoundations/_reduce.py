@@ -101,6 +101,11 @@ def fold(
             run = _answer if tracing() else _compiled_answer
             return run(a_fold, data)
         data = cut(data)
+    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "run")):
+        raise TypeError(
+            f"fold: executor is {executor!r}; give one of jfoundations.executors, as in "
+            "executors.Pool(workers=4)"
+        )
     if not isinstance(data, Iterable):
         raise TypeError(
             f"fold: data is {type(data).__name__}; give an array, or an iterable of blocks"
@@ -109,14 +114,19 @@ def fold(
 
 
 def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progress: Any) -> Any:
-    if executor and a_fold.merge is None and not getattr(executor, "keeps_order", False):
+    if (
+        executor is not None
+        and a_fold.merge is None
+        and not getattr(executor, "keeps_order", False)
+    ):
         raise TypeError(
             f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
             f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
         )
     if checkpoint is not None and hasattr(executor, "own_path"):
         checkpoint = executor.own_path(checkpoint)
-    ledger = Ledger(a_fold, data, checkpoint, progress)
+    opened = getattr(executor, "together", _alone)  # processes wait for each other
+    ledger = opened(lambda: Ledger(a_fold, data, checkpoint, progress))
     run = executor.run if executor else in_place
     try:
         run(ledger.chunks(), ledger)
@@ -127,12 +137,16 @@ def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progre
     return ledger.answer()
 
 
+def _alone(function: Callable[[], Any]) -> Any:
+    return function()
+
+
 def _keep(ledger: Ledger, error: BaseException) -> None:
     if ledger.file is None:
         return
     try:
         ledger.save()
-    except OSError:
+    except Exception:
         return  # that may be the error itself, and hides no other
     error.add_note(f"fold: what was done is kept in {ledger.file.path}; run it again to go on")
 

@@ -26,6 +26,7 @@ LAYERS = (
         "_save",
         "_rounding",
         "_fingerprint",
+        "_settings",
     ),
     ("_callback", "_events", "_predicate", "_when", "_fold"),
     (

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from .._callable import identity
 from .._ledger import Ledger, lost
 from .._source import Chunks, called
 from .._travel import pack_work, run_chunk
@@ -14,7 +15,8 @@ from .._tree import check_count
 class Dask:
     """Fold on the workers of a Dask cluster, a task a chunk; needs `jfoundations[dask]`.
 
-    The fold and the loader are sent to the cluster once. Workers must reach the data by the path
+    The fold and the loader are sent to the cluster once, and fetched by its workers from each
+    other. Workers must reach the data by the path
     that the loader opens, and have this library. What dies with a worker is done again by another,
     as often as the scheduler allows (`distributed.scheduler.allowed-failures`).
 
@@ -32,7 +34,7 @@ class Dask:
     ahead: int = 3
 
     def __post_init__(self) -> None:
-        if not hasattr(self.client, "submit") or not hasattr(self.client, "scatter"):
+        if not hasattr(self.client, "submit") or not hasattr(self.client, "nthreads"):
             raise TypeError(f"Dask: client is {self.client!r}; give a distributed.Client")
         check_count(self.ahead, "ahead", "Dask", least=1)
 
@@ -42,7 +44,8 @@ class Dask:
 
         load, ids = chunks.numbered("Dask")
         work = pack_work(ledger.a_fold, load, chunks.total, "Dask")
-        shared = self.client.scatter(work, broadcast=True, hash=False)
+        # not scattered: what is scattered is gone with the workers that held it
+        shared = self.client.submit(identity, work, pure=False)
         todo = iter(ids)
         number: dict[Any, int] = {}
 
