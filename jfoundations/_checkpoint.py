@@ -55,13 +55,12 @@ class Checkpoint:
     def _about(self) -> dict[str, Any]:
         try:
             about = json.loads(first_leaf(self.path))
-            assert about.keys() >= KEYS
-        except (ValueError, AttributeError, AssertionError) as error:
-            damaged = isinstance(error, ValueError) and str(error).startswith("load: ")
-            why = f" ({error})" if damaged else ", and is left alone"
+            if not isinstance(about, dict) or not about.keys() >= KEYS:
+                raise ValueError("it is of something else")
+        except ValueError as error:
             raise ValueError(
-                f"fold: {self.path} is no checkpoint that can be read{why}; give another path, or "
-                "delete it to begin anew"
+                f"fold: {self.path} is no checkpoint that can be read ({error}); give another "
+                "path, or delete it to begin anew"
             ) from error
         return about
 

@@ -58,11 +58,12 @@ class Processes:
 
     def run(self, chunks: Chunks, ledger: Ledger) -> None:
         """Fold this process's chunks, and take in what the others came to."""
-        for p, nodes in enumerate(_everywhere(lambda: self._mine(chunks, ledger))):
+        mine = self.together(lambda: self._mine(chunks, ledger))
+        for p, nodes in enumerate(_everywhere(lambda: self._run(mine, ledger))):
             if p != jax.process_index():
                 ledger.adopt(nodes)
 
-    def _mine(self, chunks: Chunks, ledger: Ledger) -> Any:
+    def _mine(self, chunks: Chunks, ledger: Ledger) -> Chunks:
         _, ids = chunks.numbered("Processes")
         mine = range(*self._bounds(chunks.total or 0))
         todo = [i for i in ids if i in mine]
@@ -71,7 +72,10 @@ class Processes:
                 "Processes: the checkpoint has chunks that are now another process's; give the "
                 "shares that it was made with, another path, or delete the files to begin anew"
             )
-        self.inner.run(chunks.only(todo), ledger)
+        return chunks.only(todo)
+
+    def _run(self, mine: Chunks, ledger: Ledger) -> Any:
+        self.inner.run(mine, ledger)
         ledger.save()  # before the others are waited for
         return ledger.nodes()
 
