@@ -119,4 +119,6 @@ class Checkpoint:
             )
             raise
         self.last = time.monotonic()
-        self.cost, self.written = self.last - begun, list(nodes)
+        spent = self.last - begun
+        self.cost = min(self.cost or spent, spent)  # the first is slower, and some disks have moods
+        self.written = list(nodes)

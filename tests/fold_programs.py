@@ -18,13 +18,12 @@ def say(*words):
     print(*words, flush=True)
 
 
-def slow(data, checkpoint, seconds):
-    """Fold slowly with a checkpoint; all is compiled before it says go."""
-    w.run(data)
+def slow(data, checkpoint):
+    """Fold eight slow chunks with a checkpoint; all is compiled before it says go."""
+    w.run(data, size=50)
     say("go")
-    load = w.Rows(data, float(seconds))
-    said = w.run(data, load=load, checkpoint=checkpoint, progress=lambda *done: say("done", *done))
-    say("bits", said)
+    options = {"checkpoint": checkpoint, "progress": lambda *done: say("done", *done)}
+    say("bits", w.run(data, load=w.Rows(data, 0.08, 50), size=50, **options))
 
 
 def interrupted(data):

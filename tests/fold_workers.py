@@ -74,9 +74,9 @@ def digest(tree) -> str:
     return hashlib.sha256(repr((jax.tree.structure(tree), told)).encode()).hexdigest()[:12]
 
 
-def run(path, executor=None, load=None, **options) -> str:
+def run(path, executor=None, load=None, size=SIZE, **options) -> str:
     """Run a fold of several over the file, and return the hash of its memory."""
-    whole = source(path)
+    whole = source(path, size)
     data = whole if load is None else jf.Source(whole.n_chunks, load)
     return digest(jf.fold(raw(several()), data, executor, **options))
 
@@ -87,10 +87,11 @@ class Rows:
 
     path: Any
     seconds: float = 0.0
+    size: int = SIZE
 
     def __call__(self, i):
         time.sleep(self.seconds)
-        return source(self.path).load(i)
+        return source(self.path, self.size).load(i)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -259,16 +259,16 @@ def test_killed_every_third_of_a_second(data, path):
     """SIGKILL after 0.35 s of folding, whatever it is doing, until it comes to an end."""
     said, begun = None, []
     while said is None and len(begun) < 30:
-        with Child("slow", data, path, 0.03) as child:
+        with Child("slow", data, path) as child:
             assert child.wait_for("go"), child.errors
             time.sleep(0.35)
             child.process.send_signal(signal.SIGKILL)
             lines = child.rest()
             done = [int(line.split()[1]) for line in lines if line.startswith("done")]
-            begun.append(done[0] if done else 37)
+            begun.append(done[0] if done else 8)
             said = next((line for line in lines if line.startswith("bits")), None)
     assert said is not None and len(begun) >= 3
     assert begun[0] == 1 < begun[-1] and begun == sorted(begun)  # each went on from the one before
-    assert said.split()[1] == w.run(data)
+    assert said.split()[1] == w.run(data, size=50)
     left = [name for name in os.listdir(path.parent) if not name.startswith(".")]
     assert left == [path.name]
