@@ -100,7 +100,8 @@ class Devices:
         return same and first in (self.axis, (self.axis,)) and not any(rest)
 
     def _where_it_lies(self, rows: Rows, ledger: Ledger) -> None:
-        data, size = rows.data, rows.size
+        size, mine = rows.size, NamedSharding(self.mesh, PartitionSpec(self.axis))
+        data = jax.device_put(rows.data, mine)  # copies nothing; other kinds of axes become these
         memories = jax.device_get(_of_shards(ledger.a_fold, self.mesh, self.axis, size, data))
         element = element_of(data)
         for i in range(rows_in(data) // size):
