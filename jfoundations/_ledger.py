@@ -142,26 +142,28 @@ class Ledger:
     def check(self, i: int, block: Any) -> None:
         """Raise unless a block is one, and like those before."""
         check_block(block, f"fold's {called(i, self.total)}")
-        self._check_alike(i, element_of(block))
+        self._check_alike(called(i, self.total), element_of(block))
 
     def add(self, i: int, piece: Piece) -> None:
         """Take in a chunk that was folded, here or elsewhere."""
-        self._check_alike(i, piece.element)
+        self._check_alike(called(i, self.total), piece.element)
         self.partials.add(0, i, piece.memory)
         self._count(i, piece.rows)
 
-    def adopt(self, nodes: dict[tuple[int, int], Any]) -> None:
+    def adopt(self, who: str, element: Any, nodes: dict[tuple[int, int], Any]) -> None:
         """Take in the memories that another process came to, and has in a checkpoint of its own."""
         self.file = None
+        if element is not None:
+            self._check_alike(who, element)
         for (height, place), memory in nodes.items():
             self.partials.add(height, place, memory)
 
-    def _check_alike(self, i: int, element: Any) -> None:
+    def _check_alike(self, who: str, element: Any) -> None:
         if self.element is None:
             self.element = element
         elif element != self.element:
             raise TypeError(
-                f"fold: {called(i, self.total)} has elements {describe(element)}, and others had "
+                f"fold: {who} has elements {describe(element)}, and others had "
                 f"{describe(self.element)}; all must be alike"
             )
 

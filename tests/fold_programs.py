@@ -77,6 +77,9 @@ def joined(rank, port, data, folder):
         w.run(data, executors.Processes(), checkpoint=path)
     with told("shares"):
         w.run(data, executors.Processes(shares=(1, 2, 3)))
+    mixed = lambda i: w.Rows(data)(i) if i < 18 else w.whole_numbers(w.Rows(data)(i))  # noqa: E731
+    with told("alike"):
+        w.run(data, executors.Processes(), load=mixed)
     with told("order"):
         jf.fold(w.smooth(), w.source(data), executors.Processes())
     say("end")

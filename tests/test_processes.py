@@ -59,7 +59,7 @@ def test_each_goes_on_from_its_own_checkpoint(joined):
     assert sorted({*loaded[0]}) == [0, 17] and sorted({*loaded[1]}) == [18, *range(29, 37)]
 
 
-@pytest.mark.parametrize("case", ["reshared", "damaged", "shares", "order"])
+@pytest.mark.parametrize("case", ["reshared", "damaged", "shares", "alike", "order"])
 def test_what_is_refused_in_one_is_refused_in_both(joined, case):
     told = [lines_of(said, f"error {case}") for said in joined]
     assert [len(lines) for lines in told] == [1, 1]
@@ -68,6 +68,9 @@ def test_what_is_refused_in_one_is_refused_in_both(joined, case):
     if case == "damaged":
         assert "RuntimeError fold: process 1 of 2 failed: ValueError" in told[0][0]
         assert "is no checkpoint that can be read" in told[1][0]
+    if case == "alike":
+        assert "TypeError fold: process 1 has elements int32[2], and others had" in told[0][0]
+        assert "TypeError fold: process 0 has elements float32[2], and others" in told[1][0]
     if case == "shares":
         assert all("one number ≥ 0 for each of the 2 processes" in lines[0] for lines in told)
 

@@ -59,9 +59,9 @@ class Processes:
     def run(self, chunks: Chunks, ledger: Ledger) -> None:
         """Fold this process's chunks, and take in what the others came to."""
         mine = self.together(lambda: self._mine(chunks, ledger))
-        for p, nodes in enumerate(_everywhere(lambda: self._run(mine, ledger))):
+        for p, (element, nodes) in enumerate(_everywhere(lambda: self._run(mine, ledger))):
             if p != jax.process_index():
-                ledger.adopt(nodes)
+                ledger.adopt(f"process {p}", element, nodes)
 
     def _mine(self, chunks: Chunks, ledger: Ledger) -> Chunks:
         _, ids = chunks.numbered("Processes")
@@ -77,7 +77,7 @@ class Processes:
     def _run(self, mine: Chunks, ledger: Ledger) -> Any:
         self.inner.run(mine, ledger)
         ledger.save()  # before the others are waited for
-        return ledger.nodes()
+        return ledger.element, jax.device_get(ledger.nodes())
 
     def _bounds(self, total: int) -> tuple[int, int]:
         count, p = jax.process_count(), jax.process_index()
@@ -96,7 +96,7 @@ def _everywhere(function: Callable[[], Any]) -> list[Any]:
     value: Any = None
     failure: Exception | None = None
     try:
-        value = jax.device_get(function())
+        value = function()
     except Exception as error:  # the others wait for an answer, good or bad
         failure = error
     told = None if failure is None else f"{type(failure).__name__}: {failure}"
