@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from ._fingerprint import fingerprint
@@ -75,15 +74,13 @@ class Checkpoint:
             "another path, or delete it to begin anew"
         )
 
-    def memories(self, about: dict[str, Any], element: Any) -> dict[tuple[int, int], Any]:
-        """Return the memories in the file, given shapes and dtypes of an element."""
+    def memories(self, about: dict[str, Any], element: Any, like: Any) -> dict[Any, Any]:
+        """Return the memories in the file, given shapes and dtypes of an element and of one."""
         if str(element) != about["element"]:
             raise ValueError(
                 f"fold: the checkpoint {self.path} is of elements {about['element']}, and these "
                 f"are {element}; give another path, or delete it to begin anew"
             )
-        block = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), element)
-        like = jax.eval_shape(self.fold.block, block)
         head = np.frombuffer(first_leaf(self.path), np.uint8)
         nodes = [tuple(node) for node in about["nodes"]]
         try:

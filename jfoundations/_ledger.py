@@ -113,7 +113,9 @@ class Ledger:
         if self.samples:
             return  # it has all been taken in, with the first
         self.element, self.samples = element_of(block), dict(self.about["samples"])
-        nodes = self.file.memories(self.about, self.element)
+        memory_of = start if self.a_fold.merge is None else run_block
+        like = jax.eval_shape(memory_of, self.a_fold, block)  # traced for the folding too, once
+        nodes = self.file.memories(self.about, self.element, like)
         self.done, self.rows = self.about["done"], self.about["rows"]
         for (height, place), memory in nodes.items():
             if height == RUN:

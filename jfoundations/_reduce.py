@@ -123,8 +123,8 @@ def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progre
             f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
             f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
         )
-    if checkpoint is not None and hasattr(executor, "own_path"):
-        checkpoint = executor.own_path(checkpoint)
+    if checkpoint is not None and (own_path := getattr(executor, "own_path", None)):
+        checkpoint = own_path(checkpoint)
     opened = getattr(executor, "together", _alone)  # processes wait for each other
     ledger = opened(lambda: Ledger(a_fold, data, checkpoint, progress))
     run = executor.run if executor else in_place

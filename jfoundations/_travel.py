@@ -66,9 +66,10 @@ def _place(array: np.ndarray) -> tuple[Any, ...] | None:
     whole = array
     while isinstance(whole, np.ndarray) and not isinstance(whole, np.memmap):
         whole = whole.base
-    mapped = getattr(whole, "_mmap", None)
-    name, mode = getattr(whole, "filename", None), getattr(whole, "mode", None)
-    if mapped is None or name is None or mode == "c" or not array.size or array.dtype.hasobject:
+    mapped, name = getattr(whole, "_mmap", None), getattr(whole, "filename", None)
+    if not isinstance(whole, np.memmap) or mapped is None or name is None or not array.size:
+        return None
+    if whole.mode == "c" or array.dtype.hasobject:
         return None  # what was written to a copy is in no file
     import mmap
 

@@ -19,11 +19,12 @@ def say(*words):
 
 
 def slow(data, checkpoint):
-    """Fold eight slow chunks with a checkpoint; all is compiled before it says go."""
-    w.run(data, size=50)
+    """Fold twelve slow chunks with a checkpoint; all is compiled before it says go."""
+    options = {"size": 31, "fold": w.total()}
+    w.run(data, **options)
     say("go")
-    options = {"checkpoint": checkpoint, "progress": lambda *done: say("done", *done)}
-    say("bits", w.run(data, load=w.Rows(data, 0.08, 50), size=50, **options))
+    options |= {"checkpoint": checkpoint, "progress": lambda *done: say("done", *done)}
+    say("bits", w.run(data, load=w.Rows(data, 0.05, 31), **options))
 
 
 def interrupted(data):

@@ -74,11 +74,11 @@ def digest(tree) -> str:
     return hashlib.sha256(repr((jax.tree.structure(tree), told)).encode()).hexdigest()[:12]
 
 
-def run(path, executor=None, load=None, size=SIZE, **options) -> str:
-    """Run a fold of several over the file, and return the hash of its memory."""
+def run(path, executor=None, load=None, size=SIZE, fold=None, **options) -> str:
+    """Run a fold, by default of several, over the file, and return the hash of its memory."""
     whole = source(path, size)
     data = whole if load is None else jf.Source(whole.n_chunks, load)
-    return digest(jf.fold(raw(several()), data, executor, **options))
+    return digest(jf.fold(fold or raw(several()), data, executor, **options))
 
 
 @dataclasses.dataclass(frozen=True)

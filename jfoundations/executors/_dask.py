@@ -1,5 +1,6 @@
 """A cluster of Dask's, for those who have outgrown one machine."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,9 +17,9 @@ class Dask:
     """Fold on the workers of a Dask cluster, a task a chunk; needs `jfoundations[dask]`.
 
     The fold and the loader are sent to the cluster once, and fetched by its workers from each
-    other. Workers must reach the data by the path
-    that the loader opens, and have this library. What dies with a worker is done again by another,
-    as often as the scheduler allows (`distributed.scheduler.allowed-failures`).
+    other. Workers must reach the data by the path that the loader opens, and have this library.
+    What dies with a worker is done again by another, as often as the scheduler allows
+    (`distributed.scheduler.allowed-failures`), and then once more by itself, when all else is done.
 
     Args:
         client: a `distributed.Client`.
@@ -49,27 +50,35 @@ class Dask:
         todo = iter(ids)
         number: dict[Any, int] = {}
 
-        def submit(many: int) -> list[Any]:
-            new = {
-                self.client.submit(run_chunk, shared, i, pure=False): i for i in islice(todo, many)
-            }
+        def submit(some: Iterable[int]) -> list[Any]:
+            new = {self.client.submit(run_chunk, shared, i, pure=False): i for i in some}
             number.update(new)
             return list(new)
 
-        done = as_completed(submit(self.ahead * max(1, sum(self.client.nthreads().values()))))
+        suspects: list[int] = []
+        ahead = self.ahead * max(1, sum(self.client.nthreads().values()))
+        done = as_completed(submit(islice(todo, ahead)))
         try:
             for future in done:
                 i = number.pop(future)
-                ledger.add(i, _result(future, called(i, chunks.total), ledger))
-                done.update(submit(1))
+                if (piece := _result(future)) is None:
+                    suspects.append(i)
+                else:
+                    ledger.add(i, piece)
+                done.update(submit(islice(todo, 1)))
+            for i in suspects:  # Dask blames all that waited at the worker that died
+                if (piece := _result(*submit([i]))) is None:
+                    raise lost(f"workers died of {called(i, chunks.total)}", ledger)
+                ledger.add(i, piece)
         finally:
             self.client.cancel(list(number))
 
 
-def _result(future: Any, chunk: str, ledger: Ledger) -> Any:
+def _result(future: Any) -> Any:
+    """Return what a task came to, or None if its workers died."""
     from distributed import KilledWorker  # type: ignore[import-not-found]
 
     try:
         return future.result()
-    except KilledWorker as error:
-        raise lost(f"workers died of {chunk} again and again", ledger) from error
+    except KilledWorker:
+        return None
