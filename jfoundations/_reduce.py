@@ -66,12 +66,14 @@ def fold(
     Args:
         a_fold: the fold.
         data: an array, or a dict or tuple of arrays, whose leading axis runs over the elements; or
-            an iterable of such blocks (a list, a generator, a `Source`). An array is one block;
-            with any of the arguments below it is cut into 64.
+            an iterable of such blocks (a list, a generator, a `Source`), which is read one block
+            ahead in a thread of its own. An array is one block; with any of the arguments below it
+            is cut into 64.
         executor: where blocks are folded, one of `jfoundations.executors`; by default in this
             process. The bits are the same everywhere.
         checkpoint: a path to a file that is kept up to date with what is done. Where it exists the
-            fold goes on from there, and ends with the same bits. It stays when all is done.
+            fold goes on from there, and ends with the same bits. It stays when all is done. It
+            knows the fold by its functions and the data by how it is cut, not by its values.
         progress: called after each chunk with how many are done and how many there are, None when
             no one knows.
 
