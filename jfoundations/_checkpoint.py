@@ -7,6 +7,7 @@ fiftieth of the time: after each chunk where chunks take long, now and then wher
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,10 @@ class Checkpoint:
             "another path, or delete it to begin anew"
         )
 
-    def memories(self, about: dict[str, Any], element: Any, like: Any) -> dict[Any, Any]:
-        """Return the memories in the file, given shapes and dtypes of an element and of one."""
+    def memories(
+        self, about: dict[str, Any], element: Any, like: Callable[[], Any]
+    ) -> dict[tuple[int, int], Any]:
+        """Return the memories in the file, given an element, and what tells a memory's shapes."""
         if str(element) != about["element"]:
             raise ValueError(
                 f"fold: the checkpoint {self.path} is of elements {about['element']}, and these "
@@ -84,7 +87,7 @@ class Checkpoint:
         head = np.frombuffer(first_leaf(self.path), np.uint8)
         nodes = [tuple(node) for node in about["nodes"]]
         try:
-            _, memories = load(self.path, like=(head, [like] * len(nodes)))
+            _, memories = load(self.path, like=(head, [like()] * len(nodes)))
         except ValueError as error:
             error.add_note(
                 f"fold: {self.path} is the checkpoint; give another path, or delete it to begin "

@@ -114,7 +114,8 @@ class Ledger:
             return  # it has all been taken in, with the first
         self.element, self.samples = element_of(block), dict(self.about["samples"])
         memory_of = start if self.a_fold.merge is None else run_block
-        like = jax.eval_shape(memory_of, self.a_fold, block)  # traced for the folding too, once
+        # traced once, for the folding too; and only where the elements are found to be the same
+        like = lambda: jax.eval_shape(memory_of, self.a_fold, block)  # noqa: E731
         nodes = self.file.memories(self.about, self.element, like)
         self.done, self.rows = self.about["done"], self.about["rows"]
         for (height, place), memory in nodes.items():

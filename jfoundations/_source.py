@@ -86,7 +86,7 @@ class Rows:
 def _taken(leaf: Any, rows: slice) -> Any:
     if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
         return leaf[rows]
-    keys = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # which are nothing to NumPy
+    keys = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # which are nothing to NumPy
     if not keys and all(device.platform == "cpu" for device in leaf.devices()):
         return np.asarray(leaf)[rows]  # where it lies; JAX would copy
     return jax.device_put(leaf[rows], min(leaf.devices(), key=lambda device: device.id))
@@ -208,7 +208,8 @@ def _called(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int,
 
 def _ahead(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
     pending: deque[tuple[int, Future[Any]]] = deque()
-    here = settings() | {"default_device": jax.config.jax_default_device}
+    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
+    here = settings() | {"default_device": device}
     with ThreadPoolExecutor(1, "jfoundations-load") as thread:
         try:
             for i, call in calls:

@@ -207,3 +207,5 @@ def test_a_script_without_its_guard_is_told_so(data, tmp_path):
         timeout=60,
     )
     assert done.returncode != 0 and '`if __name__ == "__main__":`' in done.stderr
+    assert "died 1 times (exit code 1)" in done.stderr
+    assert "with checkpoint= what is done would be kept" in done.stderr
