@@ -7,10 +7,10 @@ hundredth of the time: after each chunk where chunks take long, now and then whe
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from ._fingerprint import fingerprint
@@ -18,6 +18,7 @@ from ._fold import Fold
 from ._save import first_leaf, load, save
 
 SHARE = 100  # of the time since the last writing, one part at most is spent writing
+KEYS = {"fold", "name", "chunks", "nodes", "samples", "rows", "done", "element"}
 RUN = -1  # the height of the memory of an order-dependent fold; its place counts the chunks
 
 
@@ -45,10 +46,22 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        about = json.loads(first_leaf(self.path))
+        about = self._about()
         for what in ("fold", "chunks"):
             if about[what] != self.about[what]:
                 raise ValueError(self._refusal(what, about))
+        return about
+
+    def _about(self) -> dict[str, Any]:
+        try:
+            about = json.loads(first_leaf(self.path))
+            if not isinstance(about, dict) or not about.keys() >= KEYS:
+                raise ValueError("it is of something else")
+        except ValueError as error:
+            raise ValueError(
+                f"fold: {self.path} is no checkpoint that can be read ({error}); give another "
+                "path, or delete it to begin anew"
+            ) from error
         return about
 
     def _refusal(self, what: str, about: dict[str, Any]) -> str:
@@ -63,18 +76,25 @@ class Checkpoint:
             "another path, or delete it to begin anew"
         )
 
-    def memories(self, about: dict[str, Any], element: Any) -> dict[tuple[int, int], Any]:
-        """Return the memories in the file, given shapes and dtypes of an element."""
+    def memories(
+        self, about: dict[str, Any], element: Any, like: Callable[[], Any]
+    ) -> dict[tuple[int, int], Any]:
+        """Return the memories in the file, given an element, and what tells a memory's shapes."""
         if str(element) != about["element"]:
             raise ValueError(
                 f"fold: the checkpoint {self.path} is of elements {about['element']}, and these "
                 f"are {element}; give another path, or delete it to begin anew"
             )
-        block = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), element)
-        like = jax.eval_shape(self.fold.block, block)
         head = np.frombuffer(first_leaf(self.path), np.uint8)
         nodes = [tuple(node) for node in about["nodes"]]
-        _, memories = load(self.path, like=(head, [like] * len(nodes)))
+        try:
+            _, memories = load(self.path, like=(head, [like()] * len(nodes)))
+        except ValueError as error:
+            error.add_note(
+                f"fold: {self.path} is the checkpoint; give another path, or delete it to begin "
+                "anew"
+            )
+            raise
         return dict(zip(nodes, memories, strict=True))
 
     def due(self) -> bool:
@@ -100,7 +120,9 @@ class Checkpoint:
             )
             raise
         self.last = time.monotonic()
-        self.cost, self.written = self.last - begun, list(nodes)
+        spent = self.last - begun
+        self.cost = min(self.cost or spent, spent)  # the first is slower, and some disks have moods
+        self.written = list(nodes)
 
 
 def _how_many(chunks: int | None) -> str:

@@ -34,7 +34,12 @@ class Piece:
 def fold_chunk(a_fold: Fold[Any] | Flat, block: Any, who: str) -> Piece:
     """Fold one block, as every executor does."""
     check_block(block, f"fold's {who}")
-    return Piece(run_block(a_fold, block), element_of(block), rows_in(block))
+    try:
+        memory = run_block(a_fold, block)
+    except Exception as error:
+        error.add_note(f"fold: this came out of folding {who}")
+        raise
+    return Piece(memory, element_of(block), rows_in(block))
 
 
 @jax.jit
@@ -67,15 +72,15 @@ class Ledger:
         self.memory: Any = None  # of an order-dependent fold
         self.finished = False  # such a fold may want no more
         self.done = self.rows = 0
-        self.sample: list[int] = []  # number and rows of a chunk, to know the cut by
+        self.samples: dict[int, int] = {}  # rows of the first and last chunk, to know the cut by
         self.passed = 0  # rows of blocks that went by since they were done before
         self.file = None if checkpoint is None else Checkpoint(checkpoint, a_fold, self.total)
         self.about = None if self.file is None else self.file.read()
         if self.file and self.about is None:
             self.save()  # what cannot be written is to be known before the work
-        elif self.about and self.about["sample"] and isinstance(blocks, Source):
-            k, _ = self.about["sample"]
-            self._resume(k, load_chunk(blocks.load, k, self.total))
+        elif self.about and isinstance(blocks, Source):
+            for k, _ in self.about["samples"]:
+                self._resume(k, load_chunk(blocks.load, k, self.total))
 
     def chunks(self) -> Chunks:
         """Return what is to do."""
@@ -92,7 +97,7 @@ class Ledger:
     def _skips(self, i: int, block: Any) -> bool | None:
         if self.about is None:
             return False
-        if self.about["sample"] and self.about["sample"][0] == i:
+        if i in dict(self.about["samples"]):
             self._resume(i, block)
         if not self._has(i):
             if self.passed != self.about["rows"]:
@@ -106,11 +111,16 @@ class Ledger:
         """Take in what the checkpoint holds, given a chunk that it has seen."""
         assert self.file is not None and self.about is not None
         check_block(block, f"fold's {called(i, self.total)}")
-        k, rows = self.about["sample"]
+        rows = dict(self.about["samples"])[i]
         if rows_in(block) != rows:
-            raise self._cut_otherwise(f"{rows} rows in {called(k, self.total)}", rows_in(block))
-        self.element, self.sample = element_of(block), [k, rows]
-        nodes = self.file.memories(self.about, self.element)
+            raise self._cut_otherwise(f"{rows} rows in {called(i, self.total)}", rows_in(block))
+        if self.samples:
+            return  # it has all been taken in, with the first
+        self.element, self.samples = element_of(block), dict(self.about["samples"])
+        memory_of = start if self.a_fold.merge is None else run_block
+        # traced once, for the folding too; and only where the elements are found to be the same
+        like = lambda: unflat(jax.eval_shape(memory_of, self.a_fold, block))  # noqa: E731
+        nodes = self.file.memories(self.about, self.element, like)
         self.done, self.rows = self.about["done"], self.about["rows"]
         for (height, place), memory in nodes.items():
             if height == RUN:
@@ -128,16 +138,13 @@ class Ledger:
 
     def take(self, i: int, block: Any) -> Any:
         """Fold a block here, take it in, and return its memory."""
-        who = called(i, self.total)
+        self.check(i, block)
         if self.a_fold.merge is not None:
-            piece = fold_chunk(self.partials.a_fold, block, who)
+            piece = fold_chunk(self.partials.a_fold, block, called(i, self.total))
             self.add(i, piece)
             return piece.memory
-        check_block(block, f"fold's {who}")
-        piece = Piece(None, element_of(block), rows_in(block))
-        self._check_alike(i, piece.element)
         self.memory = go_on(self.a_fold, self.memory if i else start(self.a_fold, block), block)
-        self._count(i, piece)
+        self._count(i, rows_in(block))
         self.finished = self._asks_for_no_more()
         return self.memory
 
@@ -145,29 +152,38 @@ class Ledger:
         finished = self.a_fold.finished
         return finished is not None and not tracing() and bool(finished(self.memory))
 
+    def check(self, i: int, block: Any) -> None:
+        """Raise unless a block is one, and like those before."""
+        check_block(block, f"fold's {called(i, self.total)}")
+        self._check_alike(called(i, self.total), element_of(block))
+
     def add(self, i: int, piece: Piece) -> None:
         """Take in a chunk that was folded, here or elsewhere."""
-        self._check_alike(i, piece.element)
+        self._check_alike(called(i, self.total), piece.element)
         self.partials.add(0, i, piece.memory)
-        self._count(i, piece)
+        self._count(i, piece.rows)
 
-    def adopt(self, nodes: dict[tuple[int, int], Any]) -> None:
-        """Take in the memories that another process came to."""
+    def adopt(self, who: str, element: Any, nodes: dict[tuple[int, int], Any]) -> None:
+        """Take in the memories that another process came to, and has in a checkpoint of its own."""
+        self.file = None
+        if element is not None:
+            self._check_alike(who, element)
         for (height, place), memory in nodes.items():
             self.partials.add(height, place, memory)
 
-    def _check_alike(self, i: int, element: Any) -> None:
+    def _check_alike(self, who: str, element: Any) -> None:
         if self.element is None:
             self.element = element
         elif element != self.element:
             raise TypeError(
-                f"fold: {called(i, self.total)} has elements {describe(element)}, and others had "
+                f"fold: {who} has elements {describe(element)}, and others had "
                 f"{describe(self.element)}; all must be alike"
             )
 
-    def _count(self, i: int, piece: Piece) -> None:
-        self.done, self.rows = self.done + 1, self.rows + piece.rows
-        self.sample = self.sample or [i, piece.rows]
+    def _count(self, i: int, rows: int) -> None:
+        self.done, self.rows = self.done + 1, self.rows + rows
+        self.samples[i] = rows
+        self.samples = {k: self.samples[k] for k in (min(self.samples), max(self.samples))}
         if self.file and self.file.due():
             self.save()
         if self.progress:
@@ -182,17 +198,13 @@ class Ledger:
     def save(self) -> None:
         """Write the checkpoint, if there is one to write."""
         if self.file and (self.about is None or self.done):
-            said = {"sample": self.sample, "rows": self.rows, "done": self.done}
-            self.file.write(self.nodes(), **said, element=str(self.element))
+            said = {"rows": self.rows, "done": self.done, "element": str(self.element)}
+            self.file.write(self.nodes(), **said, samples=list(self.samples.items()))
 
     def answer(self) -> Any:
         """Return the memory of all chunks."""
-        if (
-            self.total is None
-            and self.about
-            and not self.finished
-            and self.passed != self.about["rows"]
-        ):
+        late = self.total is None and self.about and not self.finished
+        if late and self.passed != self.about["rows"]:
             raise self._cut_otherwise(f"{self.about['rows']} rows in what is done", self.passed)
         done = self.done if self.a_fold.merge is None else len(self.partials)
         if done == 0:

@@ -68,12 +68,14 @@ def fold(
     Args:
         a_fold: the fold.
         data: an array, or a dict or tuple of arrays, whose leading axis runs over the elements; or
-            an iterable of such blocks (a list, a generator, a `Source`). An array is one block;
-            with any of the arguments below it is cut into 64.
+            an iterable of such blocks (a list, a generator, a `Source`), which is read one block
+            ahead in a thread of its own. An array is one block; with any of the arguments below it
+            is cut into 64.
         executor: where blocks are folded, one of `jfoundations.executors`; by default in this
             process. The bits are the same everywhere.
         checkpoint: a path to a file that is kept up to date with what is done. Where it exists the
-            fold goes on from there, and ends with the same bits. It stays when all is done.
+            fold goes on from there, and ends with the same bits. It stays when all is done. It
+            knows the fold by its functions and the data by how it is cut, not by its values.
         progress: called after each chunk with how many are done and how many there are, None when
             no one knows.
 
@@ -103,6 +105,11 @@ def fold(
             run = _answer if tracing() else _compiled_answer
             return run(a_fold, data)
         data = cut(data)
+    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "run")):
+        raise TypeError(
+            f"fold: executor is {executor!r}; give one of jfoundations.executors, as in "
+            "executors.Pool(workers=4)"
+        )
     if not isinstance(data, Iterable):
         raise TypeError(
             f"fold: data is {type(data).__name__}; give an array, or an iterable of blocks"
@@ -111,14 +118,19 @@ def fold(
 
 
 def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progress: Any) -> Any:
-    if executor and a_fold.merge is None and not getattr(executor, "keeps_order", False):
+    if (
+        executor is not None
+        and a_fold.merge is None
+        and not getattr(executor, "keeps_order", False)
+    ):
         raise TypeError(
             f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
             f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
         )
-    if checkpoint is not None and hasattr(executor, "own_path"):
-        checkpoint = executor.own_path(checkpoint)
-    ledger = Ledger(a_fold, data, checkpoint, progress)
+    if checkpoint is not None and (own_path := getattr(executor, "own_path", None)):
+        checkpoint = own_path(checkpoint)
+    opened = getattr(executor, "together", _alone)  # processes wait for each other
+    ledger = opened(lambda: Ledger(a_fold, data, checkpoint, progress))
     run = executor.run if executor else in_place
     try:
         run(ledger.chunks(), ledger)
@@ -129,12 +141,16 @@ def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progre
     return ledger.answer()
 
 
+def _alone(function: Callable[[], Any]) -> Any:
+    return function()
+
+
 def _keep(ledger: Ledger, error: BaseException) -> None:
     if ledger.file is None:
         return
     try:
         ledger.save()
-    except OSError:
+    except Exception:
         return  # that may be the error itself, and hides no other
     error.add_note(f"fold: what was done is kept in {ledger.file.path}; run it again to go on")
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from ._settings import settings, under
 from ._tree import check_count, tracing
 
 CUT = 64  # an array that an executor is to split becomes so many chunks, whatever the executor
@@ -21,7 +22,8 @@ class Source:
 
     A block is loaded in a thread of its own while the one before is folded, and may be read where
     it lies: a loader that fills one buffer again and again must return copies. Executors that have
-    workers send the loader to them, so it should hold a path and not the data.
+    workers send the loader to them, so it should hold a path and not the data. Blocks may differ in
+    length; one of no rows adds nothing.
 
     Args:
         n_chunks: how many blocks.
@@ -50,7 +52,7 @@ class Source:
 
         Args:
             data: an array or a tree of arrays with one leading axis; of a memory-mapped file,
-                `np.load(path, mmap_mode="r")`, workers are sent the path alone.
+                `np.load(path, mmap_mode="r")`, or a view into it, workers are sent the path alone.
             size: rows of a block, a positive int.
 
         Raises:
@@ -83,7 +85,8 @@ class Rows:
 def _taken(leaf: Any, rows: slice) -> Any:
     if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
         return leaf[rows]
-    if all(device.platform == "cpu" for device in leaf.devices()):
+    keys = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # which are nothing to NumPy
+    if not keys and all(device.platform == "cpu" for device in leaf.devices()):
         return np.asarray(leaf)[rows]  # where it lies; JAX would copy
     return jax.device_put(leaf[rows], min(leaf.devices(), key=lambda device: device.id))
 
@@ -208,10 +211,12 @@ def _called(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int,
 
 def _ahead(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
     pending: deque[tuple[int, Future[Any]]] = deque()
+    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
+    here = settings() | {"default_device": device}
     with ThreadPoolExecutor(1, "jfoundations-load") as thread:
         try:
             for i, call in calls:
-                pending.append((i, thread.submit(*call)))
+                pending.append((i, thread.submit(_call_under, here, *call)))
                 if len(pending) == 2:
                     k, future = pending.popleft()
                     yield k, future.result()
@@ -219,3 +224,8 @@ def _ahead(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, 
                 yield k, future.result()
         finally:
             thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _call_under(held: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:
+    with under(held):
+        return function(*arguments)

@@ -18,10 +18,9 @@ from jax import lax
 
 from ._fold import Fold
 from ._ledger import Piece, fold_chunk
+from ._settings import settings, under
 from ._source import called, load_chunk
-from ._tree import Flat, flat
-
-SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_dtype_promotion")
+from ._tree import flat
 
 
 @cache
@@ -34,10 +33,11 @@ def _packer() -> type[pickle.Pickler]:
 
     class Packer(base):  # type: ignore[misc, valid-type]
         def reducer_override(self, obj: Any) -> Any:  # the name that pickle calls
-            if isinstance(obj, np.memmap) and (place := _place(obj)):
+            if isinstance(obj, np.ndarray) and (place := _place(obj)):
                 return _reopen, place
             if callable(obj) and (name := _public_name(obj)):
-                return _named, name
+                if name[0] != "__main__" or base is pickle.Pickler:  # workers may have another
+                    return _named, name
             above = getattr(super(), "reducer_override", None)
             return NotImplemented if above is None else above(obj)
 
@@ -62,22 +62,31 @@ def _named(module: str, name: str) -> Any:
     return getattr(sys.modules[module], name)
 
 
-def _place(array: np.memmap) -> tuple[Any, ...] | None:
-    """Return where in its file a memory-mapped array lies, or None."""
-    mapped, name = getattr(array, "_mmap", None), array.filename
-    if mapped is None or name is None or not array.flags.c_contiguous or not array.size:
+def _place(array: np.ndarray) -> tuple[Any, ...] | None:
+    """Return where in its file an array lies that is memory-mapped, or a view of one that is."""
+    whole = array
+    while isinstance(whole, np.ndarray) and not isinstance(whole, np.memmap):
+        whole = whole.base
+    mapped, name = getattr(whole, "_mmap", None), getattr(whole, "filename", None)
+    if not isinstance(whole, np.memmap) or mapped is None or name is None or not array.size:
         return None
+    if whole.mode == "c" or array.dtype.hasobject:
+        return None  # what was written to a copy is in no file
     import mmap
 
-    begin = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY  # of the mapping, in the file
-    shift = array.__array_interface__["data"][0] - np.frombuffer(mapped, np.uint8).ctypes.data
-    if not 0 <= shift <= len(mapped) - array.nbytes:
+    begin = whole.offset - whole.offset % mmap.ALLOCATIONGRANULARITY  # of the mapping, in the file
+    first, end = np.lib.array_utils.byte_bounds(array)
+    shift = first - np.frombuffer(mapped, np.uint8).ctypes.data
+    if not 0 <= shift <= len(mapped) - (end - first):
         return None
-    return str(name), array.dtype, begin + shift, array.shape
+    inside = array.__array_interface__["data"][0] - first
+    return str(name), begin + shift, end - first, array.shape, array.dtype, inside, array.strides
 
 
-def _reopen(name: str, dtype: Any, offset: int, shape: tuple[int, ...]) -> np.memmap:
-    return np.memmap(name, dtype, "r", offset, shape)
+def _reopen(name: str, place: int, size: int, *how: Any) -> np.ndarray:
+    shape, dtype, inside, strides = how
+    whole = np.memmap(name, np.uint8, "r", place, (size,))
+    return np.ndarray(shape, dtype, whole, inside, strides)
 
 
 def pack(value: Any, who: str, what: str) -> bytes:
@@ -95,21 +104,20 @@ def pack(value: Any, who: str, what: str) -> bytes:
 
 def pack_work(a_fold: Fold[Any], load: Callable[[int], Any], total: int | None, who: str) -> bytes:
     """Return what a worker must know."""
-    settings = {name: getattr(jax.config, name) for name in SETTINGS}
     parts = pack(a_fold, who, f"the fold {a_fold.name}"), pack(load, who, "the loader")
-    return pickle.dumps((settings, *parts, total))
+    return pickle.dumps((settings(), *parts, total))
 
 
 @lru_cache(maxsize=8)
-def _unpack_work(work: bytes) -> tuple[Flat, Callable[[int], Any], int | None]:
-    settings, a_fold, load, total = pickle.loads(work)
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    return flat(pickle.loads(a_fold)), pickle.loads(load), total
+def _unpack_work(work: bytes) -> tuple[Any, ...]:
+    held, a_fold, load, total = pickle.loads(work)
+    with under(held):
+        return held, flat(pickle.loads(a_fold)), pickle.loads(load), total
 
 
 def run_chunk(work: bytes, i: int) -> Piece:
     """Load and fold a chunk, in a worker."""
-    a_fold, load, total = _unpack_work(work)
-    piece = fold_chunk(a_fold, load_chunk(load, i, total), called(i, total))
-    return Piece(jax.device_get(piece.memory), piece.element, piece.rows)
+    held, a_fold, load, total = _unpack_work(work)
+    with under(held):  # each time: a worker may serve several folds by turns
+        piece = fold_chunk(a_fold, load_chunk(load, i, total), called(i, total))
+        return Piece(jax.device_get(piece.memory), piece.element, piece.rows)

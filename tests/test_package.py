@@ -29,6 +29,7 @@ LAYERS = (
         "_save",
         "_rounding",
         "_fingerprint",
+        "_settings",
     ),
     (
         "_callback",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from .._callable import identity
 from .._ledger import Ledger, lost
 from .._source import Chunks, called
 from .._travel import pack_work, run_chunk
@@ -15,9 +16,10 @@ from .._tree import check_count
 class Dask:
     """Fold on the workers of a Dask cluster, a task a chunk; needs `jfoundations[dask]`.
 
-    The fold and the loader are sent to the cluster once. Workers must reach the data by the path
-    that the loader opens, and have this library. What dies with a worker is done again by another,
-    as often as the scheduler allows (`distributed.scheduler.allowed-failures`).
+    The fold and the loader are sent to the cluster once, and fetched by its workers from each
+    other. Workers must reach the data by the path that the loader opens, and have this library.
+    What dies with a worker is done again by another, as often as the scheduler allows
+    (`distributed.scheduler.allowed-failures`), and then once more by itself, when all else is done.
 
     Args:
         client: a `distributed.Client`.
@@ -33,7 +35,7 @@ class Dask:
     ahead: int = 3
 
     def __post_init__(self) -> None:
-        if not hasattr(self.client, "submit") or not hasattr(self.client, "scatter"):
+        if not hasattr(self.client, "submit") or not hasattr(self.client, "nthreads"):
             raise TypeError(f"Dask: client is {self.client!r}; give a distributed.Client")
         check_count(self.ahead, "ahead", "Dask", least=1)
 
@@ -43,38 +45,47 @@ class Dask:
 
         load, ids = chunks.numbered("Dask")
         work = pack_work(ledger.a_fold, load, chunks.total, "Dask")
-        shared = self.client.scatter(work, broadcast=True, hash=False)
+        # not scattered: what is scattered is gone with the workers that held it
+        shared = self.client.submit(identity, work, pure=False)
         todo = iter(ids)
         number: dict[Any, int] = {}
 
-        def submit(many: int) -> list[Any]:
-            new = {
-                self.client.submit(run_chunk, shared, i, pure=False): i for i in islice(todo, many)
-            }
+        def submit(some: Iterable[int]) -> list[Any]:
+            new = {self.client.submit(run_chunk, shared, i, pure=False): i for i in some}
             number.update(new)
             return list(new)
 
-        done = as_completed(submit(self.ahead * max(1, sum(self.client.nthreads().values()))))
+        suspects: list[int] = []
+        ahead = self.ahead * max(1, sum(self.client.nthreads().values()))
+        done = as_completed(submit(islice(todo, ahead)))
         try:
             for batch in done.batches():
-                names = [called(number[future], chunks.total) for future in batch]
-                for future, piece in zip(batch, self._pieces(batch, names, ledger), strict=True):
-                    ledger.add(number.pop(future), piece)
-                done.update(submit(len(batch)))
+                numbers = map(number.pop, batch)
+                for i, piece in zip(numbers, self._pieces(batch), strict=True):
+                    if piece is None:
+                        suspects.append(i)
+                    else:
+                        ledger.add(i, piece)
+                done.update(submit(islice(todo, len(batch))))
+            for i in suspects:  # Dask blames all that waited at the worker that died
+                if (piece := _result(*submit([i]))) is None:
+                    raise lost(f"workers died of {called(i, chunks.total)}", ledger)
+                ledger.add(i, piece)
         finally:
             self.client.cancel(list(number))
 
-    def _pieces(self, batch: list[Any], names: list[str], ledger: Ledger) -> Iterable[Any]:
+    def _pieces(self, batch: list[Any]) -> Iterable[Any]:
         try:
             return self.client.gather(batch)  # in one go: each costs a round trip
         except Exception:  # whose it is shows one by one, and the others are taken in
-            return (_result(f, name, ledger) for f, name in zip(batch, names, strict=True))
+            return map(_result, batch)
 
 
-def _result(future: Any, chunk: str, ledger: Ledger) -> Any:
+def _result(future: Any) -> Any:
+    """Return what a task came to, or None if its workers died."""
     from distributed import KilledWorker  # type: ignore[import-not-found]
 
     try:
         return future.result()
-    except KilledWorker as error:
-        raise lost(f"workers died of {chunk} again and again", ledger) from error
+    except KilledWorker:
+        return None

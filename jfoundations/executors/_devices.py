@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._fold import Fold
 from .._ledger import Ledger, Piece, run_block
-from .._source import Chunks, Rows, called, check_block, element_of, rows_in
+from .._source import Chunks, Rows, element_of, rows_in
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,14 @@ class Devices:
             return
         size = self.mesh.shape[self.axis]
         pending: deque[Any] = deque()
-        for round_ in _rounds(chunks, size):
-            pending.append((round_, self._fold(ledger.a_fold, round_, chunks.total)))
+        for round_ in _rounds(chunks, ledger, size):
+            pending.append((round_, self._fold(ledger.a_fold, round_)))
             if len(pending) == 2:  # one is fetched while the next is folded
                 _add(ledger, *pending.popleft())
         for one in pending:
             _add(ledger, *one)
 
-    def _fold(self, a_fold: Fold[Any], round_: list[tuple[int, Any]], total: int | None) -> Any:
-        for i, block in round_:
-            check_block(block, f"fold's {called(i, total)}")
+    def _fold(self, a_fold: Fold[Any], round_: list[tuple[int, Any]]) -> Any:
         size = self.mesh.shape[self.axis]
         blocks = [block for _, block in round_]
         blocks += blocks[-1:] * (size - len(blocks))  # the devices left over repeat the last
@@ -103,7 +100,8 @@ class Devices:
         return same and first in (self.axis, (self.axis,)) and not any(rest)
 
     def _where_it_lies(self, rows: Rows, ledger: Ledger) -> None:
-        data, size = rows.data, rows.size
+        size, mine = rows.size, NamedSharding(self.mesh, PartitionSpec(self.axis))
+        data = jax.device_put(rows.data, mine)  # copies nothing; other kinds of axes become these
         memories = jax.device_get(_of_shards(ledger.a_fold, self.mesh, self.axis, size, data))
         element = element_of(data)
         for i in range(rows_in(data) // size):
@@ -111,20 +109,17 @@ class Devices:
             ledger.add(i, Piece(memory, element, size))
 
 
-def _rounds(chunks: Chunks, size: int) -> Any:
-    """Yield lists of as many neighbours as there are devices, all of one shape."""
+def _rounds(chunks: Chunks, ledger: Ledger, size: int) -> Any:
+    """Yield lists of as many neighbours as there are devices, all of one length."""
     row: list[tuple[int, Any]] = []
     for i, block in chunks:
-        if row and (len(row) == size or _shapes(block) != _shapes(row[0][1])):
+        ledger.check(i, block)
+        if row and (len(row) == size or rows_in(block) != rows_in(row[0][1])):
             yield row
             row = []
         row.append((i, block))
     if row:
         yield row
-
-
-def _shapes(block: Any) -> Any:
-    return jax.tree.map(np.shape, block), element_of(block) if jax.tree.leaves(block) else None
 
 
 def _add(ledger: Ledger, round_: list[tuple[int, Any]], memories: Any) -> None:

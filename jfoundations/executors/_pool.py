@@ -58,22 +58,33 @@ class Pool:
                     worker.give(*todo.popleft())
                 for worker in team.ready():
                     i, tried = worker.chunk
-                    try:
-                        worker.take(i, ledger)
-                    except EOFError:
-                        if tried == self.retries:
-                            raise _lost(
-                                worker, called(i, chunks.total), tried + 1, ledger
-                            ) from None
+                    if (answer := worker.answer()) is not None:
+                        ledger.add(i, _good(answer))
+                    elif tried == self.retries:
+                        raise _lost(worker, called(i, chunks.total), tried + 1, ledger)
+                    else:
                         todo.appendleft((i, tried + 1))
                         team.replace(worker)
+
+
+def _good(answer: bytes) -> Any:
+    good, value = pickle.loads(answer)
+    if not good:
+        raise value
+    return value
 
 
 def _lost(worker: "_Worker", chunk: str, times: int, ledger: Ledger) -> RuntimeError:
     worker.process.join()
     code = worker.process.exitcode or 0
     why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return lost(f"the worker of {chunk} died {times} times ({why})", ledger)
+    error = lost(f"the worker of {chunk} died {times} times ({why})", ledger)
+    if code == 1:
+        error.add_note(
+            'Pool: a script must keep its work under `if __name__ == "__main__":`, for its workers '
+            "import it too"
+        )
+    return error
 
 
 class _Worker:
@@ -93,15 +104,14 @@ class _Worker:
         with contextlib.suppress(OSError):  # it died idle: its end of the pipe says so when asked
             self.pipe.send(i)
 
-    def take(self, i: int, ledger: Ledger) -> None:
+    def answer(self) -> bytes | None:
+        """Return what it came to, or None if it died."""
         try:
-            good, value = pickle.loads(self.pipe.recv_bytes())
-        except OSError:
-            raise EOFError from None
+            answer = self.pipe.recv_bytes()
+        except (EOFError, OSError):
+            return None
         self.chunk = None
-        if not good:
-            raise value
-        ledger.add(i, value)
+        return answer
 
 
 class _Team:

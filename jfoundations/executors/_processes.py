@@ -2,9 +2,10 @@
 
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -14,21 +15,25 @@ from .._reduce import Executor
 from .._source import Chunks
 from ._local import Local
 
+R = TypeVar("R")
+
 
 @dataclass(frozen=True)
 class Processes:
     """Fold in the processes that `jax.distributed.initialize` has joined, each a run of chunks.
 
     All processes call `fold` with the same fold and source, and all get the answer. A checkpoint
-    is a file a process, with its number at the end of the name. When a process is lost the others
-    say so, and keep what they have done; JAX ends them some time later.
+    is a file a process, with its number at the end of the name; progress counts what is done here.
+    Where one process fails all raise. When a process is lost the others say so, and keep what they
+    have done; JAX ends them some time later.
 
     Args:
         inner: what folds in each process; by default `Local()`.
         shares: how much each process does, in proportion; by default all the same.
 
     Raises:
-        TypeError, ValueError: while it runs, when shares are not one number ≥ 0 a process.
+        TypeError, ValueError: while it runs, when shares are not one number ≥ 0 a process, or
+            others than those of the checkpoint.
         RuntimeError: while it runs, when another process failed or was lost.
 
     >>> import jfoundations as jf
@@ -45,25 +50,34 @@ class Processes:
         name = f"{Path(path).name}.{jax.process_index()}-of-{jax.process_count()}"
         return Path(path).with_name(name)
 
+    def together(self, function: Callable[[], R]) -> R:
+        """Return what a function returns here; where it raises in one process, raise in all."""
+        values: list[R] = []
+        _everywhere(lambda: values.append(function()))
+        return values[0]
+
     def run(self, chunks: Chunks, ledger: Ledger) -> None:
         """Fold this process's chunks, and take in what the others came to."""
+        mine = self.together(lambda: self._mine(chunks, ledger))
+        for p, (element, nodes) in enumerate(_everywhere(lambda: self._run(mine, ledger))):
+            if p != jax.process_index():
+                ledger.adopt(f"process {p}", element, nodes)
+
+    def _mine(self, chunks: Chunks, ledger: Ledger) -> Chunks:
         _, ids = chunks.numbered("Processes")
-        total = chunks.total or 0
-        mine = range(*self._bounds(total))
-        failure: Exception | None = None
-        try:
-            self.inner.run(chunks.only([i for i in ids if i in mine]), ledger)
-            ledger.save()
-        except Exception as error:  # the others wait for an answer, good or bad
-            failure = error
-        for p, (told, nodes) in enumerate(_exchanged(failure, ledger)):
-            if p == jax.process_index():
-                continue
-            if told is not None and failure is None:
-                raise RuntimeError(f"fold: process {p} of {jax.process_count()} failed: {told}")
-            ledger.adopt(nodes)
-        if failure is not None:
-            raise failure
+        mine = range(*self._bounds(chunks.total or 0))
+        todo = [i for i in ids if i in mine]
+        if len(ledger.partials) != len(mine) - len(todo):
+            raise ValueError(
+                "Processes: the checkpoint has chunks that are now another process's; give the "
+                "shares that it was made with, another path, or delete the files to begin anew"
+            )
+        return chunks.only(todo)
+
+    def _run(self, mine: Chunks, ledger: Ledger) -> Any:
+        self.inner.run(mine, ledger)
+        ledger.save()  # before the others are waited for
+        return ledger.element, jax.device_get(ledger.nodes())
 
     def _bounds(self, total: int) -> tuple[int, int]:
         count, p = jax.process_count(), jax.process_index()
@@ -77,21 +91,35 @@ class Processes:
         return int(edges[p]), int(edges[p + 1])
 
 
-def _exchanged(failure: Exception | None, ledger: Ledger) -> list[Any]:
-    """Return what each process came to: what failed, or None, and its memories."""
+def _everywhere(function: Callable[[], Any]) -> list[Any]:
+    """Call a function in all processes, and return in all what it returned in each."""
+    value: Any = None
+    failure: Exception | None = None
+    try:
+        value = function()
+    except Exception as error:  # the others wait for an answer, good or bad
+        failure = error
     told = None if failure is None else f"{type(failure).__name__}: {failure}"
-    nodes = {} if told else jax.device_get(ledger.nodes())
-    if jax.process_count() == 1:
-        return [(told, nodes)]
-    blob = np.frombuffer(pickle.dumps((told, nodes)), np.uint8)
+    answers = [(told, value)] if jax.process_count() == 1 else _exchanged(told, value)
+    if failure is not None:
+        raise failure
+    for p, (told, _) in enumerate(answers):
+        if told is not None:
+            raise RuntimeError(f"fold: process {p} of {jax.process_count()} failed: {told}")
+    return [value for _, value in answers]
+
+
+def _exchanged(told: str | None, value: Any) -> list[Any]:
+    blob = np.frombuffer(pickle.dumps((told, value)), np.uint8)
     try:
         lengths = _gather(np.frombuffer(np.int64(blob.size).tobytes(), np.uint8))
         sizes = lengths.reshape(-1, 8).view(np.int64)[:, 0].tolist()
         blobs = _gather(np.pad(blob, (0, max(sizes) - blob.size)))
     except Exception as error:
         raise RuntimeError(
-            "fold: another process was lost before it gave what it had done; run all again"
-            + (", what is done here is kept" if ledger.file else "; checkpoint= would keep it")
+            "fold: another process was lost before it gave what it had done"
+            + (f", and here there was {told}" if told else "")
+            + "; run all again: with checkpoint= each goes on from what it has kept"
         ) from error
     return [pickle.loads(row[:size].tobytes()) for row, size in zip(blobs, sizes, strict=True)]
 
