@@ -150,11 +150,12 @@ class _Known(NamedTuple):
             return _shaped(jax.tree.map(take, self.flat), self.data[:2])
 
         def again() -> dict[str, Any]:
-            some = lax.optimization_barrier(read())  # a copy, since loops over it are of vectors
-            return _careful(Data(*some, self.data.plan), first)
+            # a copy, since loops over one are of vectors
+            values, weight = lax.optimization_barrier(read())
+            return _careful(Data(values, weight, self.data.plan), first)
 
-        unread = Data(*jax.eval_shape(read), self.data.plan)
-        first = self.finish(unread, jax.tree.map(cut, self.held))
+        values, weight = jax.eval_shape(read)
+        first = self.finish(Data(values, weight, self.data.plan), jax.tree.map(cut, self.held))
         return lax.cond(_doubt(first) > 0, again, lambda: _moving(first))
 
 
