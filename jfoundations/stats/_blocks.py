@@ -36,7 +36,8 @@ def difference(x: Array, pivot: Array) -> Array:
     return jnp.where(x >= pivot, (a - b).astype(dtype), -(b - a).astype(dtype))
 
 
-def _finite(pivot: Array) -> Array:
+def finite(pivot: Array) -> Array:
+    """Return 0 for what is not finite."""
     return (
         jnp.where(jnp.isfinite(pivot), pivot, 0)
         if jnp.issubdtype(pivot.dtype, jnp.floating)
@@ -51,7 +52,7 @@ def _median3(a: Array, b: Array, c: Array) -> Array:
 def first_valid(x: Array, weight: Array | None) -> Array:
     """Return each column's first value that counts, 0 if that is not finite: (outer, inner)."""
     if weight is None:
-        return _finite(x[:, 0])
+        return finite(x[:, 0])
     outer, n, inner = x.shape
     size = min(n, 1024)
 
@@ -68,15 +69,15 @@ def first_valid(x: Array, weight: Array | None) -> Array:
     state = look((jnp.int32(0), none, jnp.zeros((outer, inner), x.dtype)))
     if size < n:
         state = lax.while_loop(lambda s: (s[0] < n) & ~jnp.all(s[1]), look, state)
-    return _finite(state[2])
+    return finite(state[2])
 
 
 def heaviest(x: Array, weight: Array | None) -> Array:
     """Return each column's first value of the largest weight, 0 if not finite: (outer, inner)."""
     if weight is None:
-        return _finite(x[:, 0])
+        return finite(x[:, 0])
     row = jnp.argmax(weight, axis=1)[:, None]
-    return _finite(jnp.take_along_axis(x, row, 1)[:, 0])
+    return finite(jnp.take_along_axis(x, row, 1)[:, 0])
 
 
 def block_pivots(x: Array, weight: Array | None, fallback: Array, segment: Segment) -> Array:
@@ -93,7 +94,7 @@ def block_pivots(x: Array, weight: Array | None, fallback: Array, segment: Segme
         return jnp.where(counted(cut(weight)), cut(x), fallback[:, None])
 
     last = segment.size - 1
-    return _finite(probe(0) if last < 2 else _median3(probe(0), probe(last // 2), probe(last)))
+    return finite(probe(0) if last < 2 else _median3(probe(0), probe(last // 2), probe(last)))
 
 
 def _deviate(values, pivots, shifts) -> list[Array]:

@@ -5,6 +5,7 @@ cost: the relative error is at most (3h + 8) u q / M2, h the height of the summa
 unit roundoff. By Samuelson's inequality q / M2 is at most n when the pivot is a value of the data.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -24,6 +25,15 @@ def _lossy(q: Array, m2: Array, offset: Array) -> Array:
     constant = (q == 0) & (offset == 0)
     # nan stays nan, however often it is read
     return ~((q <= 2**LOST_BITS * m2) | constant | jnp.isnan(q))
+
+
+def doubt(shifted: list[Array], squares: list[Array], offsets: list[Array]) -> Array:
+    """Return 2 if squares left the range of their type, else 1 if digits may be lost, else 0."""
+    codes = [
+        jnp.where(_usable(q, o), _lossy(q, m, o).astype(np.int32), np.int32(2))
+        for q, m, o in zip(shifted, squares, offsets, strict=True)
+    ]
+    return jnp.max(functools.reduce(jnp.maximum, codes))
 
 
 def out_of_range(shifted: list[Array], offsets: list[Array]) -> Array:

@@ -3,65 +3,37 @@
 Small arrays are summed once, in two words (`_exact`). Large ones are read once, in blocks about
 pivots, with a certificate: q / M2 bounds the digits that the shifts may have cost. Where it says
 more than four bits, or a square left the range of its type, a second pass about the mean, in units
-of a power of two, takes its place. One variable and pairs take the same path, so the variance of x
-is the covariance of x with itself, bit for bit.
+of a power of two, takes its place (`_passes`). One variable and pairs take the same path, so the
+variance of x is the covariance of x with itself, bit for bit.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._rounding import divide, protect
-from ._blocks import (
-    accumulator,
-    block_pivots,
-    difference,
-    first_valid,
-    heaviest,
-    segment_sums,
-    widen,
-)
-from ._certificate import LOST_BITS, doubtful, out_of_range
-from ._certificate import units as units_of
+from ._blocks import accumulator, difference, finite, heaviest, widen
+from ._certificate import doubt
 from ._count import Count
 from ._exact import exact_sums, mean_of
-from ._lines import Plan, after, choose, in_three
-from ._moments import weight_in
-from ._two_words import one_word, tree_sum
+from ._lines import choose, in_three
+from ._passes import (
+    Data,
+    Sums,
+    block_pivots_of,
+    first_pass,
+    merge_blocks,
+    read_blocks,
+    second_pass,
+    total_weight,
+)
+from ._two_words import one_word
 
-
-class Sums(NamedTuple):
-    """Central sums about `pivots + offsets`, in `units`; every leaf has the kept shape.
-
-    Attributes:
-        weight: a `Count`, or the sum of weights.
-        pivots: first words of the means, in the data's own type.
-        offsets: second words of the means.
-        powers: M2, or Mxx, Myy, Cxy; empty for means only.
-        units: exact powers of two, one a variable: the true M2 is ``powers[0] * units[0]**2``.
-        shifted: sums of squares about the pivots that gave ``powers``; shifted / M2 is the
-            certificate.
-    """
-
-    weight: Count | Array
-    pivots: list[Array]
-    offsets: list[Array]
-    powers: list[Array]
-    units: list[Array]
-    shifted: list[Array]
-
-
-class _Data(NamedTuple):
-    values: list[Array]
-    weight: Array | None
-    plan: Plan
-
-    @property
-    def products(self) -> list[tuple[int, int]]:
-        """Which two variables each sum of products multiplies."""
-        return [(0, 0)] if len(self.values) == 1 else [(0, 0), (1, 1), (0, 1)]
+AGAIN = 2**18  # so many numbers are read again at a time, if some rows are in doubt
 
 
 def central_sums(values, axes, order: int = 2, weights=None, accuracy: str = "default") -> Sums:
@@ -101,7 +73,7 @@ def two_words(pivot: Array, offset: Array) -> tuple[Array, Array]:
     return rounded, offset + difference(pivot, rounded.astype(pivot.dtype))
 
 
-def canonical(values, axes, weights, accuracy) -> tuple[_Data, list[int]]:
+def canonical(values, axes, weights, accuracy) -> tuple[Data, list[int]]:
     """Bring data to three axes; return them, and which axes are kept."""
     shape, axes = values[0].shape, tuple(sorted(axes))
     arrays = [in_three(widen(v), axes) for v in values]
@@ -109,10 +81,10 @@ def canonical(values, axes, weights, accuracy) -> tuple[_Data, list[int]]:
         weights = in_three(jnp.broadcast_to(weights, shape), axes)
     kept = [i for i in range(len(shape)) if i not in axes]
     outer, n, inner = arrays[0].shape
-    return _Data(arrays, weights, choose((outer, n, inner), accuracy)), kept
+    return Data(arrays, weights, choose((outer, n, inner), accuracy)), kept
 
 
-def _empty(data: _Data, order: int) -> Sums:
+def _empty(data: Data, order: int) -> Sums:
     outer, _, inner = data.values[0].shape
     dtype = accumulator(data.values[0].dtype)
     zero, k = jnp.zeros((outer, inner), dtype), len(data.values)
@@ -123,44 +95,114 @@ def _empty(data: _Data, order: int) -> Sums:
     return Sums(count, [zero] * k, [zero] * k, powers, [zero + 1] * k, powers[:k])
 
 
-def _best(data: _Data, order: int) -> Sums:
+def _best(data: Data, order: int) -> Sums:
     """Sum in two words what is small; else take one pass where its certificate allows, or two."""
     if data.plan.corrected:
         return _in_two_words(data, order)
     # the mean reads what the variance reads, so that both together read it once
-    first = _first_pass(data)
+    blocks = read_blocks(data)
+    first = merge_blocks(data, blocks)
     if order < 2:
         return first._replace(powers=[], shifted=[])
-    squares = first.powers[: len(first.units)]
-    odd = out_of_range(first.shifted, first.offsets)
-    again = odd | doubtful(first.shifted, squares, first.offsets)
+    # What a branch reads is written down: of one block its sums, of many what is made of them.
+    # Pivots are found anew, since to read one number of a short row is to read the row.
+    single = blocks.sums[0].shape[1] == 1
+    held = blocks._replace(pivots=[]) if single else first
+    finish = merge_blocks if single else lambda _, sums: sums
+    known = _Known(data, _flat(data[:2]), _flat(held), lambda d, h: finish(d, _shaped(h, held)))
     # lax.cond: nobody pays for a second read of memory that the data do not need
-    careful = lambda s: _careful(data, first._replace(**s), odd)  # noqa: E731
-    moving = {name: getattr(first, name) for name in ("offsets", "powers", "units", "shifted")}
-    return first._replace(**lax.cond(again, careful, lambda s: s, moving))
+    return first._replace(**lax.cond(_doubt(first) > 0, known.again, known.kept))
 
 
-def _careful(data: _Data, first: Sums, odd: Array) -> dict[str, Any]:
+class _Known(NamedTuple):
+    """The data, also without axes of length 1; what the first pass found; how to read that."""
+
+    data: Data
+    flat: Any
+    held: Any
+    finish: Callable[[Data, Any], Sums]
+
+    def kept(self) -> dict[str, Any]:
+        """Return what the first pass says."""
+        return _moving(self.finish(self.data, self.held))
+
+    def again(self) -> dict[str, Any]:
+        """Read the rows in doubt again, with neighbours: so few at a time as the cache holds."""
+        outer, n, inner = self.data.values[0].shape
+        rows = max(1, AGAIN // (n * inner))
+        if rows >= outer:
+            return _careful(self.data, self.finish(self.data, self.held))
+
+        def look(i: Array, found: Any) -> Any:
+            start = jnp.minimum(i * rows, outer - rows)
+            put = lambda v, new: lax.dynamic_update_slice_in_dim(v, new, start, 0)  # noqa: E731
+            return jax.tree.map(put, found, _flat(self._rows(start, rows)))
+
+        kept = self.kept()
+        return _shaped(lax.fori_loop(0, -(-outer // rows), look, _flat(kept)), kept)
+
+    def _rows(self, start: Array, rows: int) -> dict[str, Any]:
+        cut = lambda v: lax.dynamic_slice_in_dim(v, start, rows)  # noqa: E731
+
+        def read() -> Any:
+            # by index: of a sharded array a cut would gather all
+            take = partial(jnp.take, indices=start + jnp.arange(rows), axis=0, mode="clip")
+            return _shaped(jax.tree.map(take, self.flat), self.data[:2])
+
+        def again() -> dict[str, Any]:
+            # a copy, since loops over one are of vectors
+            values, weight = lax.optimization_barrier(read())
+            return _careful(Data(values, weight, self.data.plan), first)
+
+        values, weight = jax.eval_shape(read)
+        first = self.finish(Data(values, weight, self.data.plan), jax.tree.map(cut, self.held))
+        return lax.cond(_doubt(first) > 0, again, lambda: _moving(first))
+
+
+def _flat(tree: Any) -> Any:
+    # axes of length 1 would have the compiler lay out, and so copy, what a loop reads
+    keep = lambda v: [n for a, n in enumerate(v.shape) if a == 0 or n > 1]  # noqa: E731
+    return jax.tree.map(lambda v: v.reshape(keep(v)), tree)
+
+
+def _shaped(tree: Any, like: Any) -> Any:
+    return jax.tree.map(lambda v, u: v.reshape(len(v), *u.shape[1:]), tree, like)
+
+
+def _careful(data: Data, first: Sums) -> dict[str, Any]:
     """Make the same pass in other units if squares left the range, and a second if digits did."""
+    if not first.pivots:
+        (pivots,) = block_pivots_of(data)
+        first = first._replace(pivots=[p[:, 0] for p in pivots])
     # so a power of two in the data changes no bit
-    first = lax.cond(odd, lambda s: _first_pass(data, s), lambda s: s, first)
-    again = doubtful(first.shifted, first.powers[: len(first.units)], first.offsets)
-    found = lax.cond(again, lambda s: _second_pass(data, s), lambda s: s, first)
-    return {k: v for k, v in found._asdict().items() if k not in ("weight", "pivots")}
+    first = _either(_doubt(first) == 2, lambda: first_pass(data, first), first)
+    return _moving(_either(_doubt(first) > 0, lambda: second_pass(data, first), first))
 
 
-def _in_two_words(data: _Data, order: int) -> Sums:
+def _either(which: Array, new: Callable[[], Sums], old: Sums) -> Sums:
+    return old._replace(**lax.cond(which, lambda: _moving(new()), lambda: _moving(old)))
+
+
+def _moving(sums: Sums) -> dict[str, Any]:
+    return {name: getattr(sums, name) for name in ("offsets", "powers", "units", "shifted")}
+
+
+def _doubt(sums: Sums) -> Array:
+    return doubt(sums.shifted, sums.powers[: len(sums.units)], sums.offsets)
+
+
+def _in_two_words(data: Data, order: int) -> Sums:
     about = None
     if data.values[0].shape[1] > 2**13:  # the shift may cost a factor n: sum about the mean
-        first = _first_pass(data)
+        first = first_pass(data)
         starts = [heaviest(x, data.weight) for x in data.values]
         about = [
-            _finite(difference(p, s) + o)
+            finite(difference(p, s) + o)
             for p, s, o in zip(first.pivots, starts, first.offsets, strict=True)
         ]
     # the squares too, which are dropped if nobody asks: mean and variance share their sums
     found = exact_sums(data.values, data.weight, about)
-    weight = _total_weight(data, [] if found.weight is None else [found.weight[:, None]])
+    weight = total_weight(data, [] if found.weight is None else [found.weight[:, None]])
     pivots = found.pivots
     offsets = [one_word(m) * u for m, u in zip(found.means, found.units, strict=True)]
     if order == 0:
@@ -168,132 +210,3 @@ def _in_two_words(data: _Data, order: int) -> Sums:
         pivots, offsets = map(list, zip(*(mean_of(*w) for w in words), strict=True))
     sums = Sums(weight, pivots, offsets, found.powers, found.units, found.shifted)
     return sums if order > 1 else sums._replace(powers=[], shifted=[])
-
-
-def _finite(x: Array) -> Array:
-    return jnp.where(jnp.isfinite(x), x, 0)
-
-
-def _first_pass(data: _Data, failed: Sums | None = None) -> Sums:
-    """Sum blocks about their own pivots, then join them; in better units than those that failed."""
-    units, shifts = None, None
-    if failed is not None:
-        units, inverses = zip(*map(units_of, failed.shifted, failed.offsets), strict=True)
-        shifts = [(i[:, None], jnp.zeros_like(i)[:, None]) for i in inverses]
-    fallback = [first_valid(x, data.weight) for x in data.values]
-    pivots, sums, never = [], [], None
-    for segment in data.plan.segments:
-        if sums:
-            never = sums[-1][-len(data.products)][:, -1:] < 0
-        local = [
-            after(block_pivots(x, data.weight, f, segment), never)
-            for x, f in zip(data.values, fallback, strict=True)
-        ]
-        pivots.append(local)
-        sums.append(segment_sums(data.values, local, data.weight, shifts, segment))
-    counts, sums = _parted(data, _joined(sums))
-    return _merge_blocks(data, _joined(pivots), counts, sums, units)
-
-
-def _joined(segments: list[list[Array]]) -> list[Array]:
-    return [jnp.concatenate(p, axis=1) for p in zip(*segments, strict=True)]
-
-
-def _parted(data: _Data, sums: list[Array]) -> tuple[list[Array], list[Array]]:
-    terms = len(data.values) + len(data.products)
-    return sums[:-terms], sums[-terms:]
-
-
-def _merge_blocks(data: _Data, pivots, counts, sums, units) -> Sums:
-    k, dtype = len(data.values), accumulator(data.values[0].dtype)
-    weight = _total_weight(data, counts)
-    total = weight_in(weight, dtype)
-    if sums[0].shape[1] == 1:
-        return _one_block(data, weight, total, [p[:, 0] for p in pivots], sums, units)
-    w = _block_weights(data, counts, dtype)
-    some = jnp.where(w == 0, 1, w)
-    origins = [p[:, 0] for p in pivots]
-    # A nan square comes with a nan sum, so this changes nothing; but it keeps the squares alive
-    # where only the mean is wanted, so that the compiler finds the variance's loop to be the same.
-    firsts, products = sums[:k], sums[k:]
-    firsts = [jnp.where(q == q, s, jnp.nan) for s, q in zip(firsts, products, strict=False)]
-    means = [jnp.where(w == 0, 0, divide(s, some)) for s in firsts]
-    # blocks' means, counted from the origin
-    steps = [difference(p, o[:, None]) for p, o in zip(pivots, origins, strict=True)]
-    if units is not None:
-        steps = [s / u[:, None] for s, u in zip(steps, units, strict=True)]
-    steps = [s + m for s, m in zip(steps, means, strict=True)]
-    offsets = _over(tree_sum([w * s for s in steps]), total)
-    inside = [
-        q - divide(protect(firsts[i] * firsts[j]), some)
-        for q, (i, j) in zip(products, data.products, strict=True)
-    ]
-    apart = [s - o[:, None] for s, o in zip(steps, offsets, strict=True)]
-    between = [w * protect(apart[i] * apart[j]) for i, j in data.products]
-    # a step's rounding enters M2 by the root of its certificate, a deviation's in full
-    shifted = [q + w * s * s * 2.0**-LOST_BITS for q, s in zip(products, steps, strict=False)]
-    both = [m + protect(b) for m, b in zip(inside, between, strict=True)]
-    # the offsets were rounded: what that left over is taken off again
-    found = tree_sum([w * a for a in apart] + shifted + both)
-    rest, shifted, powers = found[:k], found[k : 2 * k], found[2 * k :]
-    powers = _less_drift(data, powers, rest, total)
-    units = [jnp.ones_like(o) for o in offsets] if units is None else list(units)
-    offsets = [o * u for o, u in zip(offsets, units, strict=True)]
-    return Sums(weight, origins, offsets, powers, units, shifted)
-
-
-def _one_block(data: _Data, weight, total: Array, pivots, sums, units) -> Sums:
-    k, sums = len(pivots), [s[:, 0] for s in sums]
-    offsets = _over(sums[:k], total)
-    units = [jnp.ones_like(o) for o in offsets] if units is None else list(units)
-    powers = _less_drift(data, sums[k:], sums, total)
-    offsets = [o * u for o, u in zip(offsets, units, strict=True)]
-    return Sums(weight, pivots, offsets, powers, units, sums[k : 2 * k])
-
-
-def _less_drift(data: _Data, powers, rest, total: Array) -> list[Array]:
-    # M = Q - S S / W, symmetric in the variables to the bit
-    drift = _over([protect(rest[i] * rest[j]) for i, j in data.products], total)
-    return [m - d for m, d in zip(powers, drift, strict=True)]
-
-
-def _over(sums: list[Array], total: Array) -> list[Array]:
-    return [jnp.where(total == 0, 0, divide(s, jnp.where(total == 0, 1, total))) for s in sums]
-
-
-def _second_pass(data: _Data, first: Sums) -> Sums:
-    """Sum about the first pass's means, and correct for what those were off by."""
-    k, total = len(data.values), weight_in(first.weight, first.offsets[0].dtype)
-    units, inverses = zip(*map(units_of, first.shifted, first.offsets), strict=True)
-    units = [a * b for a, b in zip(units, first.units, strict=True)]
-    inverses = [a / b for a, b in zip(inverses, first.units, strict=True)]
-    offsets = [_finite(o) for o in first.offsets]  # an overflowed sum: begin at the pivot
-    shifts = [(i[:, None], (o * i)[:, None]) for o, i in zip(offsets, inverses, strict=True)]
-    pivots = [p[:, None] for p in first.pivots]
-    parts, never = [], None
-    for segment in data.plan.segments:
-        if parts:
-            never = parts[-1][-len(data.products)][:, -1:] < 0
-        local = [after(p, never) for p in pivots]
-        parts.append(segment_sums(data.values, local, data.weight, shifts, segment))
-    sums = tree_sum(_parted(data, _joined(parts))[1])
-    drift = _over(sums[:k], total)
-    powers = _less_drift(data, sums[k:], sums, total)
-    offsets = [o + protect(d * u) for o, d, u in zip(offsets, drift, units, strict=True)]
-    return Sums(first.weight, first.pivots, offsets, powers, list(units), sums[k : 2 * k])
-
-
-def _block_weights(data: _Data, counts: list[Array], dtype) -> Array:
-    if data.weight is None:
-        sizes = [s.size for s in data.plan.segments for _ in range(s.blocks)]
-        return jnp.asarray(np.array(sizes)[None, :, None], dtype)
-    return counts[0].astype(dtype)
-
-
-def _total_weight(data: _Data, counts: list[Array]) -> Count | Array:
-    outer, n, inner = data.values[0].shape
-    if data.weight is None:
-        return Count.of(n, (outer, inner))
-    if data.weight.dtype == np.bool_:
-        return Count.from_array(counts[0]).sum(1)
-    return tree_sum(counts)[0]

@@ -24,6 +24,8 @@ GROUPS = 16  # such loops in a block of long rows: its pivot costs reading three
 # Numbers that one loop sums: what it writes down stays in the last cache, if the loops take turns.
 CHUNK = 2**24
 
+TURN = 2**19  # of so many numbers, for each sum, a loop writes down, another takes its turn
+
 
 class Segment(NamedTuple):
     """Blocks of rows from `start` on: each has `groups` of `rows` lines of `fold` rows."""
@@ -50,6 +52,46 @@ class Segment(NamedTuple):
         return self.start + self.blocks * self.size
 
 
+class Turns(NamedTuple):
+    """The outer axis as `pieces` times `turns` times `size`: each of `turns` turns takes a column.
+
+    So an array that is sharded along that axis stays where it is.
+    """
+
+    pieces: int
+    turns: int
+    size: int
+
+    def take(self, v: Array, turn: int) -> Array:
+        """Return what one turn sees."""
+        if self.turns == 1:
+            return v
+        rest = v.shape[1:]
+        v = v.reshape(self.pieces, self.turns, self.size * prod(rest))[:, turn]
+        return v.reshape(self.pieces * self.size, *rest)
+
+    def join(self, parts: Sequence[Array]) -> Array:
+        """Put what the turns made of their parts side by side again."""
+        if self.turns == 1:
+            return parts[0]
+        rest = parts[0].shape[1:]
+        cut = [p.reshape(self.pieces, 1, self.size * prod(rest)) for p in parts]
+        return jnp.concatenate(cut, axis=1).reshape(-1, *rest)
+
+
+def turns_of(shape: tuple[int, ...], segment: Segment) -> Turns:
+    """Choose how many turns share a segment: what one loop over all would write down decides."""
+    outer, _, inner = shape
+    lines = segment.groups * segment.fold
+    few = min(8, outer * inner * segment.blocks * lines // TURN) if lines > 1 else 1
+    count = next((k for k in range(few, 1, -1) if outer % k == 0), 1)
+    # pieces so long that memory is read in order
+    least = -(-(2**14) // max(1, segment.size * inner))
+    rows = outer // count
+    size = next((r for r in range(least, 8 * least) if rows % r == 0), rows)
+    return Turns(rows // max(1, size), count, size)
+
+
 class Plan(NamedTuple):
     """How an array is cut into blocks, and whether it is summed in two words."""
 
@@ -73,7 +115,14 @@ def choose(shape: tuple[int, ...], accuracy: str = "default") -> Plan:
     if inner >= 8:
         return Plan(_cut(n, GROUPS, 1, outer * inner), corrected)
     fold = max(1, min(LINE // max(1, inner), n // ROWS))
-    return Plan(_cut(n, 1, fold, outer * inner), corrected)
+    groups = _groups(fold, inner) if fold * inner < LINE else 1
+    return Plan(_cut(n, groups, fold // groups, outer * inner), corrected)
+
+
+def _groups(fold: int, inner: int) -> int:
+    # short rows as lines of a few vectors each: they are read in order, not 16 of them far apart
+    short = range(max(-(-8 // max(1, inner)), fold // GROUPS), fold)
+    return fold // next((f for f in short if fold % f == 0), fold)
 
 
 def _cut(n: int, groups: int, fold: int, width: int) -> tuple[Segment, ...]:
@@ -85,7 +134,7 @@ def _cut(n: int, groups: int, fold: int, width: int) -> tuple[Segment, ...]:
         segments.append(Segment(start, min(most, (n - start) // size), groups, ROWS, fold))
         start = segments[-1].stop
     if rest := (n - start) // ROWS:
-        shape = (rest, ROWS, 1) if groups > 1 else (1, ROWS, rest)
+        shape = (rest, ROWS, 1) if fold == 1 else (1, ROWS, rest)
         segments.append(Segment(start, 1, *shape))
         start = segments[-1].stop
     if odd := n - start:
@@ -168,6 +217,18 @@ def block_sums(
     Returns:
         An array (outer, blocks, inner) for each term.
     """
+    turns = turns_of(data[0].shape, segment)
+    parts: list[list[Array]] = []
+    for i in range(turns.turns):
+        some, beside = ([turns.take(v, i) for v in vs] for vs in (data, sides))
+        if parts:
+            done = parts[-1][-1][-1:, :1]
+            beside[0] = after(beside[0], (done < 0) & (done > 0))
+        parts.append(_block_sums(make, some, beside, segment, joins))
+    return [turns.join(list(p)) for p in zip(*parts, strict=True)]
+
+
+def _block_sums(make, data, sides, segment, joins) -> list[Array]:
     outer, _, inner = data[0].shape
     _, blocks, groups, rows, fold = segment
 
