@@ -127,8 +127,11 @@ def rows(data, cut):
 
 REFUSED = {
     "another fold": (lambda d: (w.total(), w.source(d)), "the fold var, minmax", "is total"),
-    "other n_chunks": (lambda d: (None, w.source(d, 11)), "is of 37 chunks, and now there are 34"),
-    "a stream": (lambda d: (None, blocks(d)), "is of 37 chunks, and now there are None"),
+    "other n_chunks": (
+        lambda d: (None, w.source(d, 11)),
+        "is of a source of 37 chunks, and this is a source of 34",
+    ),
+    "a stream": (lambda d: (None, blocks(d)), "is of a source of 37 chunks, and this is a stream"),
     "other rows": (
         lambda d: (None, jf.Source(37, lambda i: rows(d, slice(9 * i, 9 * i + 9)))),
         "10 rows in chunk 0 of 37, and now there are 9",
