@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._callable import partial
+from ._callable import describe, partial
 from ._callback import RUN_EVENTS, Callback, callback_name
 from ._tree import as_arrays, check_like, check_stop, nearest
 
@@ -111,7 +111,7 @@ def caller(
 def _unknown(name: str, who: str, known: tuple[str, ...]) -> str:
     return (
         f"{who}: it needs {name!r}, which a loop does not know; context is {', '.join(known)}"
-        f"{nearest(name, known)} (bind other arguments with partial)"
+        f"{nearest(name, known)} (bind other arguments with partial; call what makes a callback)"
     )
 
 
@@ -125,6 +125,15 @@ def _parameters(function: Callable[..., Any]) -> Iterable[inspect.Parameter]:
     except (ValueError, TypeError):  # some builtins have none
         return ()
     return [p for p in parameters if p.name not in bound]
+
+
+def _cure_of(error: Exception) -> str:
+    if not isinstance(error, jax.errors.TracerBoolConversionError):
+        return ""
+    return (
+        ": in a loop if, and, or, not cannot look at values; return the comparison itself as the "
+        "stop, and choose between states by jnp.where"
+    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,7 @@ class Handler:
         try:
             answer = self.caller(*operands, context=context)
         except Exception as error:
-            error.add_note(f"in {self.who}")
+            error.add_note(f"in {self.who}{_cure_of(error)}")
             raise
         new_memory, new_state, stop = self._parts(answer, memory)
         check_like(new_state, state, self.who)
@@ -165,7 +174,9 @@ class Handler:
 def _kind(answer: Any) -> str:
     if isinstance(answer, tuple):
         return f"a tuple of {len(answer)}"
-    return "None" if answer is None else f"one {type(answer).__name__}"
+    if answer is None:
+        return "None"
+    return f"one {describe(answer) if hasattr(answer, 'dtype') else type(answer).__name__}"
 
 
 def freeze(live: Any, new: Any, old: Any) -> Any:

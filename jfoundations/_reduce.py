@@ -95,10 +95,7 @@ def fold(
     6.25
     """
     if not isinstance(a_fold, Fold):
-        raise TypeError(
-            f"fold: {a_fold!r} is no Fold; make one with Fold(init, step, merge) "
-            "or take one from jfoundations.folds"
-        )
+        raise TypeError(_no_fold(a_fold))
     if isinstance(data, dict | tuple) or hasattr(data, "dtype"):
         check_block(data, "fold's data")
         if executor is None and checkpoint is None and progress is None:
@@ -115,6 +112,16 @@ def fold(
             f"fold: data is {type(data).__name__}; give an array, or an iterable of blocks"
         )
     return _extracted(a_fold, _memory(a_fold, data, executor, checkpoint, progress))
+
+
+def _no_fold(value: Any) -> str:
+    name = getattr(value, "__name__", None)
+    if name and getattr(value, "__module__", "").startswith("jfoundations.folds"):
+        return f"fold: folds.{name} makes a fold; call it: folds.{name}()"
+    return (
+        f"fold: {name or repr(value)} is no Fold; make one with Fold(init, step, merge) "
+        "or take one from jfoundations.folds"
+    )
 
 
 def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progress: Any) -> Any:

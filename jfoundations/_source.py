@@ -151,8 +151,9 @@ class Chunks:
     def numbered(self, who: str) -> tuple[Callable[[int], Any], Iterable[int]]:
         """Return the loader and the numbers to do, or say that blocks of a stream have none."""
         if self.ids is None:
+            kind = type(self.blocks).__name__
             raise TypeError(
-                f"fold: {who} has its workers load their own blocks, and {self.blocks!r} can only "
+                f"fold: {who} has its workers load their own blocks, and a {kind} can only "
                 "be read here, one after another; give Source(n_chunks, load)"
             )
         return self.blocks.load, self.ids

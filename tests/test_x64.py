@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 # These start processes of their own, which know nothing of the second pass, or look at no number.
-ALIKE = ["test_examples.py", "test_interrupt.py", "test_package.py", "test_error_notes.py"]
+ALIKE = [
+    *("test_examples.py", "test_interrupt.py", "test_executors_faults.py", "test_processes.py"),
+    *("test_agree_processes.py", "test_package.py", "test_reference.py", "test_types.py"),
+    *("test_messages.py", "test_error_notes.py"),
+]
 
 
 @pytest.mark.slow

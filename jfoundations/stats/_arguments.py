@@ -105,7 +105,12 @@ def numbers(who: str, name: str, value: Any) -> jax.Array:
 def axes_of(who: str, axis: Axis, ndim: int) -> Axes:
     """Return the axes to reduce, non-negative and sorted."""
     given = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = [operator.index(a) for a in given]
+    try:
+        axes = [operator.index(a) for a in given]
+    except TypeError:
+        raise TypeError(
+            f"{who}: axis is {axis!r}; an int, a tuple of ints or None is needed"
+        ) from None
     for a in axes:
         if not -ndim <= a < ndim:
             raise ValueError(f"{who}: axis {a} is out of range for an array of {ndim} dimensions")
