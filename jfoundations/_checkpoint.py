@@ -32,10 +32,16 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], a_fold: Fold[Any], total: int | None):
-        self.path, self.fold = Path(path), a_fold
+        self.path: Path = Path(path)
+        self.fold: Fold[Any] = a_fold
         functions = (a_fold.init, a_fold.step, a_fold.merge, a_fold.block)
-        self.about = {"fold": fingerprint(functions), "name": a_fold.name, "chunks": total}
-        self.cost = self.last = 0.0
+        self.about: dict[str, Any] = {
+            "fold": fingerprint(functions),
+            "name": a_fold.name,
+            "chunks": total,
+        }
+        self.cost: float = 0.0
+        self.last: float = 0.0
         self.written: Any = None
 
     def read(self) -> dict[str, Any] | None:

@@ -65,17 +65,22 @@ class Ledger:
         checkpoint: Any = None,
         progress: Callable[[int, int | None], None] | None = None,
     ):
-        self.a_fold, self.blocks, self.progress = a_fold, blocks, progress
-        self.total = blocks.n_chunks if isinstance(blocks, Source) else None
-        self.partials = Partials(a_fold)
+        self.a_fold: Fold[Any] = a_fold
+        self.blocks: Any = blocks
+        self.progress: Callable[[int, int | None], None] | None = progress
+        self.total: int | None = blocks.n_chunks if isinstance(blocks, Source) else None
+        self.partials: Partials = Partials(a_fold)
         self.element: Any = None
         self.memory: Any = None  # of an order-dependent fold
-        self.finished = False  # such a fold may want no more
-        self.done = self.rows = 0
+        self.finished: bool = False  # such a fold may want no more
+        self.done: int = 0
+        self.rows: int = 0
         self.samples: dict[int, int] = {}  # rows of the first and last chunk, to know the cut by
-        self.passed = 0  # rows of blocks that went by since they were done before
-        self.file = None if checkpoint is None else Checkpoint(checkpoint, a_fold, self.total)
-        self.about = None if self.file is None else self.file.read()
+        self.passed: int = 0  # rows of blocks that went by since they were done before
+        self.file: Checkpoint | None = (
+            None if checkpoint is None else Checkpoint(checkpoint, a_fold, self.total)
+        )
+        self.about: dict[str, Any] | None = None if self.file is None else self.file.read()
         if self.file and self.about is None:
             self.save()  # what cannot be written is to be known before the work
         elif self.about and isinstance(blocks, Source):

@@ -23,7 +23,7 @@ class Partials:
     """The memories of the aligned subtrees that are complete."""
 
     def __init__(self, a_fold: Fold[Any]):
-        self.a_fold = flat(a_fold)
+        self.a_fold: Flat = flat(a_fold)
         self.nodes: dict[Node, Flat] = {}
 
     def add(self, height: int, place: int, memory: Any) -> None:

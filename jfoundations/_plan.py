@@ -34,7 +34,8 @@ class Program(Structural):
     """The step and the callbacks as one pytree argument: arrays are leaves, functions static."""
 
     def __init__(self, step: Callable[..., Any], callbacks: tuple[Any, ...]):
-        self.step, self.callbacks = step, callbacks
+        self.step: Callable[..., Any] = step
+        self.callbacks: tuple[Any, ...] = callbacks
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
         """Return the step and the callbacks as children."""

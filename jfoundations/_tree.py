@@ -66,7 +66,8 @@ class Flat:
     """
 
     def __init__(self, leaves: Any, structure: Static):
-        self.leaves, self.structure = leaves, structure
+        self.leaves: Any = leaves
+        self.structure: Static = structure
 
     def tree_flatten(self) -> tuple[Any, Static]:
         """Return leaves and structure."""

@@ -1,6 +1,7 @@
 """What a type checker sees: the ends of pipes are inferred, and stages that do not fit rejected."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -29,3 +30,19 @@ def test_pyright_infers_the_ends_of_pipes_and_rejects_what_does_not_fit():
     expected = {k: s.split("# is ")[1] for k, s in enumerate(lines) if "  # is " in s}
     assert revealed == expected and len(expected) > 15
     assert wrong == {k for k, s in enumerate(lines) if s.endswith("  # wrong")} and len(wrong) > 10
+
+
+@pytest.mark.slow
+def test_every_public_name_is_typed(tmp_path):
+    # from a folder without the sources, as a user's editor sees the installed package
+    settings = {**os.environ, "VIRTUAL_ENV": sys.prefix}
+    settings["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
+    done = subprocess.run(
+        [sys.executable, "-m", "pyright", "--verifytypes", "jfoundations", "--ignoreexternal"],
+        cwd=tmp_path,
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "Type completeness score: 100%" in done.stdout, done.stdout[-3000:]

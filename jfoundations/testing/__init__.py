@@ -15,14 +15,14 @@ This namespace needs Hypothesis; the rest of the library does not.
 
 try:
     import hypothesis as _hypothesis
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "hypothesis":
+except ModuleNotFoundError as _error:
+    if (_error.name or "").partition(".")[0] != "hypothesis":
         raise
     raise ModuleNotFoundError(
         "jfoundations.testing needs Hypothesis, which is not installed: "
         "pip install 'jfoundations[testing]'",
-        name=error.name,
-    ) from error
+        name=_error.name,
+    ) from _error
 
 del _hypothesis
 

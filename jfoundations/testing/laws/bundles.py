@@ -29,13 +29,13 @@ def _half_range(x: jax.Array) -> jax.Array:
     return (jnp.max(x) - jnp.min(x)) / 2
 
 
-variance = _bundle_of("variance", power=2, shift=0, lower=0, upper=_popoviciu)
-deviation = _bundle_of("deviation", power=1, shift=0, lower=0, upper=_half_range)
-location = _bundle_of("location", power=1, shift=1, lower=jnp.min, upper=jnp.max)
-covariance = Bundle("covariance", _covariance)
-correlation = Bundle("correlation", _correlation)
-fold = Bundle("fold", _fold)
-pipe = Bundle("pipe", _pipe)
-pytree = Bundle("pytree", _pytree)
-callback = _callback.CALLBACK
-observer = _callback.OBSERVER
+variance: Bundle = _bundle_of("variance", power=2, shift=0, lower=0, upper=_popoviciu)
+deviation: Bundle = _bundle_of("deviation", power=1, shift=0, lower=0, upper=_half_range)
+location: Bundle = _bundle_of("location", power=1, shift=1, lower=jnp.min, upper=jnp.max)
+covariance: Bundle = Bundle("covariance", _covariance)
+correlation: Bundle = Bundle("correlation", _correlation)
+fold: Bundle = Bundle("fold", _fold)
+pipe: Bundle = Bundle("pipe", _pipe)
+pytree: Bundle = Bundle("pytree", _pytree)
+callback: Bundle = _callback.CALLBACK
+observer: Bundle = _callback.OBSERVER
