@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import os
 import warnings
 
 import fold_workers as w
@@ -223,12 +222,11 @@ def test_a_dask_worker_that_always_dies(data, dask):
 
 
 @pytest.mark.slow
-def test_all_dask_workers_killed_one_after_another(data, dask):
+def test_all_dask_workers_killed_at_once(data, dask):
     """What they must know is not lost with them."""
-    marks = [data.with_name(f"mark{k}") for k in range(2)]
-    load = w.Killing(w.Killing(w.Rows(data), 5, marks[0]), 25, marks[1])
+    load = w.KillingTogether(w.Rows(data), data.parent)
     assert w.run(data, executors.Dask(dask), load=load) == w.run(data)
-    assert all(map(os.path.exists, marks))
+    assert all((data.parent / f"together{k}").exists() for k in range(2))
 
 
 @pytest.mark.slow
