@@ -298,7 +298,7 @@ BAD = {
         ValueError,
         "names an axis twice",
     ),
-    "float axis": (lambda: stats.mean(jnp.ones(2), axis=0.5), TypeError, "integer"),
+    "float axis": (lambda: stats.mean(jnp.ones(2), axis=0.5), TypeError, "mean: axis is 0.5; an int"),
 }
 
 
