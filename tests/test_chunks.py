@@ -163,6 +163,8 @@ MESHED = (
 @pytest.mark.parametrize("kind", [AxisType.Explicit, AxisType.Auto], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("lanes", [False, True], ids=["one run", "lanes"])
 def test_a_sharding_is_kept(kind, lanes):
+    if kind is AxisType.Explicit and not lanes and jax.__version_info__ < (0, 10):
+        pytest.skip("JAX 0.9 loses explicit shardings in what the loop's step is made of")
     mesh = jax.make_mesh((8,), ("i",), axis_types=(kind,))
     sharding = NamedSharding(mesh, PartitionSpec("i"))
     values = jnp.linspace(1.0, 9.0, 32).reshape(16, 2)
