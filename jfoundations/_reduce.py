@@ -14,14 +14,16 @@ that the bits depend on how the data is cut, and on nothing else.
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import jax
 
 from ._fold import Fold
-from ._ledger import Ledger
 from ._source import Chunks, check_block, cut
 from ._tree import tracing
+
+if TYPE_CHECKING:
+    from ._ledger import Ledger
 
 R = TypeVar("R")
 AHEAD = 3  # chunks on their way, so that the next is there when one ends
@@ -34,7 +36,7 @@ class Executor(Protocol):
     order-dependent fold is not given.
     """
 
-    def run(self, chunks: Chunks, ledger: Ledger) -> None:
+    def run(self, chunks: Chunks, ledger: "Ledger") -> None:
         """Fold all chunks, in any order, and give each to the ledger.
 
         Iterating over `chunks` gives numbers and blocks, for `ledger.take(number, block)`; what is
@@ -43,7 +45,7 @@ class Executor(Protocol):
         ...
 
 
-def in_place(chunks: Chunks, ledger: Ledger) -> None:
+def in_place(chunks: Chunks, ledger: "Ledger") -> None:
     """Fold chunks in this process, one after another, loading one ahead."""
     pending: deque[Any] = deque()
     waits = not tracing()
@@ -137,6 +139,8 @@ def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progre
     if checkpoint is not None and (own_path := getattr(executor, "own_path", None)):
         checkpoint = own_path(checkpoint)
     opened = getattr(executor, "together", _alone)  # processes wait for each other
+    from ._ledger import Ledger  # not before: it is a third of what importing all this costs
+
     ledger = opened(lambda: Ledger(a_fold, data, checkpoint, progress))
     run = executor.run if executor else in_place
     try:
@@ -152,7 +156,7 @@ def _alone(function: Callable[[], Any]) -> Any:
     return function()
 
 
-def _keep(ledger: Ledger, error: BaseException) -> None:
+def _keep(ledger: "Ledger", error: BaseException) -> None:
     if ledger.file is None:
         return
     try:

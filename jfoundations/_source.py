@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -211,7 +210,9 @@ def _called(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int,
 
 
 def _ahead(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
-    pending: deque[tuple[int, Future[Any]]] = deque()
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+    pending: deque[tuple[int, Any]] = deque()
     device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
     here = settings() | {"default_device": device}
     with ThreadPoolExecutor(1, "jfoundations-load") as thread:

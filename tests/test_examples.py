@@ -177,6 +177,16 @@ def test_checkpoint():
 
 
 @pytest.mark.slow
+def test_stopping_lanes(tmp_path):
+    picture = tmp_path / "lanes.png"
+    out = output("stopping_lanes.py", "--to", str(picture))
+    assert "64 of 64 lanes stopped by themselves" in out and "drawn to lanes.png" in out
+    least, most = map(int, re.findall(r"after (\d+) ... (\d+) steps", out)[0])
+    assert most > 2 * least
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 50_000
+
+
+@pytest.mark.slow
 def test_dataset_statistics():
     for module in ("distributed", "pyarrow", "tqdm"):
         pytest.importorskip(module, reason=f"dataset_statistics.py needs {module}")

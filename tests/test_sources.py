@@ -275,7 +275,7 @@ LIBRARY = {
     for name, make in vars(folds).items()
     if inspect.isfunction(make)
     and name[0] != "_"
-    and name not in ("histogram", "ema", "quantile", "moment")
+    and name not in ("histogram", "ema", "quantile", "moment", "grouped", "to_beam", "row_names")
 }
 MORE = {
     "histogram": lambda: folds.histogram(jnp.linspace(-5.0, 9.0, 8)),
@@ -285,6 +285,7 @@ MORE = {
     "weighted": lambda: folds.describe(weights=jf.stats.Reliability, nan="omit"),
     "arithmetic": lambda: folds.maximum() - 2 * abs(folds.mean()) ** 2,
     "combined": w.several,
+    "grouped": lambda: folds.grouped(folds.var(), 3),
 }
 
 

@@ -298,7 +298,11 @@ BAD = {
         ValueError,
         "names an axis twice",
     ),
-    "float axis": (lambda: stats.mean(jnp.ones(2), axis=0.5), TypeError, "mean: axis is 0.5; an int"),
+    "float axis": (
+        lambda: stats.mean(jnp.ones(2), axis=0.5),
+        TypeError,
+        "mean: axis is 0.5; an int",
+    ),
 }
 
 
