@@ -75,6 +75,7 @@ def test_fit_with_callbacks():
     assert out.endswith("1 step, stopped by terminate_on_nonfinite\n")
 
 
+@pytest.mark.slow
 def test_streaming_statistics():
     out = output("streaming_statistics.py")
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[2:6]}
@@ -151,6 +152,7 @@ def test_lr_finder():
     assert 3 * at < min(below, above)
 
 
+@pytest.mark.slow
 def test_scan_callbacks():
     pytest.importorskip("optax", reason="scan_callbacks.py needs optax")
     out = output("scan_callbacks.py")
@@ -159,6 +161,7 @@ def test_scan_callbacks():
     assert len(lanes) == 8 and ("1000", "max_steps") in lanes
 
 
+@pytest.mark.slow
 def test_property_tests():
     out = output("property_tests.py", missing="tqdm matplotlib optax sklearn")
     assert "first_try, usual_test: passes\nfirst_try, test_spread: fails\n" in out

@@ -61,26 +61,31 @@ def test_fold_laws(name):
     laws.fold(FOLDS[name])
 
 
+@pytest.mark.slow
 def test_fold_laws_of_where():
     positive = folds.var().where(lambda x: x > 0)
     laws.fold(positive, strategies.arrays(shape=(5,)), max_examples=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cov", "corr"])
 def test_fold_laws_of_pairs(name):
     laws.fold(getattr(folds, name)(), elements=PAIRS)
 
 
+@pytest.mark.slow
 def test_fold_laws_eager():
     laws.fold(FOLDS["combine"], strategies.arrays(shape=((5,), (2,))), jit=False, max_examples=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.int32, jnp.uint8, jnp.bool_])
 def test_fold_laws_of_other_dtypes(dtype):
     three = jf.combine(mean=folds.mean(), hi=folds.maximum(), n=folds.count())
     laws.fold(three, strategies.arrays(dtype, ((5,), (2,))), max_examples=10)
 
 
+@pytest.mark.slow
 def test_fold_laws_of_complex_and_many_axes():
     values = strategies.arrays(jnp.complex64, ((4, 3),))
     laws.fold(jf.combine(mean=folds.mean(), var=folds.var()), values, max_examples=10)
@@ -92,6 +97,7 @@ def test_order_dependent_folds_go_on(fold):
     laws.fold(fold, strategies.arrays(shape=(5,)), max_examples=3)
 
 
+@pytest.mark.slow
 @settings(quick, max_examples=8)
 @given(st.data(), strategies.folds(), strategies.arrays(shape=(6,)))
 def test_a_fold_of_blocks_is_the_fold(data, fold, x):

@@ -112,6 +112,7 @@ def shape_alone(x, **options):
     return stats.skew(x, **options) + stats.kurtosis(x, **options)
 
 
+@pytest.mark.slow
 def test_describe_gradients():
     x, w = jnp.asarray(draw(4, (9,)), jnp.result_type(float)), jnp.arange(9.0)
     checks.assert_same(jax.grad(shape_of)(x), jax.grad(shape_alone)(x), rtol=1e-4, atol=1e-5)
@@ -167,6 +168,7 @@ def test_standardize_edges():
         stats.standardize(jnp.ones(3), axis=2)
 
 
+@pytest.mark.slow
 def test_standardize_gradients():
     x, w = jnp.asarray(draw(5, (6,)), jnp.result_type(float)), jnp.arange(1.0, 7.0)
 

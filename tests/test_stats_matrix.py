@@ -66,6 +66,7 @@ def test_correlation_is_symmetric_bounded_and_blind_to_scale(seed, shape, k):
     assert_same(found, np.asarray(stats.corr_matrix(x * scales)))  # to 1e-30 and 1e30
 
 
+@pytest.mark.slow
 @few
 @given(seeds, st.sampled_from([(7, 3), (1000, 5), (3001, 70)]))
 def test_two_matrices_are_a_part_of_the_matrix_of_both(seed, shape):
@@ -181,6 +182,7 @@ def test_edges():
             assert np.array_equal(np.isnan(f(x, spoiled)), np.tile([False, True, False], (3, 1)))
 
 
+@pytest.mark.slow
 def test_under_jit_vmap_and_shard_map():
     x = np.stack([draw(k, (50, 3)) for k in range(8)])
     for f in (stats.cov_matrix, stats.corr_matrix):
@@ -196,6 +198,7 @@ def test_under_jit_vmap_and_shard_map():
         np.testing.assert_allclose(found[0], alone, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients():
     x, y = (jnp.asarray(draw(k, (6, 3)), FLOAT) for k in range(2))
     tolerance = 1e-5 if FLOAT == np.float64 else 3e-2
