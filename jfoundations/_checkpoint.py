@@ -126,8 +126,9 @@ class Checkpoint:
             )
             raise
         self.last = time.monotonic()
-        spent = self.last - begun
-        self.cost = min(self.cost or spent, spent)  # the first is slower, and some disks have moods
+        if self.written is not None:  # the first is slower: it would put off the second for long
+            spent = self.last - begun  # waiting for what is being folded included
+            self.cost = (self.cost + spent) / 2 if self.cost else spent  # some disks have moods
         self.written = list(nodes)
 
 
