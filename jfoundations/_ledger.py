@@ -208,9 +208,9 @@ class Ledger:
 
     def answer(self) -> Any:
         """Return the memory of all chunks."""
-        late = self.total is None and self.about and not self.finished
-        if late and self.passed != self.about["rows"]:
-            raise self._cut_otherwise(f"{self.about['rows']} rows in what is done", self.passed)
+        before = self.about["rows"] if self.about else self.passed  # rows that were to pass by
+        if self.total is None and not self.finished and self.passed != before:
+            raise self._cut_otherwise(f"{before} rows in what is done", self.passed)
         done = self.done if self.a_fold.merge is None else len(self.partials)
         if done == 0:
             raise ValueError("fold: there is no block, so no one knows what an element looks like")
