@@ -22,8 +22,9 @@ def callback(
 
     Args:
         *callbacks: yours, of any kind.
-        step: as in `driver_equivalence`.
-        states: as in `driver_equivalence`.
+        step: the `state -> state` of a loop they are made for; by default a chaotic map of vectors
+            of three numbers.
+        states: a state that goes with it, or a strategy of them.
         max_steps: as in `driver_equivalence`.
         observes: hold them to the law of observers too.
         ulp: as in `driver_equivalence`.
@@ -34,6 +35,9 @@ def callback(
 
     >>> import jfoundations as jf
     >>> callback(jf.callbacks.history(), observes=True, max_examples=2)
+    >>> def large(x):
+    ...     return x, x > 100.0
+    >>> callback(large, step=lambda x: 3 * x, states=1.0, max_examples=2)
     """
     bundle = OBSERVER if observes else CALLBACK
     given = {"step": step, "states": states, "max_steps": max_steps}
