@@ -31,6 +31,7 @@ never stops the loop. A step `(state, x) -> state` of a scan is a consumer too:
 The idea is Clojure's: Rich Hickey, "Transducers" (2014), https://clojure.org/reference/transducers.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -81,9 +82,9 @@ class _Transducer(Structural, Generic[A, B]):
             "Pipe(…).over(fold)"
         )
 
+    @abstractmethod
     def in_front_of(self, consumer: Any, name: str) -> Any:
         """Return the consumer as it is with this stage, of some name, in front."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return self.__name__
@@ -157,13 +158,13 @@ class _Ending(_Transducer[A, A]):
         )
 
     @property
+    @abstractmethod
     def _left(self) -> Any:
         """What remains to begin with: a number of elements, or True."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _gate(self, name: str) -> Any:
         """Return a function `(left, x) -> (whether x passes, left)`."""
-        raise NotImplementedError
 
 
 @jax.tree_util.register_pytree_node_class
