@@ -222,6 +222,19 @@ def test_a_dask_worker_that_always_dies(data, dask):
 
 
 @pytest.mark.slow
+def test_who_waited_at_a_worker_that_died_is_not_lost(data, dask, monkeypatch):
+    """All are blamed, as by Dask those that waited there; each then shows by itself."""
+    monkeypatch.setattr(executors.Dask, "_pieces", lambda self, batch: [None] * len(batch))
+    path, load = data.with_name("blamed.jf"), w.Killing(w.Rows(data), 3)
+    with raises(RuntimeError, "workers died of chunk 3 of 37: it"):
+        w.run(data, executors.Dask(dask), load=load, checkpoint=path)
+    loaded = []
+    seen = lambda i: loaded.append(i) or load.load(i)  # noqa: E731
+    assert w.run(data, load=seen, checkpoint=path) == w.run(data)
+    assert sorted({*loaded}) == [0, 3, 36]
+
+
+@pytest.mark.slow
 def test_all_dask_workers_killed_at_once(data, dask):
     """What they must know is not lost with them."""
     load = w.KillingTogether(w.Rows(data), data.parent)

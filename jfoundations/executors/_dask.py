@@ -11,6 +11,8 @@ from .._source import Chunks, called
 from .._travel import pack_work, run_chunk
 from .._tree import check_count
 
+ENOUGH = 3  # chunks that kill their workers, before the rest is not tried any more
+
 
 @dataclass(frozen=True)
 class Dask:
@@ -27,8 +29,8 @@ class Dask:
 
     Raises:
         TypeError: client is none; while it runs, what cannot be pickled.
-        RuntimeError: while it runs, when workers die of one chunk. It names the chunk; what is
-            done stays in the checkpoint.
+        RuntimeError: while it runs, when workers die of a chunk. It names the first three such
+            chunks; what is done stays in the checkpoint.
     """
 
     client: Any
@@ -67,10 +69,16 @@ class Dask:
                     else:
                         ledger.add(i, piece)
                 done.update(submit(islice(todo, len(batch))))
+            deadly = []
             for i in suspects:  # Dask blames all that waited at the worker that died
-                if (piece := _result(*submit([i]))) is None:
-                    raise lost(f"workers died of {called(i, chunks.total)}", ledger)
-                ledger.add(i, piece)
+                if (piece := _result(*submit([i]))) is not None:
+                    ledger.add(i, piece)
+                    continue
+                deadly.append(called(i, chunks.total))
+                if len(deadly) == ENOUGH:
+                    break
+            if deadly:
+                raise lost(f"workers died of {', '.join(deadly)}", ledger)
         finally:
             self.client.cancel(list(number))
 
