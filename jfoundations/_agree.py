@@ -43,8 +43,9 @@ def agree(stop: Any, axis: Any, how: How = "any") -> Any:
     """Make a stop the same on all devices of a mesh axis, inside `shard_map`.
 
     `iterate` refuses, while tracing, a stop that differs across an axis over which the loop holds a
-    collective. It knows by the types that `shard_map` has by default. With `check_vma=False` they
-    are unknown and nothing is refused: then all stops must agree, or the program hangs or aborts.
+    collective; `when` refuses such a predicate before a callback with one. They know by the types
+    that `shard_map` has by default. With `check_vma=False` these are unknown and nothing is
+    refused: then all stops must agree, or the program hangs or aborts.
 
     Of a stop that is known not to differ nothing is asked of the other devices.
 

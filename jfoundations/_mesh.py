@@ -5,18 +5,17 @@ what starts alike on all devices and comes to differ is declared to differ from 
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 
+from ._collectives import collectives, named
 from ._compat import on_a_mesh, vary, varying
 from ._events import overheard
 from ._plan import Carry, Plan
 
 T = TypeVar("T")
-
-STILL = {"axis_index", "pvary", "pcast"}  # these name an axis and ask no other device
 
 
 def spread(step: Callable[[T], T], carry: T) -> T:
@@ -69,31 +68,12 @@ def _look_inside(plan: Plan, carry: Carry) -> tuple[dict[Any, str], dict[str, fr
     return dict(collectives(jaxpr)), asked
 
 
-def collectives(jaxpr: Any) -> Iterator[tuple[Any, str]]:
-    """Yield the mesh axes over which a jaxpr, or one inside it, asks other devices, and by what."""
-    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        name = equation.primitive.name
-        for word in ("axes", "axis_name"):
-            axes = equation.params.get(word, ())
-            for axis in axes if isinstance(axes, tuple | list) else (axes,):
-                if not isinstance(axis, int) and name not in STILL:  # an int is an array's axis
-                    yield axis, name.removesuffix("_invariant")
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr):
-            if _is_jaxpr(inner):
-                yield from collectives(inner)
-
-
-def _is_jaxpr(value: Any) -> bool:
-    return hasattr(getattr(value, "jaxpr", value), "eqns")
-
-
 def _refuse(shared: frozenset[Any], found: dict[Any, str], asked: dict[str, Any]) -> None:
     blamed = [who for who, axes in asked.items() if axes & shared]
     stop = f"{blamed[0]}: its stop" if blamed else "iterate: the stop before the first step"
-    names = sorted(shared & asked[blamed[0]] if blamed else shared, key=str)
-    axis = repr(names[0]) if len(names) == 1 else repr(tuple(names))
+    name, axis = named(shared & asked[blamed[0]] if blamed else shared)
     raise ValueError(
         f"{stop} differs across the mesh axis {axis}, over which the loop's body holds a "
-        f"collective, {found[names[0]]}: the devices that go on would wait for ever for those that "
+        f"collective, {found[name]}: the devices that go on would wait for ever for those that "
         f"stopped; stop together, with agree(stop, {axis}) or agree(callback, {axis})"
     )

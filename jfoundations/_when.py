@@ -19,6 +19,7 @@ from jax.core import Tracer
 
 from ._callable import name_of, partial
 from ._callback import Chain, callback_name, chain
+from ._collectives import check_gate
 from ._compat import cond
 from ._events import GIVEN, caller, fire, freeze
 from ._predicate import StopPredicate, first_listeners, listeners
@@ -67,6 +68,11 @@ def when(predicate: Callable[..., Any], *callbacks: Any) -> StopPredicate:
     Returns:
         A callback with the name and the memory of the callback (of several: their memories'
         tuple).
+
+    Raises:
+        TypeError: while tracing, when the predicate's answer is no bool scalar.
+        ValueError: inside `shard_map`, while tracing, when the predicate differs over a mesh axis
+            over which a callback holds a collective.
 
     >>> import jfoundations as jf
     >>> cap = when(lambda x: x > 10, lambda x: (x - 10, False))
@@ -208,6 +214,7 @@ def _gate(
         # These mask their own writes, so nothing need be copied, however large the memory.
         memories, new, stop = run(holds if live is True else holds & live, memories, state)
         return memories, freeze(holds, new, state), stop if stop is False else stop & holds
+    check_gate(holds, partial(run, live), memories, state, who=f"the predicate of when, {event}")
     return _conditional(holds, partial(run, live), memories, state)
 
 

@@ -13,8 +13,12 @@ if os.environ.get("JFOUNDATIONS_X64"):
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the second pass: it takes one worker as long as the first takes the others."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/test_x64.py"))
+    """Begin with the second pass, as long as the first; then the modules with slow tests.
+
+    A long module at the end would leave all workers but its own without work.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.name != "test_x64.py", item.path not in slow))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,8 +9,8 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 import jfoundations as jf
+from jfoundations._collectives import collectives
 from jfoundations._compat import varying
-from jfoundations._mesh import collectives
 
 P = PartitionSpec
 SPLIT = P("data")
@@ -188,6 +188,40 @@ def test_a_collective_in_a_callback_is_found_too():
 
     with raises(ValueError, "callback 2 of 2, lambda, after_step", *CURE):
         on_mesh(run, P("data"), P()).lower(STARTS)
+
+
+def gated(*agrees):
+    """Return a loop that centres its state across the devices, where the state is large."""
+
+    def run(x):
+        centre = lambda s: (s - lax.pmean(s, "data"), False)  # noqa: E731
+        large = lambda s: jf.agree(s > 20.0, *agrees) if agrees else s > 20.0  # noqa: E731
+        return jf.iterate(lambda s: 2 * s, x[0], jf.when(large, centre), max_steps=4).state[None]
+
+    return on_mesh(run)
+
+
+def test_a_collective_that_some_would_not_reach_is_refused():
+    with raises(ValueError, "the predicate of when, after_step", *CURE[:2], "agree(…, 'data')"):
+        gated().lower(STARTS)
+    lanes = np.asarray(STARTS)
+    for _ in range(4):
+        lanes = 2 * lanes
+        lanes = lanes - lanes.mean() if np.any(lanes > 20) else lanes
+    assert gated("data")(STARTS).tolist() == lanes.tolist()
+
+
+def test_a_gate_that_differs_over_another_axis_may_hold_a_collective():
+    mesh = mesh_of((2, 4), ("a", "b"))
+
+    def run(x):
+        add = lambda s: (s + lax.psum(s, "b"), False)  # noqa: E731
+        rows = lax.pmax(x[0, 0], "b")  # differs along "a" alone
+        gate = jf.when(lambda s: rows > 4.0, add)
+        return jf.iterate(lambda s: s, x[0, 0], gate, max_steps=1).state[None, None]
+
+    found = on_mesh(run, P("a", "b"), P("a", "b"), mesh)(STARTS.reshape(2, 4))
+    assert found.tolist() == [[1, 2, 3, 4], [5 + 26, 6 + 26, 7 + 26, 8 + 26]]
 
 
 def test_resumed_runs_whose_steps_differ_are_refused():

@@ -21,6 +21,7 @@ LAYERS = (
         "_callable",
         "_lift",
         "_compat",
+        "_collectives",
         "_pipe",
         "_stages",
         "_tree",

@@ -11,7 +11,8 @@ import pytest
 ALIKE = [
     *("test_examples.py", "test_interrupt.py", "test_executors_faults.py", "test_processes.py"),
     *("test_agree_processes.py", "test_package.py", "test_reference.py", "test_types.py"),
-    *("test_messages.py", "test_error_notes.py"),
+    *("test_messages.py", "test_error_notes.py", "test_loop_graph.py"),
+    *("test_laws_catch.py", "test_laws_catch_loops.py"),
 ]
 
 

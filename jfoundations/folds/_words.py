@@ -42,10 +42,12 @@ class Words:
     @staticmethod
     def of_count(count: Count, dtype: Any) -> "Words":
         """Return counts: exact to 48 bits in float32."""
-        pieces = [(count.high, 2.0**32), (count.low & np.uint32(0xFFFF0000), 1.0)]
-        pieces.append((count.low & np.uint32(0xFFFF), 1.0))
-        first, second, third = (Words.of(n.astype(dtype) * scale) for n, scale in pieces)
-        return first + second + third
+        first = count.high.astype(dtype) * 2.0**32
+        second = (count.low & np.uint32(0xFFFF0000)).astype(dtype)
+        third = (count.low & np.uint32(0xFFFF)).astype(dtype)
+        low = _ordered(second, third)
+        both = _ordered(first, low.high)
+        return _ordered(both.high, both.low + low.low)
 
     @staticmethod
     def between(a: jax.Array, b: jax.Array) -> "Words":
@@ -89,11 +91,15 @@ def choose(condition: jax.Array, yes: Any, no: Any) -> Any:
     return jax.tree.map(lambda y, n: jnp.where(condition, y, n), yes, no)
 
 
-def _tidy(high: jax.Array, low: jax.Array) -> Words:
-    # |low| ≤ |high|: the exact sum takes three operations
-    low = lax.stop_gradient(low)
+def _ordered(high: jax.Array, low: jax.Array) -> Words:
+    # |low| ≤ |high|, or high is 0: the exact sum takes three operations
     total = high + low
-    return _clean(total, low - (total - high))
+    return Words(total, low - (total - high))
+
+
+def _tidy(high: jax.Array, low: jax.Array) -> Words:
+    total = _ordered(high, lax.stop_gradient(low))
+    return _clean(total.high, total.low)
 
 
 def _clean(high: jax.Array, low: jax.Array) -> Words:
