@@ -32,14 +32,18 @@ class Piece:
 
 
 def fold_chunk(a_fold: Fold[Any] | Flat, block: Any, who: str) -> Piece:
-    """Fold one block, as every executor does."""
+    """Check and fold one block, as every executor does."""
     check_block(block, f"fold's {who}")
+    return _folded(a_fold, block, element_of(block), who)
+
+
+def _folded(a_fold: Fold[Any] | Flat, block: Any, element: Any, who: str) -> Piece:
     try:
         memory = run_block(a_fold, block)
     except Exception as error:
         error.add_note(f"fold: this came out of folding {who}")
         raise
-    return Piece(memory, element_of(block), rows_in(block))
+    return Piece(memory, element, rows_in(block))
 
 
 @jax.jit
@@ -143,9 +147,9 @@ class Ledger:
 
     def take(self, i: int, block: Any) -> Any:
         """Fold a block here, take it in, and return its memory."""
-        self.check(i, block)
+        element = self.check(i, block)
         if self.a_fold.merge is not None:
-            piece = fold_chunk(self.partials.a_fold, block, called(i, self.total))
+            piece = _folded(self.partials.a_fold, block, element, called(i, self.total))
             self.add(i, piece)
             return piece.memory
         self.memory = go_on(self.a_fold, self.memory if i else start(self.a_fold, block), block)
@@ -157,10 +161,12 @@ class Ledger:
         finished = self.a_fold.finished
         return finished is not None and not tracing() and bool(finished(self.memory))
 
-    def check(self, i: int, block: Any) -> None:
-        """Raise unless a block is one, and like those before."""
-        check_block(block, f"fold's {called(i, self.total)}")
-        self._check_alike(called(i, self.total), element_of(block))
+    def check(self, i: int, block: Any) -> Any:
+        """Return what a block's elements are, or raise: it is none, or unlike those before."""
+        who = called(i, self.total)
+        check_block(block, f"fold's {who}")
+        self._check_alike(who, element := element_of(block))
+        return element
 
     def add(self, i: int, piece: Piece) -> None:
         """Take in a chunk that was folded, here or elsewhere."""

@@ -29,10 +29,16 @@ class Partials:
     def add(self, height: int, place: int, memory: Any) -> None:
         """Take in the memory of a subtree, and merge what is complete by it."""
         self.nodes[height, place] = flat(memory)
-        while self.nodes.keys() >= set(row := _siblings(height, place)):
+        while row := self._complete(height, place):
             memory = merged(self.a_fold, list(map(self.nodes.pop, row)))
             height, place = height + 1, place >> LEVEL
             self.nodes[height, place] = memory
+
+    def _complete(self, height: int, place: int) -> list[Node]:
+        """Return the node and its siblings if all are there, else none."""
+        row = _siblings(height, place)
+        last_first = reversed(row)  # what comes in order lacks the last
+        return row if all(node in self.nodes for node in last_first) else []
 
     def __contains__(self, chunk: int) -> bool:
         return any(chunk >> LEVEL * height == place for height, place in self.nodes)

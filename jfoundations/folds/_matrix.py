@@ -14,7 +14,7 @@ from .._rounding import divide
 from .._tree import pytree
 from ..stats._arguments import accumulator
 from ..stats._forms import coefficient
-from ..stats._matrix import cov_matrix as cov_matrix_of
+from ..stats._gram import About, central_products
 from ._elements import one, zero_rows
 from ._memory import Memory, gather, merge
 from ._words import Words
@@ -68,13 +68,10 @@ def _block(xs: Any) -> _Matrix:
     x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
     each = gather((x,), None, None, 2)
     (unit,), (squares,) = each.units, each.powers
-    if x.shape[0] == 0:
+    if x.size == 0:
         return _Matrix(each, Words.of(jnp.zeros((*unit.shape, *unit.shape), unit.dtype)))
-    # in units, so that squares stay in range; integers are in range as they are
-    whole = jnp.issubdtype(x.dtype, jnp.integer)
-    scaled = x if whole else x.astype(unit.dtype) / unit[None, :]
-    products = cov_matrix_of(scaled) * x.shape[0]
-    products = products / unit[:, None] / unit[None, :] if whole else products
+    means = ([v[None]] for v in (each.pivots[0], each.offsets[0].value, unit))
+    products = central_products((x,), None, 1, About(*means)).products
     return _Matrix(each, Words.of(_with_diagonal(products, squares.value)))
 
 

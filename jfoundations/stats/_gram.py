@@ -25,7 +25,7 @@ from jax import Array, lax
 from .._rounding import divide, protect
 from ._blocks import accumulator, counted, difference, widen
 from ._certificate import doubtful, inverse_unit, out_of_range
-from ._gradients import deviations
+from ._gradients import deviations, shift
 from ._two_words import tree_sum
 
 BLOCK = 2**18  # numbers in a block: a megabyte of float32, which the second cache about holds
@@ -53,8 +53,15 @@ class Products(NamedTuple):
     products: Array
 
 
-class _About(NamedTuple):
-    # what rows are shifted by and divided by, for each variable
+class About(NamedTuple):
+    """What rows are shifted by and divided by: for each variable arrays (1, columns).
+
+    Attributes:
+        pivots: values of the data; of integers whose mean is known, in the sums' float.
+        offsets: what is left to the mean.
+        units: powers of two.
+    """
+
     pivots: list[Array]
     offsets: list[Array]
     units: list[Array]
@@ -72,7 +79,10 @@ class _Strip(NamedTuple):
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def central_products(
-    values: tuple[Array, ...], weights: Array | None, sharing: int = 1
+    values: tuple[Array, ...],
+    weights: Array | None,
+    sharing: int = 1,
+    known: About | None = None,
 ) -> Products:
     """Sum products of one matrix with itself, or of two with one another.
 
@@ -80,6 +90,8 @@ def central_products(
         values: one or two real arrays (n, columns) of one dtype, none of them empty.
         weights: None, bools (which rows count) or floats ≥ 0, (n, 1).
         sharing: how many equal parts of the columns share units: 2 for real and imaginary parts.
+        known: the means and units near the deviations, where these are known: then rows are read
+            once, whatever they hold.
 
     Returns:
         `Products`, of one matrix exactly symmetric.
@@ -87,16 +99,10 @@ def central_products(
     n = values[0].shape[0]
     dtype = accumulator(values[0].dtype)
     total = _total(weights, n, dtype)
-    about = _pilot(values, weights, sharing)
-    found = _central(_sums(values, weights, about), total)
-
-    def again(about: _About, found: _Central) -> tuple[_About, _Central]:
-        about = _better(values, weights, about, found, sharing)
-        return about, _central(_sums(values, weights, about), total)
-
-    # nobody pays for a second read of memory that the data do not need
-    lossy = _lossy(about, found)
-    about, found = lax.cond(lossy, again, lambda *given: given, about, found)
+    if known is None:
+        about, found = _searched(values, weights, sharing, total)
+    else:
+        about, found = known, _central(_sums(values, weights, known, _from_mean), total)
     drifts = [d * u for d, u in zip(found.drifts, about.units, strict=True)]
     offsets = [o + d for o, d in zip(about.offsets, drifts, strict=True)]
     return Products(total, about.pivots, offsets, about.units, found.squares, found.products)
@@ -105,8 +111,8 @@ def central_products(
 @central_products.defjvp
 def _products_rule(sharing, primals, tangents):
     # d C = sum w (ex dy + dx ey) + dw ex ey: the means' own moves drop out, since sum w e = 0
-    (values, weights), (moves, weight_move) = primals, tangents
-    out = central_products(values, weights, sharing)
+    (values, weights, known), (moves, weight_move, _) = primals, tangents
+    out = central_products(values, weights, sharing, known)
     keep = None if weights is None else counted(weights)
     shown = lambda v: v if keep is None else jnp.where(keep, v, 0)  # noqa: E731
     floats = weights is not None and weights.dtype != np.bool_
@@ -137,6 +143,22 @@ def _products_rule(sharing, primals, tangents):
     return out, still._replace(total=d_total, squares=d_squares, products=d_products)
 
 
+def _searched(
+    values: Any, weights: Array | None, sharing: int, total: Array
+) -> tuple[About, "_Central"]:
+    """Sum about what a first look tells, and about the mean where that was not near enough."""
+    about = _pilot(values, weights, sharing)
+    found = _central(_sums(values, weights, about, _from_pivot), total)
+
+    def again(about: About, found: _Central) -> tuple[About, _Central]:
+        about = _better(values, weights, about, found, sharing)
+        return about, _central(_sums(values, weights, about, _from_pivot), total)
+
+    # nobody pays for a second read of memory that the data do not need
+    lossy = _lossy(about, found)
+    return lax.cond(lossy, again, lambda *given: given, about, found)
+
+
 def _total(weights: Array | None, n: int, dtype: Any) -> Array:
     if weights is None:
         return jnp.full((1, 1), n, dtype)
@@ -153,7 +175,7 @@ def _gram(a: Array, b: Array) -> Array:
     return lax.dot_general(a, b, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
 
 
-def _pilot(values: Any, weights: Array | None, sharing: int) -> _About:
+def _pilot(values: Any, weights: Array | None, sharing: int) -> About:
     """Choose pivots and units by nine rows that lie evenly over the data."""
     n = values[0].shape[0]
     rows = np.arange(1, 18, 2) * n // 18
@@ -168,7 +190,7 @@ def _pilot(values: Any, weights: Array | None, sharing: int) -> _About:
         pivot = jnp.where(jnp.isfinite(pivot), pivot, jnp.zeros_like(pivot))
         pivots.append(pivot)
         units.append(_unit(jnp.max(jnp.abs(difference(probes, pivot)), axis=0), sharing))
-    return _About(pivots, [jnp.zeros_like(u) for u in units], units)
+    return About(pivots, [jnp.zeros_like(u) for u in units], units)
 
 
 def _middle(three: list[Array]) -> Array:
@@ -185,7 +207,7 @@ def _unit(size: Array, sharing: int) -> Array:
     return jnp.ldexp(jnp.ones_like(size), jnp.clip(exponent, -most, most))[None]
 
 
-def _lossy(about: _About, found: "_Central") -> Array:
+def _lossy(about: About, found: "_Central") -> Array:
     means = [o + d for o, d in zip(about.offsets, found.drifts, strict=True)]
     each = zip(found.raw, found.squares, means, strict=True)
     return reduce(
@@ -194,8 +216,8 @@ def _lossy(about: _About, found: "_Central") -> Array:
 
 
 def _better(
-    values: Any, weights: Array | None, about: _About, found: "_Central", sharing: int
-) -> _About:
+    values: Any, weights: Array | None, about: About, found: "_Central", sharing: int
+) -> About:
     """Move to the mean that was found, and to units that the largest deviation fits."""
     offsets, units = [], []
     for x, p, o, u, d in zip(values, *about, found.drifts, strict=True):
@@ -203,7 +225,7 @@ def _better(
         spread = jnp.abs(difference(widen(x), p) - offsets[-1])
         spread = spread if weights is None else jnp.where(counted(weights), spread, 0)
         units.append(_unit(jnp.max(spread, axis=0), sharing))
-    return _About(about.pivots, offsets, units)
+    return About(about.pivots, offsets, units)
 
 
 class _Central(NamedTuple):
@@ -226,7 +248,7 @@ def _central(sums: tuple[list[Array], list[Array], Array], total: Array) -> _Cen
 
 
 def _sums(
-    values: Any, weights: Array | None, about: _About
+    values: Any, weights: Array | None, about: About, deviate: Any
 ) -> tuple[list[Array], list[Array], Array]:
     """Sum deviations, their squares and products over rows, block after block."""
     columns = [x.shape[1] for x in values]
@@ -238,7 +260,7 @@ def _sums(
         cut = lambda v: lax.dynamic_slice_in_dim(v, start, size)  # noqa: E731
         parts = [cut(x) for x in values]
         weight = None if weights is None else cut(weights)
-        e = [_deviations(s.of(parts), weight, *map(s.of, about)) for s in strips]
+        e = [deviate(s.of(parts), weight, *map(s.of, about)) for s in strips]
         w = e if weight is None or weight.dtype == np.bool_ else [_weigh(weight, d) for d in e]
         squares = (
             [] if len(values) == 1 else [_column_sums(a * b) for a, b in zip(w, e, strict=True)]
@@ -278,8 +300,17 @@ def _assemble(tiles: dict[tuple[int, int], Array], k: int) -> Array:
     return jnp.concatenate([jnp.concatenate(row, axis=1) for row in whole])
 
 
-def _deviations(x: Array, weight: Array | None, pivot: Array, offset: Array, unit: Array) -> Array:
+def _from_pivot(x: Array, weight: Array | None, pivot: Array, offset: Array, unit: Array) -> Array:
     e = (difference(widen(x), pivot) - offset) * inverse_unit(unit)
+    return e if weight is None else jnp.where(counted(weight), e, 0)
+
+
+def _from_mean(x: Array, weight: Array | None, pivot: Array, offset: Array, unit: Array) -> Array:
+    inverse = inverse_unit(unit)
+    if jnp.issubdtype(x.dtype, jnp.floating):  # in units first: differences may leave the range
+        e = widen(x) * inverse - pivot * inverse - offset * inverse
+    else:
+        e = (shift(x, pivot) - offset) * inverse
     return e if weight is None else jnp.where(counted(weight), e, 0)
 
 
