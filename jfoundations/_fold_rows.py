@@ -66,10 +66,10 @@ def _kept(p: Any, xs: Any) -> jax.Array:
     return kept.astype(bool)
 
 
-def _is_light(merge: Any, empty: Any, element: Any) -> bool:
+def _is_light(merge: Any, empty: Any, x: Any) -> bool:
     """Tell whether a merge takes few operations, for so large an element."""
     operations = len(jax.make_jaxpr(merge)(empty, empty).eqns)
-    return operations * _numbers(empty) <= LIGHT * max(_numbers(element), 1)
+    return operations * _numbers(empty) <= LIGHT * max(_numbers(x), 1)
 
 
 def _numbers(tree: Any) -> int:
