@@ -22,9 +22,10 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from ._callable import Structural, hold, identity, name_of, partial, release
-from ._fold_blocks import block_of, block_where, init_of, one_by_one, step_of, step_where
+from ._fold_blocks import block_of, init_of, one_by_one, step_of, step_where
 from ._fold_blocks import like_of as like_of
 from ._fold_blocks import like_of_block as like_of_block
+from ._fold_rows import block_where
 from ._pipe import Pipe
 
 R = TypeVar("R")
@@ -153,9 +154,8 @@ class Fold(Structural, Generic[R]):
         step = partial(step_where, self.step, p)
         if self.merge is None:
             return self._with(step=step, block=None)
-        return self._with(
-            step=step, block=partial(block_where, self.init, self.step, self.merge, p)
-        )
+        block = partial(block_where, self.init, self.step, self.merge, self.block, p)
+        return self._with(step=step, block=block)
 
     def __add__(self, other: Any) -> "Fold[Any]":
         return _binary(operator.add, self, other)

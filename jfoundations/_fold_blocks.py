@@ -1,4 +1,4 @@
-"""What a fold does with a block of elements: one by one, mapped, some left out, merged in a tree.
+"""What a fold does with a block of elements: one by one, mapped, some left out.
 
 A scan takes them all. Where a fold says when it is finished, a loop takes as many as it wants:
 
@@ -82,24 +82,18 @@ def block_of(block: Any, g: Any, xs: Any) -> Any:
 
 def step_where(step: Any, p: Any, memory: Any, x: Any) -> Any:
     """Take one element, if a predicate holds for it."""
-    return jax.tree.map(functools.partial(jnp.where, p(x)), step(memory, x), memory)
+    kept = p(x)
+    new = step(*unless_left_out(kept, (memory, x)))
+    return jax.tree.map(functools.partial(jnp.where, kept), new, memory)
 
 
-def block_where(init: Any, step: Any, merge: Any, p: Any, xs: Any) -> Any:
-    """Return the memory of those elements of a block for which a predicate holds."""
-    empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
-    each = jax.vmap(lambda x: step_where(step, p, empty, x))(xs)
-    return merge_tree(merge, each, empty)
+def unless_left_out(kept: Any, tree: Any) -> Any:
+    """Return a tree; where it is not kept, one without gradients, and finite."""
+    return jax.tree.map(functools.partial(_unless_left_out, kept), tree)
 
 
-def merge_tree(merge: Any, memories: Any, empty: Any) -> Any:
-    """Merge memories stacked along the leading axis, two by two: a tree of height log2(n)."""
-    count = jax.tree.leaves(memories)[0].shape[0]
-    while count > 1:
-        if count % 2:
-            pad = lambda a, e: jnp.concatenate([a, jnp.asarray(e, a.dtype)[None]])  # noqa: E731
-            memories = jax.tree.map(pad, memories, empty)
-        left = jax.tree.map(lambda a: a[0::2], memories)
-        right = jax.tree.map(lambda a: a[1::2], memories)
-        memories, count = jax.vmap(merge)(left, right), (count + 1) // 2
-    return empty if count == 0 else jax.tree.map(lambda a: a[0], memories)
+def _unless_left_out(kept: Any, leaf: Any) -> Any:
+    # what is computed of it is thrown away, but 0 times nan would be the gradient of the rest
+    if not jnp.issubdtype(jnp.result_type(leaf), np.inexact):
+        return leaf
+    return jnp.where(kept, leaf, lax.stop_gradient(jnp.where(jnp.isfinite(leaf), leaf, 1)))

@@ -39,6 +39,7 @@ LAYERS = (
         "_when",
         "_agree",
         "_fold_blocks",
+        "_fold_rows",
         "_fold",
         "_transducers",
     ),

@@ -20,10 +20,10 @@ from jax import lax
 
 from .._callable import describe, identity, partial
 from .._fold import Fold, like_of, like_of_block
+from .._fold_rows import ROOM, element, steps
 from .._tree import check_count
 
 LONGEST, SHORTEST = 64, 4  # elements in a row
-ROOM = 2**28  # bytes that the memories of a block's rows may take
 
 
 def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
@@ -148,14 +148,12 @@ def _order(place: jax.Array, n: int) -> jax.Array:
 
 def _rest(f: Fold[Any], x: Any, order: Any, first: Any, count: Any, width: int) -> Any:
     """Return each group's memory of the elements after its last full row, step by step."""
-
-    def step(memory: Any, k: Any) -> tuple[Any, None]:
-        at = order[jnp.minimum(first + k, len(order) - 1)]
-        new = jax.vmap(f.step)(memory, jax.tree.map(lambda a: a[at], x))
-        return _where(k < count, new, memory), None
-
-    start = _start(f.init, like_of_block(x), len(count))
-    return lax.scan(step, start, jnp.arange(min(width - 1, len(order)), dtype=np.int32))[0]
+    start = jax.tree.map(jnp.asarray, f.init(like_of_block(x)))
+    most = min(width - 1, len(order))
+    taken = lambda k: element(x, order[k])  # noqa: E731
+    return jax.vmap(lambda first, count: steps(f.step, taken, start, first, count, most))(
+        first, count
+    )
 
 
 def _rows(f: Fold[Any], x: Any, order: Any, first: Any, whole: Any, width: int) -> Any:

@@ -307,7 +307,25 @@ def dask() -> Rows:
     return rows
 
 
-PARTS = {f.__name__: f for f in (memory, file, checkpoint, chunks, processes, dask)}
+def where() -> Rows:
+    """Time folds of the half of 1e6 numbers that a predicate keeps, and how they compile."""
+    x = normal(1_000_000)
+    given = jnp.asarray(x)
+    of_half: dict[str, Callable[[], object]] = {"numpy": lambda: np.mean(x[x > 3])}
+    of_half["jnp"] = partial(jax.jit(lambda x: jnp.mean(x, where=x > 3)), given)
+    rows: Rows = []
+    for name in ("maximum", "mean", "describe"):
+        half = getattr(jf.folds, name)().where(lambda x: x > 3)
+        start = time.perf_counter()
+        compiled = jax.jit(half.block).lower(given).compile()
+        row: dict[str, object] = {"fold": name, "compile, s": time.perf_counter() - start}
+        found = interleaved(of_half | {"fold": partial(compiled, given)}, 9)
+        row["ms"] = found["fold"] * 1e3
+        rows.append(row | {f"times a mean by {k}": found[k] / found["fold"] for k in of_half})
+    return rows
+
+
+PARTS = {f.__name__: f for f in (memory, file, checkpoint, chunks, where, processes, dask)}
 
 
 def main(parts: list[str]) -> None:
