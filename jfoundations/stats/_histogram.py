@@ -106,7 +106,7 @@ def _ends(given: Any) -> tuple[jax.Array, jax.Array] | None:
     if first.shape or last.shape:
         raise ValueError("histogram: range must be a pair of scalars")
     if not isinstance(first, Tracer) and not isinstance(last, Tracer):
-        if not (np.isfinite(first) and np.isfinite(last) and first <= last):
+        if not -np.inf < float(first) <= float(last) < np.inf:
             raise ValueError(f"histogram: range is ({first}, {last}); finite and rising is needed")
     return first, last
 
