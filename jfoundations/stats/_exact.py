@@ -16,7 +16,7 @@ from jax import Array, lax
 from .._rounding import divide, protect
 from ._blocks import accumulator, counted, heaviest, signed
 from ._certificate import binary_unit, inverse_unit
-from ._lines import sum_levels
+from ._lines import SMALL, sum_levels, sum_together
 from ._two_words import Pair, add, multiply, one_word, over, tree_sum_pairs, two_product, two_sum
 
 
@@ -40,13 +40,16 @@ class Exact(NamedTuple):
     shifted: list[Array]
 
 
-def exact_sums(values: list[Array], weight: Array | None, about=None) -> Exact:
+def exact_sums(
+    values: list[Array], weight: Array | None, about=None, squares: bool = True
+) -> Exact:
     """Sum in two words.
 
     Args:
         values: one or two arrays (outer, n, inner), n > 0, in a float to accumulate in or integers.
         weight: None, bools, or floats of that shape.
         about: for long arrays, offsets from the first pivots to near the means, (outer, inner).
+        squares: whether `powers` and `shifted` are wanted; else they are empty.
     """
     pivots = [heaviest(x, weight) for x in values]
     units = largest_units(values, weight)
@@ -57,30 +60,36 @@ def exact_sums(values: list[Array], weight: Array | None, about=None) -> Exact:
     if weight is not None:
         keep = counted(weight)
         parts = [(jnp.where(keep, h, 0), jnp.where(keep, e, 0)) for h, e in parts]
-    pairs = [(0, 0)] if len(values) == 1 else [(0, 0), (1, 1), (0, 1)]
+    k = len(values)
+    pairs = ([(0, 0)] if k == 1 else [(0, 0), (1, 1), (0, 1)]) if squares else []
     terms = parts + [multiply(parts[i], parts[j]) for i, j in pairs]
     weighted = weight is not None and weight.dtype != np.bool_
     if weight is not None:
         w = signed(weight).astype(parts[0][0].dtype)
         terms = [_weigh(t, w) for t in terms] if weighted else terms
-        terms = [*terms, (w, jnp.zeros_like(w))]
+        terms = [(w, jnp.zeros_like(w)), *terms]
+    # squares of two variables by themselves: a covariance does without
+    apart = slice(len(terms) - 3, -1) if k + len(pairs) == 5 else slice(0)
+    beside = tree_sum_pairs(terms[apart])
+    del terms[apart]
     sums = tree_sum_pairs(terms)
+    sums[-1:-1] = beside
     if weight is None:
         n = jnp.full(sums[0][0].shape, values[0].shape[1], sums[0][0].dtype)
         whole, total = (n, jnp.zeros_like(n)), None
     else:
-        whole = sums.pop()
+        whole = sums.pop(0)
         # a count may need more digits than one word has
         high, low = (word.astype(jnp.int32) for word in whole)
         total = one_word(whole) if weighted else high + low
-    first, squares = sums[: len(values)], sums[len(values) :]
+    first, products = sums[:k], sums[k:]
     means = [over(s, whole) for s in first]
     # M = Q - S S / W, the same bits whichever variable comes first
     drifts = [over(multiply(first[i], first[j]), whole) for i, j in pairs]
-    powers = [one_word(add(q, _negative(d))) for q, d in zip(squares, drifts, strict=True)]
+    powers = [one_word(add(q, _negative(d))) for q, d in zip(products, drifts, strict=True)]
     for i, start in enumerate(starts):
         means[i] = add(means[i], (start, jnp.zeros_like(start)))
-    return Exact(total, pivots, means, powers, units, [one_word(q) for q in squares[: len(values)]])
+    return Exact(total, pivots, means, powers, units, [one_word(q) for q in products[:k]])
 
 
 def largest_units(values: list[Array], weight: Array | None) -> list[Array]:
@@ -93,7 +102,10 @@ def largest_units(values: list[Array], weight: Array | None) -> list[Array]:
     if weight is not None:
         seen = [jnp.where(counted(weight), x, 0) for x in seen]
     ends = [(lax.max, np.asarray(-np.inf, dtype)), (lax.min, np.asarray(np.inf, dtype))]
-    found = sum_levels([x for x in seen for _ in ends], ends * len(seen))
+    terms, joins = [x for x in seen for _ in ends], ends * len(seen)
+    # of a row of its own the compiler makes vectors by itself
+    one = inner == 1 and values[0].size <= SMALL
+    found = sum_together(terms, 1, joins) if one else sum_levels(terms, joins)
     pairs = zip(found[::2], found[1::2], strict=True)
     return [binary_unit(jnp.maximum(jnp.abs(high), jnp.abs(low))) for high, low in pairs]
 

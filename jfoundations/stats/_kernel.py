@@ -20,7 +20,7 @@ from ._blocks import accumulator, difference, finite, heaviest, widen
 from ._certificate import doubt
 from ._count import Count
 from ._exact import exact_sums, mean_of
-from ._lines import choose, in_three
+from ._lines import SMALL, choose, in_three
 from ._passes import (
     Data,
     Sums,
@@ -193,20 +193,18 @@ def _doubt(sums: Sums) -> Array:
 
 def _in_two_words(data: Data, order: int) -> Sums:
     about = None
-    if data.values[0].shape[1] > 2**13:  # the shift may cost a factor n: sum about the mean
+    if data.values[0].shape[1] > SMALL:  # the shift may cost a factor n: sum about the mean
         first = first_pass(data)
         starts = [heaviest(x, data.weight) for x in data.values]
         about = [
             finite(difference(p, s) + o)
             for p, s, o in zip(first.pivots, starts, first.offsets, strict=True)
         ]
-    # the squares too, which are dropped if nobody asks: mean and variance share their sums
-    found = exact_sums(data.values, data.weight, about)
+    found = exact_sums(data.values, data.weight, about, order > 1)
     weight = total_weight(data, [] if found.weight is None else [found.weight[:, None]])
     pivots = found.pivots
     offsets = [one_word(m) * u for m, u in zip(found.means, found.units, strict=True)]
     if order == 0:
         words = zip(pivots, found.means, found.units, strict=True)
         pivots, offsets = map(list, zip(*(mean_of(*w) for w in words), strict=True))
-    sums = Sums(weight, pivots, offsets, found.powers, found.units, found.shifted)
-    return sums if order > 1 else sums._replace(powers=[], shifted=[])
+    return Sums(weight, pivots, offsets, found.powers, found.units, found.shifted)

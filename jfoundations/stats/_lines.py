@@ -23,6 +23,7 @@ LINE = 4080
 GROUPS = 16  # such loops in a block of long rows: its pivot costs reading three rows again
 # Numbers that one loop sums: what it writes down stays in the last cache, if the loops take turns.
 CHUNK = 2**24
+SMALL = 2**13  # so many numbers lie in the cache, and a call costs more than they do
 
 TURN = 2**19  # of so many numbers, for each sum, a loop writes down, another takes its turn
 
@@ -102,16 +103,15 @@ class Plan(NamedTuple):
 def choose(shape: tuple[int, ...], accuracy: str = "default") -> Plan:
     """Choose blocks and passes by size and layout: the only place where that is decided.
 
-    * Small arrays (up to 2**13 numbers) lie in the cache, and a call costs more than they do: they
-      are summed once, in two words. That needs no ``lax.cond``, so it stays cheap under vmap, and
-      leaves sums so exact that where= is deletion and an integer weight is repetition to the last
-      bit. Large ones are read once, with the certificate.
+    * `SMALL` arrays are summed once, in two words. That needs no ``lax.cond``, so it stays cheap
+      under vmap, and leaves sums so exact that where= is deletion and an integer weight is
+      repetition to the last bit. Large ones are read once, with the certificate.
     * A row of eight numbers and more is a line, and 256 rows are a block.
     * Of shorter rows many are put side by side to make a line, and 16 lines are a block.
     * Measured on XLA:CPU alone; a GPU gets the same cut.
     """
     outer, n, inner = shape
-    corrected = accuracy == "high" or outer * n * inner <= 2**13
+    corrected = accuracy == "high" or outer * n * inner <= SMALL
     if inner >= 8:
         return Plan(_cut(n, GROUPS, 1, outer * inner), corrected)
     fold = max(1, min(LINE // max(1, inner), n // ROWS))

@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array, lax
 
 from .._rounding import divide, protect
+from ._lines import SMALL
 
 Pair = tuple[Array, Array]
 ROWS = 4  # numbers added in one loop: more are not unrolled, and then no vectors are made
@@ -64,12 +65,13 @@ def multiply(a: Pair, b: Pair) -> Pair:
 
 def over(a: Pair, b: Pair) -> Pair:
     """Divide a pair by another; 0 where that is 0."""
-    whole = jnp.where(b[0] == 0, 1, b[0])
-    q = divide(a[0], whole)
-    p, lost = two_product(q, whole)
-    rest = ((a[0] - p) - lost) + (a[1] - protect(q * b[1]))
+    # by the inverse, and what that leaves over: a quotient that is used twice is a loop of its own
     none = b[0] == 0
-    return jnp.where(none, 0, q), jnp.where(none, 0, divide(rest, whole))
+    inverse = divide(jnp.ones_like(b[0]), jnp.where(none, 1, b[0]))
+    q = protect(a[0] * inverse)
+    p, lost = two_product(q, b[0])
+    rest = ((a[0] - p) - lost) + (a[1] - protect(q * b[1]))
+    return jnp.where(none, 0, q), jnp.where(none, 0, protect(rest * inverse))
 
 
 def one_word(a: Pair) -> Array:
@@ -79,25 +81,35 @@ def one_word(a: Pair) -> Array:
 
 def tree_sum_pairs(pairs: list[Pair]) -> list[Pair]:
     """Add pairs of shape (outer, n, inner) along axis 1, all of them in one loop a level."""
-    words = [word for pair in pairs for word in pair]
-    if words and words[0].shape[1] == 0:
-        words = [jnp.zeros_like(w, shape=(w.shape[0], 1, w.shape[2])) for w in words]
-    while words and words[0].shape[1] > 1:
+    if not pairs or pairs[0][0].size > SMALL:
+        return _tree([word for pair in pairs for word in pair])
+    # Side by side, to be added by few operations: at each call XLA:CPU makes room for each one of
+    # those that a loop adds by, whatever n is, and that takes as long as a hundred additions.
+    ((high, low),) = _tree([jnp.stack(words) for words in zip(*pairs, strict=True)])
+    return [(high[i], low[i]) for i in range(len(pairs))]
+
+
+def _tree(words: list[Array]) -> list[Pair]:
+    if words and words[0].shape[-2] == 0:
+        words = [jnp.zeros_like(w, shape=(*w.shape[:-2], 1, w.shape[-1])) for w in words]
+    while words and words[0].shape[-2] > 1:
         words = _level(words)
-    return _paired([w[:, 0] for w in words])
+    return _paired([w[..., 0, :] for w in words])
 
 
 def _level(words: list[Array]) -> list[Array]:
     # a loop over few rows of many numbers becomes one of vectors, see `_blocks`
-    outer, n, inner = words[0].shape
+    *outer, n, inner = words[0].shape
     rows = n if n <= SERIAL else ROWS
     lines = n // rows
-    body = tuple(w[:, : rows * lines].reshape(outer, rows, lines * inner) for w in words)
-    sums = lax.reduce(body, tuple(np.zeros((), w.dtype) for w in words), _add_each, (1,))
-    sums = [s.reshape(outer, lines, inner) for s in sums]
+    body = tuple(w[..., : rows * lines, :].reshape(*outer, rows, lines * inner) for w in words)
+    zeros = tuple(np.zeros((), w.dtype) for w in words)
+    sums = lax.reduce(body, zeros, _add_each, (len(outer),))
+    sums = [s.reshape(*outer, lines, inner) for s in sums]
     if rows * lines == n:
         return sums
-    return [jnp.concatenate([s, w[:, rows * lines :]], 1) for s, w in zip(sums, words, strict=True)]
+    odd = [w[..., rows * lines :, :] for w in words]
+    return [jnp.concatenate(pair, axis=-2) for pair in zip(sums, odd, strict=True)]
 
 
 def _add_each(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
