@@ -19,7 +19,7 @@ from jax import lax
 from .._rounding import divide
 from .._tree import pytree
 from ..stats._blocks import counted
-from ..stats._certificate import binary_unit
+from ..stats._certificate import binary_unit, inverse_unit
 from ..stats._count import Count
 from ..stats._gradients import memory as sums_of
 from ..stats._higher import power_sums
@@ -33,17 +33,29 @@ class Weight:
 
     Attributes:
         total: the sum of the weights; a `Count` where each is one.
-        squares: the sum of their squares, for `Reliability`, else None.
+        heavy: the weights' mean by weight, Σw²/W, for `Reliability`, else None. The sum of their
+            squares would leave the range of its type where they are very large or small.
         seen: how many are not 0, where they are weights, else None.
     """
 
     total: Count | Words
-    squares: Words | None = None
+    heavy: Words | None = None
     seen: Count | None = None
 
     def __add__(self, other: "Weight") -> "Weight":
-        mine, its = ((w.total, w.squares, w.seen) for w in (self, other))
-        return Weight(*(a if a is None else a + b for a, b in zip(mine, its, strict=True)))  # type: ignore
+        total = self.total + other.total  # type: ignore[operator]
+        seen = None if self.seen is None else self.seen + other.seen  # type: ignore[operator]
+        return Weight(total, self._heavy_with(other, total), seen)
+
+    def _heavy_with(self, other: "Weight", total: Any) -> Words | None:
+        if self.heavy is None or other.heavy is None:
+            return None
+        some = choose(total.high == 0, Words.of(jnp.ones_like(total.high)), total)
+        both = self.heavy * (self.total / some) + other.heavy * (other.total / some)  # type: ignore
+        # an empty side changes no bit of the other
+        return choose(
+            other.heavy.high == 0, self.heavy, choose(self.heavy.high == 0, other.heavy, both)
+        )
 
     def __int__(self) -> int:
         return int(self.total)  # type: ignore[arg-type]
@@ -55,9 +67,13 @@ class Weight:
     def free(self, kind: Any, correction: Any, dtype: Any) -> jax.Array:
         """Return what a sum of squares is divided by, as the kind of weights has it."""
         total = self.words(dtype).value
-        squares = None if self.squares is None else self.squares.value
         seen = None if self.seen is None else self.seen.astype(dtype)
-        return (Frequency if kind is None else kind)(None).free(total, squares, seen, correction)
+        free = (Frequency if kind is None else kind)(None).free
+        if self.heavy is None:
+            return free(total, None, seen, correction)
+        scale = binary_unit(total)
+        total, heavy = (v * inverse_unit(scale) for v in (total, self.heavy.value))
+        return free(total, heavy * total, seen, correction) * scale
 
 
 @pytree
@@ -150,14 +166,19 @@ def _weight(total: jax.Array, x: jax.Array, weights: Any, kind: Any) -> Weight:
         count = Count.from_array(jnp.sum(counted(weights), axis=0, dtype=np.int32))
     if kind is None or weights is None:
         return Weight(count)
-    squares = None
+    heavy = None
     if issubclass(kind, Reliability):
-        floats = jnp.broadcast_to(weights, x.shape).astype(total.dtype)
-        several, [(pivot, offset)], _, _ = sums_of(
-            (floats * floats,), floats != 0, (0,), 1, "default"
-        )
-        squares = Words.of(jnp.squeeze(several * (pivot + offset), 0))
-    return Weight(Words.of(total), squares, count)
+        heavy = _heavy(jnp.broadcast_to(weights, x.shape), total)
+    return Weight(Words.of(total), heavy, count)
+
+
+def _heavy(weights: jax.Array, total: jax.Array) -> Words:
+    whole = jnp.where(total > 0, total, 1)[None]
+    scale = binary_unit(whole)
+    shares = weights.astype(total.dtype) * inverse_unit(scale)
+    several, [(pivot, offset)], _, _ = sums_of((shares * shares,), weights != 0, (0,), 1, "default")
+    heavy = several * (pivot + offset) / (whole * inverse_unit(scale)) * scale
+    return Words.of(jnp.squeeze(heavy, 0))
 
 
 def merge(a: Memory, b: Memory) -> Memory:

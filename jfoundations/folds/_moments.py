@@ -10,7 +10,7 @@ from .._callable import identity, partial
 from .._fold import Fold
 from .._tree import check_count
 from ..stats._forms import coefficient, complex_coefficient, root
-from ..stats._weights import Probability, Reliability
+from ..stats._weights import Probability
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
 from ._memory import Memory, gather, merge
 from ._trees import leafwise
@@ -258,9 +258,9 @@ def _sem(kind: Any, correction: Any, memory: Any) -> jax.Array:
     size, weight = part.total, part.weight
     if kind is Probability and weight.seen is not None:
         size = weight.seen.astype(part.dtype)
-    elif kind is Reliability and weight.squares is not None:
-        squares = weight.squares.value
-        size = size * size / jnp.where(squares > 0, squares, 1)
+    elif weight.heavy is not None:
+        heavy = weight.heavy.value
+        size = size / jnp.where(heavy > 0, heavy, 1)
     spread = part.over(0, kind, correction)
     return root(spread / jnp.where(size > 0, size, 1)) * part.units[0]
 

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._rounding import divide, protect
+
 LOST_BITS = 4  # a certificate above 2**LOST_BITS asks for a second pass
 
 
@@ -91,3 +93,23 @@ def inverse_unit(unit: Array) -> Array:
     twice_the_bias = np.array((2 * (info.maxexp - 1)) << info.nmant, unsigned)
     bits = jax.lax.bitcast_convert_type(unit, unsigned)
     return jax.lax.bitcast_convert_type(twice_the_bias - bits, unit.dtype)
+
+
+def product_over(a: Array, b: Array, total: Array, weighted: bool) -> Array:
+    """Return a·b / total, 0 where the total is 0; the same bits for b·a.
+
+    Args:
+        a: sums over some elements.
+        b: others over the same.
+        total: the sum of their weights.
+        weighted: whether these are floats: then products are taken in units of the total, since
+            those of sums of very large or small weights leave the range of their type.
+    """
+    whole = jnp.where(total == 0, 1, total)
+    if not weighted:
+        found = divide(protect(a * b), whole)
+    else:
+        unit = binary_unit(whole)
+        inverse = inverse_unit(unit)
+        found = divide(protect((a * inverse) * (b * inverse)), whole * inverse) * unit
+    return jnp.where(total == 0, 0, found)

@@ -15,6 +15,7 @@ from jax import lax
 from .._rounding import divide
 from ._arguments import Axes, Axis, Data, answer, check, join
 from ._bound import error_bound
+from ._certificate import binary_unit, inverse_unit
 from ._gradients import deviations, memory
 from ._sum import total
 from ._weights import Frequency
@@ -90,16 +91,19 @@ class Call(NamedTuple):
         """Return what the kind of weights leaves of the total, after the correction."""
         kind = self.data.weights if self.data.weights is not None else Frequency(None)
         correction = jnp.asarray(self.correction, total.dtype)
-        squares = count = total
-        if not isinstance(kind, Frequency) and self.weights is not None:
-            squares, count = self.squares_and_count(total.dtype)
-        return kind.free(total, squares, count, correction)
+        if isinstance(kind, Frequency) or self.weights is None:
+            return kind.free(total, total, total, correction)
+        # of weights on any scale; in units of their sum, squares of them stay in range
+        scale = binary_unit(total)
+        squares, count = self.squares_and_count(scale)
+        return kind.free(total * inverse_unit(scale), squares, count, correction) * scale
 
-    def squares_and_count(self, dtype: Any) -> tuple[jax.Array, jax.Array]:
+    def squares_and_count(self, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return the sum of squared weights and how many are not 0, as exact as the other sums."""
-        weights = jnp.asarray(self.weights, dtype)
+        weights = jnp.asarray(self.weights, scale.dtype)
+        shares = weights * inverse_unit(scale)
         count, [(pivot, offset)], _, _ = memory(
-            (weights * weights,), weights != 0, self.axes, 1, self.accuracy
+            (shares * shares,), weights != 0, self.axes, 1, self.accuracy
         )
         return count * (pivot + offset), count
 

@@ -22,14 +22,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._rounding import divide, protect
+from .._rounding import divide
 from ._blocks import accumulator, counted, difference, widen
-from ._certificate import doubtful, inverse_unit, out_of_range
+from ._certificate import doubtful, inverse_unit, out_of_range, product_over
 from ._gradients import deviations, shift
 from ._two_words import tree_sum
 
 BLOCK = 2**18  # numbers in a block: a megabyte of float32, which the second cache about holds
 ROWS = 1024  # rows in a block at least: fewer, and adding up tiles costs more than reading rows
+MOST_ROWS = 4096  # of two or three columns a product adds up all rows one after another
 NARROW = 60  # columns up to which the lower half is cheaper to compute than to leave out
 
 
@@ -102,7 +103,7 @@ def central_products(
     if known is None:
         about, found = _searched(values, weights, sharing, total)
     else:
-        about, found = known, _central(_sums(values, weights, known, _from_mean), total)
+        about, found = known, _central(_sums(values, weights, known, _from_mean), weights, total)
     drifts = [d * u for d, u in zip(found.drifts, about.units, strict=True)]
     offsets = [o + d for o, d in zip(about.offsets, drifts, strict=True)]
     return Products(total, about.pivots, offsets, about.units, found.squares, found.products)
@@ -148,11 +149,11 @@ def _searched(
 ) -> tuple[About, "_Central"]:
     """Sum about what a first look tells, and about the mean where that was not near enough."""
     about = _pilot(values, weights, sharing)
-    found = _central(_sums(values, weights, about, _from_pivot), total)
+    found = _central(_sums(values, weights, about, _from_pivot), weights, total)
 
     def again(about: About, found: _Central) -> tuple[About, _Central]:
         about = _better(values, weights, about, found, sharing)
-        return about, _central(_sums(values, weights, about, _from_pivot), total)
+        return about, _central(_sums(values, weights, about, _from_pivot), weights, total)
 
     # nobody pays for a second read of memory that the data do not need
     lossy = _lossy(about, found)
@@ -236,12 +237,15 @@ class _Central(NamedTuple):
     products: Array
 
 
-def _central(sums: tuple[list[Array], list[Array], Array], total: Array) -> _Central:
+def _central(
+    sums: tuple[list[Array], list[Array], Array], weights: Array | None, total: Array
+) -> _Central:
     # C = P - s t / W, symmetric in the variables to the bit
     firsts, raw, products = sums
     firsts = [jnp.where(jnp.isfinite(s), s, jnp.nan) for s in firsts]  # no mean, no deviations
     whole = jnp.where(total == 0, 1, total)
-    less = lambda a, b: divide(protect(a * b), whole)  # noqa: E731
+    floats = weights is not None and weights.dtype != np.bool_
+    less = lambda a, b: product_over(a, b, total, floats)  # noqa: E731
     drifts = [divide(s, whole) for s in firsts]
     squares = [q - less(s, s) for q, s in zip(raw, firsts, strict=True)]
     return _Central(drifts, raw, squares, products - less(firsts[0].T, firsts[-1]))
@@ -254,7 +258,7 @@ def _sums(
     columns = [x.shape[1] for x in values]
     strips, pairs = _tiling(columns)
     n = values[0].shape[0]
-    size = min(n, max(ROWS, BLOCK // sum(columns)))
+    size = min(n, MOST_ROWS, max(ROWS, BLOCK // sum(columns)))
 
     def block(start: Any, size: int) -> tuple[list[Array], ...]:
         cut = lambda v: lax.dynamic_slice_in_dim(v, start, size)  # noqa: E731

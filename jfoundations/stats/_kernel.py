@@ -17,9 +17,9 @@ import numpy as np
 from jax import Array, lax
 
 from ._blocks import accumulator, difference, finite, heaviest, widen
-from ._certificate import doubt
+from ._certificate import doubt, inverse_unit
 from ._count import Count
-from ._exact import exact_sums, mean_of
+from ._exact import exact_sums, mean_of, unit_of_weights
 from ._lines import SMALL, choose, in_three
 from ._passes import (
     Data,
@@ -174,9 +174,26 @@ def _careful(data: Data, first: Sums) -> dict[str, Any]:
     if not first.pivots:
         (pivots,) = block_pivots_of(data)
         first = first._replace(pivots=[p[:, 0] for p in pivots])
+    if not data.weighted:
+        return _moving(_in_units(data, first))
+    # it may be the weights that left the range: in units of the largest they do not
+    scale = unit_of_weights(data.weight)  # type: ignore[arg-type]
+    light = data._replace(weight=data.weight * inverse_unit(scale))  # type: ignore[operator]
+    first = _either(_doubt(first) == 2, lambda: first_pass(light), _weighing(first, 1 / scale))
+    return _moving(_weighing(_in_units(light, first), scale))
+
+
+def _in_units(data: Data, first: Sums) -> Sums:
     # so a power of two in the data changes no bit
     first = _either(_doubt(first) == 2, lambda: first_pass(data, first), first)
-    return _moving(_either(_doubt(first) > 0, lambda: second_pass(data, first), first))
+    return _either(_doubt(first) > 0, lambda: second_pass(data, first), first)
+
+
+def _weighing(sums: Sums, scale: Array) -> Sums:
+    """Return the sums as of weights that are so many times as large."""
+    times = lambda words: [scale[:, 0] * v for v in words]  # noqa: E731
+    weight = scale[:, 0] * sums.weight  # type: ignore[operator]
+    return sums._replace(weight=weight, powers=times(sums.powers), shifted=times(sums.shifted))
 
 
 def _either(which: Array, new: Callable[[], Sums], old: Sums) -> Sums:

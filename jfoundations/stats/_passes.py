@@ -11,7 +11,7 @@ from jax import Array
 
 from .._rounding import divide, protect
 from ._blocks import accumulator, block_pivots, difference, finite, first_valid, segment_sums
-from ._certificate import LOST_BITS
+from ._certificate import LOST_BITS, product_over
 from ._certificate import units as units_of
 from ._count import Count
 from ._lines import Plan, after
@@ -51,6 +51,11 @@ class Data(NamedTuple):
     def products(self) -> list[tuple[int, int]]:
         """Which two variables each sum of products multiplies."""
         return [(0, 0)] if len(self.values) == 1 else [(0, 0), (1, 1), (0, 1)]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether elements count by floats."""
+        return self.weight is not None and self.weight.dtype != np.bool_
 
 
 def first_pass(data: Data, failed: Sums | None = None) -> Sums:
@@ -123,7 +128,7 @@ def merge_blocks(data: Data, blocks: Blocks) -> Sums:
     steps = [s + m for s, m in zip(steps, means, strict=True)]
     offsets = _over(tree_sum([w * s for s in steps]), total)
     inside = [
-        q - divide(protect(firsts[i] * firsts[j]), some)
+        q - product_over(firsts[i], firsts[j], some, data.weighted)
         for q, (i, j) in zip(products, data.products, strict=True)
     ]
     apart = [s - o[:, None] for s, o in zip(steps, offsets, strict=True)]
@@ -151,8 +156,10 @@ def _one_block(data: Data, weight, total: Array, pivots, sums, units) -> Sums:
 
 def _less_drift(data: Data, powers, rest, total: Array) -> list[Array]:
     # M = Q - S S / W, symmetric in the variables to the bit
-    drift = _over([protect(rest[i] * rest[j]) for i, j in data.products], total)
-    return [m - d for m, d in zip(powers, drift, strict=True)]
+    return [
+        m - product_over(rest[i], rest[j], total, data.weighted)
+        for m, (i, j) in zip(powers, data.products, strict=True)
+    ]
 
 
 def _over(sums: list[Array], total: Array) -> list[Array]:

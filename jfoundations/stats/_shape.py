@@ -17,7 +17,7 @@ from jax import lax
 from .._tree import check_count
 from ._arguments import Axes, Axis, Data, Nan, answer, check, join
 from ._blocks import counted
-from ._certificate import binary_unit
+from ._certificate import binary_unit, inverse_unit
 from ._forms import Call, alike, root
 from ._gradients import shift
 from ._higher import power_sums
@@ -264,9 +264,10 @@ def _sem(data: Data, correction: Any, axes: Axes, keepdims: bool, nan: Any) -> j
     if call.weights is not None and isinstance(data.weights, Probability):
         size = jnp.sum((call.weights != 0).astype(total.dtype), axis=axes, keepdims=True)
     elif call.weights is not None and not isinstance(data.weights, Frequency | None):
-        weights = call.weights.astype(total.dtype)
-        squares = jnp.sum(weights * weights, axis=axes, keepdims=True)
-        size = total * total / jnp.where(total == 0, 1, squares)
+        scale = binary_unit(total)  # squares of weights may leave the range, those of shares do not
+        shares = call.weights.astype(total.dtype) * inverse_unit(scale)
+        squares = jnp.sum(shares * shares, axis=axes, keepdims=True)
+        size = (total * inverse_unit(scale)) ** 2 / jnp.where(total == 0, 1, squares)
     value = root(call.over(m2, total) / jnp.where(size > 0, size, 1)) * unit
     return _out(value, data, axes, keepdims)
 
