@@ -95,21 +95,20 @@ def inverse_unit(unit: Array) -> Array:
     return jax.lax.bitcast_convert_type(twice_the_bias - bits, unit.dtype)
 
 
-def product_over(a: Array, b: Array, total: Array, weighted: bool) -> Array:
+def product_over(a: Array, b: Array, total: Array, unit: Array | None) -> Array:
     """Return a·b / total, 0 where the total is 0; the same bits for b·a.
 
     Args:
         a: sums over some elements.
         b: others over the same.
         total: the sum of their weights.
-        weighted: whether these are floats: then products are taken in units of the total, since
-            those of sums of very large or small weights leave the range of their type.
+        unit: a power of two near the weight of all elements, where weights are floats, else None:
+            the product of two sums of very large or small weights leaves the range of its type.
     """
     whole = jnp.where(total == 0, 1, total)
-    if not weighted:
+    if unit is None:
         found = divide(protect(a * b), whole)
     else:
-        unit = binary_unit(whole)
         inverse = inverse_unit(unit)
         found = divide(protect((a * inverse) * (b * inverse)), whole * inverse) * unit
     return jnp.where(total == 0, 0, found)

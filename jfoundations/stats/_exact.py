@@ -103,7 +103,7 @@ def unit_of_weights(weight: Array) -> Array:
 
     In units of it neither a weight nor the product of two sums leaves the range of its type.
     """
-    return binary_unit(jnp.max(jnp.where(counted(weight), weight, 0), axis=1, keepdims=True))
+    return binary_unit(jnp.max(weight, axis=1, keepdims=True))
 
 
 def largest_units(values: list[Array], weight: Array | None) -> list[Array]:

@@ -24,7 +24,7 @@ from jax import Array, lax
 
 from .._rounding import divide
 from ._blocks import accumulator, counted, difference, widen
-from ._certificate import doubtful, inverse_unit, out_of_range, product_over
+from ._certificate import binary_unit, doubtful, inverse_unit, out_of_range, product_over
 from ._gradients import deviations, shift
 from ._two_words import tree_sum
 
@@ -245,7 +245,8 @@ def _central(
     firsts = [jnp.where(jnp.isfinite(s), s, jnp.nan) for s in firsts]  # no mean, no deviations
     whole = jnp.where(total == 0, 1, total)
     floats = weights is not None and weights.dtype != np.bool_
-    less = lambda a, b: product_over(a, b, total, floats)  # noqa: E731
+    unit = binary_unit(total) if floats else None
+    less = lambda a, b: product_over(a, b, total, unit)  # noqa: E731
     drifts = [divide(s, whole) for s in firsts]
     squares = [q - less(s, s) for q, s in zip(raw, firsts, strict=True)]
     return _Central(drifts, raw, squares, products - less(firsts[0].T, firsts[-1]))

@@ -176,11 +176,15 @@ def _careful(data: Data, first: Sums) -> dict[str, Any]:
         first = first._replace(pivots=[p[:, 0] for p in pivots])
     if not data.weighted:
         return _moving(_in_units(data, first))
-    # it may be the weights that left the range: in units of the largest they do not
+    usual = lambda: _moving(_either(_doubt(first) > 0, lambda: second_pass(data, first), first))  # noqa: E731
+    return lax.cond(_doubt(first) == 2, lambda: _moving(_in_units_of_weights(data, first)), usual)
+
+
+def _in_units_of_weights(data: Data, first: Sums) -> Sums:
+    """Read again, and all further times, in units of the largest weight: it may be the cause."""
     scale = unit_of_weights(data.weight)  # type: ignore[arg-type]
-    light = data._replace(weight=data.weight * inverse_unit(scale))  # type: ignore[operator]
-    first = _either(_doubt(first) == 2, lambda: first_pass(light), _weighing(first, 1 / scale))
-    return _moving(_weighing(_in_units(light, first), scale))
+    light = data._replace(lift=inverse_unit(scale))
+    return _weighing(_in_units(light, first_pass(light)), scale)
 
 
 def _in_units(data: Data, first: Sums) -> Sums:

@@ -11,7 +11,7 @@ from jax import Array
 
 from .._rounding import divide, protect
 from ._blocks import accumulator, block_pivots, difference, finite, first_valid, segment_sums
-from ._certificate import LOST_BITS, product_over
+from ._certificate import LOST_BITS, binary_unit, product_over
 from ._certificate import units as units_of
 from ._count import Count
 from ._lines import Plan, after
@@ -41,11 +41,15 @@ class Sums(NamedTuple):
 
 
 class Data(NamedTuple):
-    """One or two variables (outer, n, inner), how much each element counts, how they are cut."""
+    """One or two variables (outer, n, inner), how much each element counts, how they are cut.
+
+    Weights are multiplied by `lift`, (outer, 1, inner), while they are read.
+    """
 
     values: list[Array]
     weight: Array | None
     plan: Plan
+    lift: Array | None = None
 
     @property
     def products(self) -> list[tuple[int, int]]:
@@ -84,7 +88,7 @@ def read_blocks(data: Data, failed: Sums | None = None) -> Blocks:
         if sums:
             never = sums[-1][-len(data.products)][:, -1:] < 0
         pivots.append([after(p, never) for p in local])
-        sums.append(segment_sums(data.values, pivots[-1], data.weight, shifts, segment))
+        sums.append(segment_sums(data.values, pivots[-1], data.weight, shifts, segment, data.lift))
     counts, sums = _parted(data, _joined(sums))
     return Blocks(_joined(pivots), counts, sums, units)
 
@@ -127,8 +131,9 @@ def merge_blocks(data: Data, blocks: Blocks) -> Sums:
         steps = [s / u[:, None] for s, u in zip(steps, units, strict=True)]
     steps = [s + m for s, m in zip(steps, means, strict=True)]
     offsets = _over(tree_sum([w * s for s in steps]), total)
+    unit = binary_unit(total)[:, None] if data.weighted else None
     inside = [
-        q - product_over(firsts[i], firsts[j], some, data.weighted)
+        q - product_over(firsts[i], firsts[j], some, unit)
         for q, (i, j) in zip(products, data.products, strict=True)
     ]
     apart = [s - o[:, None] for s, o in zip(steps, offsets, strict=True)]
@@ -156,8 +161,9 @@ def _one_block(data: Data, weight, total: Array, pivots, sums, units) -> Sums:
 
 def _less_drift(data: Data, powers, rest, total: Array) -> list[Array]:
     # M = Q - S S / W, symmetric in the variables to the bit
+    unit = binary_unit(total) if data.weighted else None
     return [
-        m - product_over(rest[i], rest[j], total, data.weighted)
+        m - product_over(rest[i], rest[j], total, unit)
         for m, (i, j) in zip(powers, data.products, strict=True)
     ]
 
@@ -180,7 +186,7 @@ def second_pass(data: Data, first: Sums) -> Sums:
         if parts:
             never = parts[-1][-len(data.products)][:, -1:] < 0
         local = [after(p, never) for p in pivots]
-        parts.append(segment_sums(data.values, local, data.weight, shifts, segment))
+        parts.append(segment_sums(data.values, local, data.weight, shifts, segment, data.lift))
     sums = tree_sum(_parted(data, _joined(parts))[1])
     drift = _over(sums[:k], total)
     powers = _less_drift(data, sums[k:], sums, total)
