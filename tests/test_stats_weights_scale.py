@@ -78,3 +78,24 @@ def test_folds_of_weights_on_any_scale(kind):
     whole = stats.var(x, weights=kind(w), correction=correction)
     np.testing.assert_allclose(right, whole, rtol=4 * np.finfo(FLOAT).eps)
     assert run(2.0**FAR) == right and run(2.0**-FAR) == right
+
+
+OTHERS = {
+    "segment_var": lambda x, w, c: stats.segment_var(
+        x, np.arange(60) % 3, num_segments=3, weights=w, correction=c
+    ),
+    "rolling_var": lambda x, w, c: stats.rolling_var(x, 20, weights=w, correction=c),
+    "ema_var": lambda x, w, c: stats.ema_var(x, decay=0.9, weights=w),
+    "kurtosis": lambda x, w, c: stats.kurtosis(x, weights=w),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_groups_windows_and_moments(name):
+    rng = np.random.default_rng(4)
+    x, _ = draw(rng, 60)
+    w = rng.uniform(0.5, 2.0, 60).astype(FLOAT)
+    for kind in KINDS:
+        run = jax.jit(lambda x, w, k=kind: OTHERS[name](x, k(w), 0 if k is Frequency else 1))
+        assert_same(run(x, w * FLOAT.type(2.0**FAR)), run(x, w))
+        assert_same(run(x, w * FLOAT.type(2.0**-FAR)), run(x, w))

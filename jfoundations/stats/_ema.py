@@ -15,7 +15,7 @@ from jax import lax
 
 from ._arguments import Data, accumulator, answer, check, join
 from ._blocks import difference, widen
-from ._weights import Reliability
+from ._weights import Reliability, in_units
 
 
 def ema(
@@ -133,6 +133,7 @@ def _scan(data: Data, decay: Any, axes: Any, nan: Any) -> tuple[_Memory, jax.Arr
         return _Memory(*(nothing,) * 5), nothing
     joined = join(data, nan)
     weights = jnp.ones(x.shape, dtype) if joined is None else joined.astype(dtype)
+    weights, _ = in_units(data.weights, weights)  # of any scale: the answers do not depend on it
     keep = weights != 0
     first = jnp.argmax(keep, axis=axis, keepdims=True)
     pivot = jnp.take_along_axis(x, first, axis=axis)

@@ -25,7 +25,7 @@ from ._arguments import Data, accumulator, answer, check, join
 from ._blocks import difference, widen
 from ._forms import coefficient
 from ._moments import CoMoments, Moments, merge
-from ._weights import Frequency
+from ._weights import free_in_units, in_units
 
 
 def rolling_mean(
@@ -190,7 +190,7 @@ def _rolling(data: Data, correction: Any, name: str, window: int, axis: int, nan
     shape = data.values[0].shape
     joined = join(data, nan)
     weights = jnp.ones(shape, dtype) if joined is None else joined.astype(dtype)
-    weights = jnp.moveaxis(weights, axis, -1)
+    weights, unit = in_units(data.weights, jnp.moveaxis(weights, axis, -1))
     values = [_words(jnp.moveaxis(v, axis, -1), weights, dtype) for v in data.values]
     memory = _windows(_elements(values, weights), window)
     total = memory.weight
@@ -201,10 +201,9 @@ def _rolling(data: Data, correction: Any, name: str, window: int, axis: int, nan
         value = coefficient(memory.mxx, memory.myy, memory.cxy)
     else:
         spread = memory.m2 if name == "var" else memory.cxy
-        kind = data.weights if data.weights is not None else Frequency(None)
         squares = _sums(weights * weights, window)
         count = _sums((weights != 0).astype(dtype), window)
-        free = kind.free(total, squares, count, correction)
+        free = free_in_units(data.weights, unit, total, squares, count, correction)
         value = jnp.where(free > 0, spread / jnp.where(free > 0, free, 1), jnp.nan)
     value = jnp.where(jnp.isnan(total), jnp.nan, value)
     return answer(jnp.moveaxis(value, -1, axis), data, (), False)

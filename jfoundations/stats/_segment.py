@@ -19,7 +19,7 @@ from .._rounding import divide, protect
 from .._tree import check_count
 from ._arguments import Data, accumulator, answer, check, join, numbers
 from ._blocks import difference, widen
-from ._weights import Frequency
+from ._weights import free_in_units, in_units
 
 BLOCK = 4096  # elements added up one after another before a tree takes over: bounds the rounding
 
@@ -169,8 +169,8 @@ def _segment_cov(data: Data, ids: Any, correction: Any, num_segments: int, nan: 
     # what rounding left of the deviations' sums, which would be 0: the corrected second pass
     left = protect(groups.add(groups.weigh(a)) * groups.add(groups.weigh(b)))
     product = product - divide(left, jnp.where(groups.total > 0, groups.total, 1))
-    kind = data.weights if data.weights is not None else Frequency(None)
-    free = kind.free(groups.total, groups.squares, groups.count, correction)
+    sums = groups.total, groups.squares, groups.count
+    free = free_in_units(data.weights, groups.unit, *sums, correction)
     value = jnp.where(free > 0, divide(product, jnp.where(free > 0, free, 1)), jnp.nan)
     return answer(groups.signed(value), data, (), False)
 
@@ -188,6 +188,7 @@ class _Groups:
         real = jnp.finfo(self.dtype).dtype
         joined = join(data, nan)
         weights = jnp.ones(shape, real) if joined is None else joined.astype(real)
+        weights, self.unit = in_units(data.weights, weights)
         self.weights = weights
         self.keep = weights != 0  # nan, a negative weight, is kept: it must show
         self.total = self.add(weights)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from .._tree import pytree
+from ._certificate import binary_unit, inverse_unit
 
 
 @pytree
@@ -65,3 +66,28 @@ class Probability:
 
 
 Weights = Frequency | Reliability | Probability
+
+
+def in_units(kind: Weights | None, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return weights in units of a power of two near the largest, and that unit.
+
+    They may be on any scale; products of sums of them would leave the range of their type.
+
+    Args:
+        kind: None where there are none: then the unit is 1.
+        weights: floats, how much each element counts.
+    """
+    if kind is None:
+        return weights, jnp.ones((), weights.dtype)
+    unit = binary_unit(jnp.max(weights, initial=0))
+    return weights * inverse_unit(unit), unit
+
+
+def free_in_units(
+    kind: Weights | None, unit: jax.Array, total: jax.Array, squares: Any, count: Any, c: Any
+) -> jax.Array:
+    """Return what a kind leaves to divide by, in the units that the sums of weights are in."""
+    kind = Frequency(None) if kind is None else kind
+    # of frequencies the correction is a number of observations; the others have any scale
+    c = jnp.asarray(c, total.dtype) * inverse_unit(unit) if isinstance(kind, Frequency) else c
+    return kind.free(total, squares, count, c)
