@@ -52,7 +52,7 @@ def check_all(function, *arguments):
     ("axis", "form"),
     [
         *((None, "plain"), (0, "plain"), (1, "where"), (1, "high")),
-        *((0, "weights"), (0, "reliability"), (None, "both")),
+        *((0, "weights"), (None, "both")),
     ],
 )
 def test_first_and_second_order_both_ways(axis, form):
@@ -63,7 +63,6 @@ def test_first_and_second_order_both_ways(axis, form):
         "plain": {},
         "where": {"where": where},
         "weights": {"weights": weights},
-        "reliability": {"weights": Reliability(weights)},
         "both": {"where": where, "weights": weights},
         "high": {"accuracy": "high"},
     }[form]

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-# These start processes of their own, which know nothing of the second pass, or look at no number.
+# These start processes of their own, which know nothing of the second pass, look at no number, or
+# test what finds, splits and sends numbers of any type.
 ALIKE = [
     *("test_examples.py", "test_interrupt.py", "test_executors_faults.py", "test_processes.py"),
     *("test_agree_processes.py", "test_package.py", "test_reference.py", "test_types.py"),
     *("test_messages.py", "test_error_notes.py", "test_loop_graph.py"),
-    *("test_laws_catch.py", "test_laws_catch_loops.py"),
+    *("test_laws_catch.py", "test_laws_catch_loops.py", "test_laws_selection.py"),
+    *("test_laws_callbacks.py", "test_folds_beam.py", "test_executors.py"),
 ]
 
 
