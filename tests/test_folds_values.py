@@ -167,6 +167,8 @@ def test_histogram():
         counts, edges = jf.fold(folds.histogram(**options), blocks(x))
         right, same = stats.histogram(x, **options)
         assert counts.tolist() == right.tolist() and edges.tolist() == same.tolist()
+    block = folds.histogram(7, range=(3.0, 5.0)).block  # ends that are known, inside jit
+    checks.assert_same(jax.jit(block)(x), block(x))
     heavy = folds.histogram([3.0, 3.5, 6.0], weights=stats.Frequency)
     found = jf.fold(heavy, blocks((x, W / 2)))[0]
     right = stats.histogram(x, [3.0, 3.5, 6.0], weights=W / 2)[0]
