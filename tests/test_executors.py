@@ -235,6 +235,16 @@ def test_who_waited_at_a_worker_that_died_is_not_lost(data, dask, monkeypatch):
 
 
 @pytest.mark.slow
+def test_three_chunks_that_kill_end_the_run(data, dask, monkeypatch):
+    alone = []
+    monkeypatch.setattr(executors.Dask, "_pieces", lambda self, batch: [None] * len(batch))
+    monkeypatch.setattr("jfoundations.executors._dask._result", alone.append)
+    with raises(RuntimeError, "workers died of chunk ", " of 37, chunk ", " of 37: it"):
+        w.run(data, executors.Dask(dask))
+    assert len(alone) == 3
+
+
+@pytest.mark.slow
 def test_all_dask_workers_killed_at_once(data, dask):
     """What they must know is not lost with them."""
     load = w.KillingTogether(w.Rows(data), data.parent)

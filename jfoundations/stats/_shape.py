@@ -265,8 +265,7 @@ def _sem(data: Data, correction: Any, axes: Axes, keepdims: bool, nan: Any) -> j
         size = jnp.sum((call.weights != 0).astype(total.dtype), axis=axes, keepdims=True)
     elif call.weights is not None and not isinstance(data.weights, Frequency | None):
         scale = binary_unit(total)  # squares of weights may leave the range, those of shares do not
-        shares = call.weights.astype(total.dtype) * inverse_unit(scale)
-        squares = jnp.sum(shares * shares, axis=axes, keepdims=True)
+        squares, _ = call.squares_and_count(scale)
         size = (total * inverse_unit(scale)) ** 2 / jnp.where(total == 0, 1, squares)
     value = root(call.over(m2, total) / jnp.where(size > 0, size, 1)) * unit
     return _out(value, data, axes, keepdims)
