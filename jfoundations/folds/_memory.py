@@ -19,10 +19,10 @@ from jax import lax
 from .._rounding import divide
 from .._tree import pytree
 from ..stats._blocks import counted
-from ..stats._certificate import binary_unit, inverse_unit
 from ..stats._count import Count
 from ..stats._gradients import memory as sums_of
 from ..stats._higher import power_sums
+from ..stats._units import binary_unit, inverse_unit
 from ..stats._weights import Frequency, Reliability
 from ._words import Words, choose
 

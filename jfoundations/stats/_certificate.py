@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from .._rounding import divide, protect
+from ._units import inverse_unit
 
 LOST_BITS = 4  # a certificate above 2**LOST_BITS asks for a second pass
 
@@ -73,26 +74,6 @@ def units(shifted: Array, offset: Array) -> tuple[Array, Array]:
         jnp.take(jnp.asarray(np.exp2(p), shifted.dtype), which) for p in (powers, -powers)
     )
     return jax.lax.stop_gradient(unit), jax.lax.stop_gradient(inverse)
-
-
-def binary_unit(x: Array) -> Array:
-    """Return the power of two at or below a size, kept away from the ends of its type's range."""
-    info = jnp.finfo(x.dtype)
-    unsigned = np.dtype(f"uint{info.bits}")
-    exponent = np.array(((1 << info.nexp) - 1) << info.nmant, unsigned)
-    bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(x), unsigned) & exponent
-    power = jax.lax.bitcast_convert_type(bits, x.dtype)
-    least, most = 2.0 ** (info.minexp + 6), 2.0 ** (info.maxexp - 8)
-    return jnp.where(jnp.isfinite(power), jnp.clip(power, least, most), 1)
-
-
-def inverse_unit(unit: Array) -> Array:
-    """Return one over a power of two, away from the ends of its range, without dividing."""
-    info = jnp.finfo(unit.dtype)
-    unsigned = np.dtype(f"uint{info.bits}")
-    twice_the_bias = np.array((2 * (info.maxexp - 1)) << info.nmant, unsigned)
-    bits = jax.lax.bitcast_convert_type(unit, unsigned)
-    return jax.lax.bitcast_convert_type(twice_the_bias - bits, unit.dtype)
 
 
 def product_over(a: Array, b: Array, total: Array, unit: Array | None) -> Array:

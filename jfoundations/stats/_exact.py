@@ -15,9 +15,9 @@ from jax import Array, lax
 
 from .._rounding import divide, protect
 from ._blocks import accumulator, counted, heaviest, signed
-from ._certificate import binary_unit, inverse_unit
 from ._lines import SMALL, sum_levels, sum_together
 from ._two_words import Pair, add, multiply, one_word, over, tree_sum_pairs, two_product, two_sum
+from ._units import binary_unit, inverse_unit
 
 
 class Exact(NamedTuple):

@@ -15,9 +15,9 @@ from jax import lax
 from .._rounding import divide
 from ._arguments import Axes, Axis, Data, answer, check, join
 from ._bound import error_bound
-from ._certificate import binary_unit, inverse_unit
 from ._gradients import deviations, memory
 from ._sum import total
+from ._units import binary_unit, inverse_unit
 from ._weights import Frequency
 
 

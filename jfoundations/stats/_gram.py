@@ -24,9 +24,10 @@ from jax import Array, lax
 
 from .._rounding import divide
 from ._blocks import accumulator, counted, difference, widen
-from ._certificate import binary_unit, doubtful, inverse_unit, out_of_range, product_over
+from ._certificate import doubtful, out_of_range, product_over
 from ._gradients import deviations, shift
 from ._two_words import tree_sum
+from ._units import binary_unit, inverse_unit
 
 BLOCK = 2**18  # numbers in a block: a megabyte of float32, which the second cache about holds
 ROWS = 1024  # rows in a block at least: fewer, and adding up tiles costs more than reading rows

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array, lax
 
 from ._blocks import accumulator, difference, finite, heaviest, widen
-from ._certificate import doubt, inverse_unit
+from ._certificate import doubt
 from ._count import Count
 from ._exact import exact_sums, mean_of, unit_of_weights
 from ._lines import SMALL, choose, in_three
@@ -32,6 +32,7 @@ from ._passes import (
     total_weight,
 )
 from ._two_words import one_word
+from ._units import inverse_unit
 
 AGAIN = 2**18  # so many numbers are read again at a time, if some rows are in doubt
 

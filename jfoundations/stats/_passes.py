@@ -11,12 +11,13 @@ from jax import Array
 
 from .._rounding import divide, protect
 from ._blocks import accumulator, block_pivots, difference, finite, first_valid, segment_sums
-from ._certificate import LOST_BITS, binary_unit, product_over
+from ._certificate import LOST_BITS, product_over
 from ._certificate import units as units_of
 from ._count import Count
 from ._lines import Plan, after
 from ._moments import weight_in
 from ._two_words import tree_sum
+from ._units import binary_unit
 
 
 class Sums(NamedTuple):

@@ -17,11 +17,11 @@ from jax import lax
 from .._tree import check_count
 from ._arguments import Axes, Axis, Data, Nan, answer, check, join
 from ._blocks import counted
-from ._certificate import binary_unit, inverse_unit
 from ._forms import Call, alike, root
 from ._gradients import shift
 from ._higher import power_sums
 from ._minmax import extremes
+from ._units import binary_unit, inverse_unit
 from ._weights import Frequency, Probability
 
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from .._tree import pytree
-from ._certificate import binary_unit, inverse_unit
+from ._units import binary_unit, inverse_unit
 
 
 @pytree
