@@ -18,7 +18,7 @@ arrays are leaves, the rest is structure, and equal structure means one trace.
 
 import functools
 import types
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -156,26 +156,8 @@ class _Short:
 _DYNAMIC = (jax.Array, np.ndarray, np.generic, float, complex, jax.ShapeDtypeStruct)
 
 
-@dataclass(frozen=True)
-class _Spec:
-    """What is static in a packed value: the structure, and the leaves that are not arrays."""
-
-    structure: Any
-    fixed: tuple[Static | None, ...]  # None where the leaf is an array
-
-
-def _pack(value: Any) -> tuple[tuple[Any, ...], _Spec]:
-    """Part a value into array leaves and the rest (ints, strs, bools and functions are static)."""
-    leaves, structure = jax.tree.flatten(value)
-    fixed = tuple(None if isinstance(leaf, _DYNAMIC) else Static(leaf) for leaf in leaves)
-    arrays = tuple(leaf for leaf, static in zip(leaves, fixed, strict=True) if static is None)
-    return arrays, _Spec(structure, fixed)
-
-
-def _unpack(arrays: tuple[Any, ...], spec: _Spec) -> Any:
-    rest = iter(arrays)
-    leaves = [next(rest) if static is None else static.value for static in spec.fixed]
-    return jax.tree.unflatten(spec.structure, leaves)
+def _held(leaf: Any) -> Any:
+    return leaf if isinstance(leaf, _DYNAMIC) else Static(leaf)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -200,44 +182,46 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
     """
 
     func: Callable[..., R]
-    _arrays: tuple[Any, ...]
-    _spec: _Spec
+    _arguments: tuple[Any, Any]  # of position and by keyword; what is no array is in a Static
 
     def __init__(self, func: Callable[..., R], /, *args: Any, **kwargs: Any):
         if not callable(func):
             raise TypeError(f"partial: {func!r} is not callable")
         if isinstance(func, partial | functools.partial | jax.tree_util.Partial):
             func, args, kwargs = func.func, (*func.args, *args), {**func.keywords, **kwargs}
-        self._set(func, *_pack((args, kwargs)))
+        self._set(func, jax.tree.map(_held, (args, kwargs)))
 
-    def _set(self, func: Any, arrays: tuple[Any, ...], spec: _Spec) -> None:
-        for field, value in (("func", func), ("_arrays", arrays), ("_spec", spec)):
-            object.__setattr__(self, field, value)
+    def _set(self, func: Any, arguments: Any) -> None:
+        object.__setattr__(self, "func", func)
+        object.__setattr__(self, "_arguments", arguments)
+
+    def _released(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return jax.tree.map(release, self._arguments, is_leaf=lambda v: type(v) is Static)
 
     @property
     def args(self) -> tuple[Any, ...]:
         """The positional arguments held."""
-        return _unpack(self._arrays, self._spec)[0]
+        return self._released()[0]
 
     @property
     def keywords(self) -> dict[str, Any]:
         """The keyword arguments held."""
-        return _unpack(self._arrays, self._spec)[1]
+        return self._released()[1]
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
         """Call the function with the arguments held, then these."""
-        held, keywords = _unpack(self._arrays, self._spec)
+        held, keywords = self._released()
         return self.func(*held, *args, **{**keywords, **kwargs})
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], Hashable]:
-        """Return the function and the array arguments as children, the rest as structure."""
-        return (hold(self.func), *self._arrays), self._spec
+    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
+        """Return the function and the arguments as children; functions and settings are static."""
+        return (hold(self.func), self._arguments), None
 
     @classmethod
-    def tree_unflatten(cls, spec: _Spec, children: tuple[Any, ...]) -> "partial[Any]":
-        """Rebuild from the function, the arrays and the rest."""
+    def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> "partial[Any]":
+        """Rebuild from the function and the arguments."""
         new = object.__new__(cls)
-        new._set(release(children[0]), tuple(children[1:]), spec)
+        new._set(release(children[0]), children[1])
         return new
 
     def __repr__(self) -> str:

@@ -15,7 +15,6 @@ Array([ 3, 10], dtype=int32)
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
@@ -29,6 +28,7 @@ from ._callback import callback_name, flatten
 from ._drivers import DRIVERS, begin_python, run_loop, run_python
 from ._events import events_of
 from ._plan import Carry, Plan, Program
+from ._programs import compiled
 from ._show import line_of, table_of
 from ._tree import as_arrays, check_count, keystr, nearest, pytree, static, tracing
 
@@ -201,8 +201,10 @@ def iterate(
     if driver == "python":
         plan, carry = run_python(program, lambda plan: begin_python(plan, state), key, max_steps)
         return to_result(plan, carry, plan.finish(carry))
-    run = _run if tracing() else _compiled_run
-    return run(program, state, key, max_steps=max_steps, driver=driver)
+    options: Any = {"max_steps": max_steps, "driver": driver}
+    if tracing():
+        return _run(program, state, key, **options)
+    return compiled(_run, program, **options)(state, key)
 
 
 def resume(
@@ -249,8 +251,10 @@ def resume(
             program, lambda plan: plan.grow(to_carry(plan, result)), key, max_steps
         )
         return to_result(plan, carry, plan.finish(carry))
-    run = _resume if tracing() else _compiled_resume
-    return run(program, result, key, max_steps=max_steps, driver=driver)
+    options: Any = {"max_steps": max_steps, "driver": driver}
+    if tracing():
+        return _resume(program, result, key, **options)
+    return compiled(_resume, program, **options)(result, key)
 
 
 def check_driver(driver: Any, who: str) -> None:
@@ -308,10 +312,6 @@ def _resume(
     carry = plan.probe(plan.grow(to_carry(plan, result)))
     carry = DRIVERS[driver](plan, carry, np.int32(max_steps), True)
     return to_result(plan, carry, plan.finish(carry))
-
-
-_compiled_run = functools.partial(jax.jit, static_argnames=("max_steps", "driver"))(_run)
-_compiled_resume = functools.partial(jax.jit, static_argnames=("max_steps", "driver"))(_resume)
 
 
 def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[Any]:

@@ -3,7 +3,7 @@
 Over lanes each part is mapped by `vmap` for itself, and what it hands out has lanes throughout.
 """
 
-import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from ._drivers import run_loop
 from ._lane_axes import Axes, over_lanes
 from ._loop import LoopResult, to_carry, to_result
 from ._plan import Plan, Program
+from ._programs import compiled
 
 
 class Progress(NamedTuple):
@@ -37,19 +38,21 @@ class Parts:
     def begin(self, state: Any) -> LoopResult[Any]:
         """Return the result before the first step, of a state or of a result to go on with."""
         axes = self._result_axes() if isinstance(state, LoopResult) else self.axes
-        return _begin(self.program, state, self.key, max_steps=self.max_steps, axes=axes)
+        return self._compiled(_begin, axes)(state, self.key)
 
     def advance(self, result: LoopResult[Any], at: Progress, limit: int) -> LoopResult[Any]:
         """Return the result at a step, or where its callbacks have stopped it before."""
         # Where nobody can stop, lanes share one count of steps, and so the loop one predicate.
         start = np.int32(at.steps) if self.axes and at.even else None
-        given = (self.program, result, self.key, start, np.int32(limit))
-        return _advance(*given, max_steps=self.max_steps, axes=self._result_axes())
+        advance = self._compiled(_advance, self._result_axes())
+        return advance(result, self.key, start, np.int32(limit))
 
     def end(self, result: LoopResult[Any]) -> LoopResult[Any]:
         """Return the result after `after_run`."""
-        options: Any = {"max_steps": self.max_steps, "axes": self._result_axes()}
-        return _end(self.program, result, self.key, **options)
+        return self._compiled(_end, self._result_axes())(result, self.key)
+
+    def _compiled(self, part: Callable[..., Any], axes: Axes | None) -> Callable[..., Any]:
+        return compiled(part, self.program, max_steps=self.max_steps, axes=axes)
 
     def _result_axes(self) -> Axes | None:
         return self.axes and self.axes._replace(state=0)
@@ -73,10 +76,6 @@ class Parts:
         return Progress(least, least >= self.max_steps, least == int(going.max()))
 
 
-_compiled = functools.partial(jax.jit, static_argnames=("max_steps", "axes"))
-
-
-@_compiled
 def _begin(
     program: Program, state: Any, key: Any, *, max_steps: int, axes: Axes | None
 ) -> LoopResult[Any]:
@@ -91,7 +90,6 @@ def _begin(
     return over_lanes(begin, axes, program, state, key)
 
 
-@_compiled
 def _advance(
     program: Program,
     result: LoopResult[Any],
@@ -111,7 +109,6 @@ def _advance(
     return over_lanes(advance, axes, program, result, key)
 
 
-@_compiled
 def _end(
     program: Program, result: LoopResult[Any], key: Any, *, max_steps: int, axes: Axes | None
 ) -> LoopResult[Any]:

@@ -4,7 +4,6 @@ Everything that depends on Python values alone is decided here, once, so that th
 what some callback really does.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._callable import Structural, describe, hold, partial, release
+from ._callable import Structural, describe, hold, release
 from ._callback import RUN_EVENTS
 from ._events import WHOLE, Caller, caller, fire, listen, merge_bits
 from ._pipe import Pipe
+from ._programs import compiled
 from ._tree import check_like, is_weak, settle
 
 
@@ -201,7 +201,7 @@ class Plan:
         whole = self.pipe if self.staged else self.pipe.stages[0]
         parts = [self.pipe[k : k + 1] for k in range(len(self.pipe))] if between else [whole]
         words = frozenset({"step", "live"} | ({"key"} if self.needs_key else set()))
-        take = [partial(_compiled_take, Program(p, ()), self.max_steps) for p in parts]
+        take = [compiled(_take, Program(p, ()), max_steps=self.max_steps) for p in parts]
         self.stages = [Caller(function, words) for function in take]
         if not between:
             self.staged = False
@@ -213,8 +213,7 @@ class Plan:
         return carry._replace(state=fired[0], memories=fired[1])
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _compiled_take(program: Program, max_steps: int, state: Any, **words: Any) -> Any:
+def _take(program: Program, state: Any, *, max_steps: int, **words: Any) -> Any:
     words["max_steps"] = max_steps
     return Plan(program, words.get("key"), max_steps).take(state, words)
 

@@ -27,6 +27,7 @@ LAYERS = (
         "_tree",
         "_show",
         "_lanes",
+        "_programs",
         "_save",
         "_rounding",
         "_fingerprint",

@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
-from .._callable import hold, release
+from .._programs import compiled
 from .._tree import check_count, pytree
 from ._arguments import Axis, Nan, accumulator, check, join, numbers
 from ._pairs import corr
@@ -174,15 +174,14 @@ def bootstrap(
         extra["weights"] = weights
     if where is not None:
         extra["where"] = numbers("bootstrap", "where", where)
-    held = hold(statistic)
-    return _bootstrap(held, arrays, extra, key, level, resamples=resamples, method=method)
+    run = compiled(_bootstrap, statistic, resamples=resamples, method=method)
+    return run(arrays, extra, key, level)
 
 
-@functools.partial(jax.jit, static_argnames=("resamples", "method"))
 def _bootstrap(
-    held: Any, arrays: Any, extra: Any, key: Any, level: Any, resamples: int, method: str
+    statistic: Any, arrays: Any, extra: Any, key: Any, level: Any, resamples: int, method: str
 ) -> Bootstrap:
-    statistic, n = release(held), arrays[0].shape[0]
+    n = arrays[0].shape[0]
     valid = extra.get("where")
     count = n if valid is None else jnp.sum(valid, dtype=np.int32)
     # the valid elements' places, in order: deleting hidden ones beforehand gives the same draws
