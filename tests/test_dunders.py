@@ -108,6 +108,7 @@ PYTHONS_OWN = {  # what classes and dataclasses have anyway
     *("__dataclass_fields__", "__dataclass_params__", "__match_args__", "__orig_bases__"),
     *("__parameters__", "__post_init__", "__replace__", "__firstlineno__", "__name__"),
     *("__static_attributes__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
+    "__slotnames__",  # of whatever has been pickled
 }
 
 
