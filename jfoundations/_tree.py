@@ -256,3 +256,27 @@ def check_count(value: Any, name: str, who: str, least: int = 0) -> int:
     if not least <= value < 2**31:
         raise ValueError(f"{who}: {name} is {value}; it must lie in {least} ... 2**31 - 1")
     return int(value)
+
+
+def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
+    """Return a count as an int32, a leaf of its callback; arrays (perhaps traced) as they are.
+
+    Raises:
+        TypeError, ValueError: it is no integer of at least `least`, as far as that is known.
+    """
+    if isinstance(value, np.ndarray | np.generic) and not value.ndim:
+        value = value.item()
+    if not hasattr(value, "dtype"):
+        return np.int32(check_count(value, name, who, least))
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise TypeError(f"{who}: {name} is {describe(value)}, integers are needed")
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer) and value.size:
+        for bound in (value.min(), value.max()):
+            check_count(int(bound), name, who, least)
+    return value
+
+
+def check_function(value: Any, name: str, who: str, form: str) -> None:
+    """Raise unless an argument is callable; `form` is a function one might have meant."""
+    if not callable(value):
+        raise TypeError(f"{who}: {name} is {value!r}, which is not callable; give {form}")
