@@ -257,13 +257,23 @@ def listen(
     ]
 
 
-def unique(names: list[str]) -> list[str]:
-    """Number repeated names from the second on: `history`, `history_2`."""
-    seen: dict[str, int] = {}
+def unique(names: list[str], *reserved: str) -> list[str]:
+    """Number repeated names from the second on: `history`, `history_2`.
+
+    The first of a name keeps it, and no number makes a name that another has: `a, a_2, a` become
+    `a, a_2, a_3`.
+    """
+    taken, last = {*names, *reserved}, dict.fromkeys(reserved, 1)
     out = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+        if name not in last:
+            last[name] = 1
+            out.append(name)
+            continue
+        while (numbered := f"{name}_{last[name] + 1}") in taken:
+            last[name] += 1
+        taken.add(numbered)
+        out.append(numbered)
     return out
 
 

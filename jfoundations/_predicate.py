@@ -123,7 +123,7 @@ def _spell(op: str, members: tuple[Any, ...]) -> str:
 
 def listeners(members: tuple[Any, ...], given: Container[str], whole: str = "") -> list[Listener]:
     """Return the normal forms of callbacks that are heard within another."""
-    names = unique(list(map(callback_name, members)))
+    names = unique(list(map(callback_name, members)), ASKED)
     return [
         listener(c, name, f"{name} in {whole}" if whole else name, None, given)
         for c, name in zip(members, names, strict=True)

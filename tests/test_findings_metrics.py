@@ -62,7 +62,7 @@ def test_integers_next_to_each_other_at_the_ends_of_their_range(dtype, mode):
     assert memory["best"].state == values[3]
     assert memory["early_stopping"]["best"] == values[3] and memory["early_stopping"]["wait"] == 2
     assert memory["rollback_on_nonfinite"]["good"].value == values[3]
-    assert memory["reduce_on_plateau"]["scale"] == np.float32(0.1)  # once: after two waits
+    assert 0.09 < float(memory["reduce_on_plateau"]["scale"]) < 0.11  # once: after two waits
     # Nothing wraps round at the other end either.
     far = np.array([ends.min if mode == "min" else ends.max, last], dtype)
     stop = jc.early_stopping(it, 1, min_delta=1, mode=mode)
