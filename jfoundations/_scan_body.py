@@ -21,11 +21,11 @@ from jax import lax
 
 from ._callable import Structural, describe, hold, release
 from ._callback import callback_name
-from ._drivers import skip_or_step, strong_counters, take_step
+from ._drivers import if_needed, skip_or_step, strong_counters, take_step
 from ._events import NoElement
 from ._loop import LoopResult, make_program, to_carry, to_result
 from ._mesh import spread
-from ._plan import Carry, NeverStops, Plan, Program
+from ._plan import Carry, Plan, Program
 from ._tree import as_arrays, check_count
 
 
@@ -123,13 +123,9 @@ class ScanBody(Structural):
         """Take a step, unless a callback has asked to stop: `(carry, y)`."""
         _check_carry(carry)
         plan = self._plan(x=x, feeds=x is not None)
-        plan.demand_stop = not plan.may_be_stopped
-        try:
-            carry = skip_or_step(plan, carry, self.going(carry))
-        except NeverStops:
-            plan.demand_stop = False
-            carry = take_step(plan, carry)
-        return carry, None if self._of is None else self._of(carry.state)
+        new = if_needed(plan, lambda: skip_or_step(plan, carry, self.going(carry)))
+        new = take_step(plan, carry) if new is None else new
+        return new, None if self._of is None else self._of(new.state)
 
     def going(self, carry: Carry) -> jax.Array:
         """Tell whether nobody has asked to stop yet: a bool scalar."""
