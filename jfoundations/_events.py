@@ -8,7 +8,8 @@ keeps the memory of a finished lane as it was.
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Container, Iterable
+import operator
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +137,40 @@ def _cure_of(error: Exception) -> str:
     )
 
 
+Calls = Generator[Any, Any, Any]  # yields generators of its kind, is sent what they return
+
+
+@dataclass(frozen=True)
+class Nest:
+    """What a callback made of others answers: the calls of those, still to be made."""
+
+    calls: Calls
+
+
+def in_turn(calls: Calls) -> Any:
+    """Make calls, and those that they yield, without recursion, however deep callbacks are nested.
+
+    In a traced loop each level would be many frames of Python's, of which there are few.
+    """
+    waiting, resume = [calls], functools.partial(next, calls)
+    while True:
+        try:
+            inner = resume()
+        except StopIteration as done:
+            waiting.pop()
+            if not waiting:
+                return done.value
+            resume = functools.partial(waiting[-1].send, done.value)
+        except Exception as error:
+            waiting.pop()
+            if not waiting:
+                raise
+            resume = functools.partial(waiting[-1].throw, error)
+        else:
+            waiting.append(inner)
+            resume = functools.partial(next, inner)
+
+
 @dataclass(frozen=True)
 class Handler:
     """One event's function, called as `(memory, state, context) -> (memory, state, stop)`."""
@@ -146,9 +181,19 @@ class Handler:
 
     def __call__(self, memory: Any, state: Any, context: dict[str, Any]) -> tuple[Any, Any, Any]:
         """Call the function, check its answer and freeze the memory of a finished lane."""
+        return in_turn(self.hear(memory, state, context))
+
+    def hear(self, memory: Any, state: Any, context: dict[str, Any]) -> Calls:
+        """Do so as a generator, which yields what is to be called within."""
         operands = (memory, state) if self.has_memory else (state,)
         try:
             answer = self.caller(*operands, context=context)
+            if isinstance(answer, Nest):
+                answer = yield from answer.calls
+        except StopIteration as error:
+            raise RuntimeError(
+                f"{self.who}: it raised StopIteration; to stop the loop return True as the stop"
+            ) from error
         except Exception as error:
             error.add_note(f"in {self.who}{_cure_of(error)}")
             raise
@@ -199,8 +244,8 @@ class _Overheard(Handler):
 
     note: Callable[[str, Any], None]
 
-    def __call__(self, memory: Any, state: Any, context: dict[str, Any]) -> tuple[Any, Any, Any]:
-        memory, state, stop = super().__call__(memory, state, context)
+    def hear(self, memory: Any, state: Any, context: dict[str, Any]) -> Calls:
+        memory, state, stop = yield from super().hear(memory, state, context)
         self.note(self.who, stop)
         return memory, state, stop
 
@@ -216,11 +261,17 @@ class Listener:
 
     def start(self, state: Any, max_steps: int | None) -> Any:
         """Return the first memory, `()` where there is none; `max_steps` is None in a scan's."""
+        return in_turn(self.begin(state, max_steps))
+
+    def begin(self, state: Any, max_steps: int | None) -> Calls:
+        """Do so as a generator, which yields what is to be called within."""
         if self.init is None:
             return ()
         try:
             words = {} if max_steps is None else {"max_steps": max_steps}
             memory = self.init(state, context=words)
+            if isinstance(memory, Nest):
+                return (yield from memory.calls)
             return as_arrays(memory, f"{self.who}, init")
         except Exception as error:
             error.add_note(f"in {self.who}, init")
@@ -328,14 +379,32 @@ def fire(
 
     `bits` has bit k set where listener k asks to stop; Python False when none of them can.
     """
+    state, new, stops = in_turn(hear_all(event, listeners, state, memories, context))
     bits: Any = False
-    new = list(memories)
-    for k, listener in enumerate(listeners):
-        if (handler := listener.handlers.get(event)) is None:
-            continue
-        new[k], state, stop = handler(new[k], state, context)
-        bits = merge_bits(bits, _bit(stop, k, handler.who))
-    return state, tuple(new), bits
+    for k, stop in enumerate(stops):
+        bits = merge_bits(bits, _bit(stop, k, f"{listeners[k].who}, {event}"))
+    return state, new, bits
+
+
+def hear_all(
+    event: str,
+    listeners: Sequence[Listener],
+    state: Any,
+    memories: Sequence[Any],
+    context: dict[str, Any],
+) -> Calls:
+    """Let all listeners hear an event, in order: `(state, memories, a stop each)`."""
+    new, stops = list(memories), [False] * len(listeners)
+    for k, part in enumerate(listeners):
+        if (handler := part.handlers.get(event)) is not None:
+            new[k], state, stops[k] = yield handler.hear(new[k], state, context)
+    return state, tuple(new), stops
+
+
+def any_of(stops: Sequence[Any]) -> Any:
+    """Return the OR of stops, any of which may be Python False."""
+    able = [stop for stop in stops if stop is not False]
+    return functools.reduce(operator.or_, able) if able else False
 
 
 def _bit(stop: Any, k: int, who: str) -> Any:
