@@ -97,7 +97,7 @@ def _differs(stop: Any, name: Any) -> bool:
 def _agreed(callback: Any, axis: Any, how: How) -> StopPredicate:
     if isinstance(callback, Chain):
         callback = Joined("|", callback.callbacks)  # what a chain's stop is
-    (part,) = listeners((callback,), GIVEN)
+    (part,) = listeners((callback,), GIVEN, "agree")
     plan = callback_name(callback), tuple(part.handlers), part.init is not None
     return object.__new__(Agreed)._put((callback,), (axis, how), plan)
 

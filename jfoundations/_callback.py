@@ -81,6 +81,11 @@ class Callback(Structural):
                 )
             if not callable(function):
                 raise TypeError(f"Callback {name}: {event} is {function!r}, which is not callable")
+        if init is not None and not callable(init):
+            raise TypeError(
+                f"Callback {name}: init is {init!r}, which is not callable; give a function "
+                "state -> memory"
+            )
         self._set(init, tuple(sorted(events.items())), name)
 
     def _set(self, init: Any, events: Any, name: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from ._callable import describe
-from ._compat import cond
+from ._compat import cond, one_way
 from ._events import freeze
 from ._lanes import any_lane, lane_lives
 from ._mesh import check_agreement, spread
@@ -23,6 +23,11 @@ from ._plan import Carry, Plan, Program
 from ._tree import settle, tracing
 
 T = TypeVar("T")
+NO_REVERSE = (
+    "a loop of driver='while', and each of chunks, has no gradient in reverse mode (grad, vjp, "
+    "jacrev), as it does not store its steps; use iterate with driver='scan', which stores them "
+    "all, or driver='checkpointed', or take the gradient in forward mode: jax.jvp or jax.jacfwd"
+)
 Driver = Callable[[Plan, Carry, Any, bool], Carry]
 
 
@@ -75,7 +80,8 @@ def run_while(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
         return carried(plan, freeze_or_step(plan, c, going, reverse=False))
 
     carry = spread(body, strong_counters(carry))
-    return lax.while_loop(lambda c: any_lane(_going(c, limit)), body, carry)
+    after = lax.while_loop(lambda c: any_lane(_going(c, limit)), body, carry)
+    return one_way(after, NO_REVERSE)
 
 
 def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
@@ -88,7 +94,7 @@ def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
 
     start = spread(body, (carry.step, carry.state, carry.memories))
     step, state, memories = lax.while_loop(lambda c: c[0] < limit, body, start)
-    return Carry(step, carry.mask, state, memories)
+    return one_way(Carry(step, carry.mask, state, memories), NO_REVERSE)
 
 
 def run_scan(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
@@ -98,7 +104,13 @@ def run_scan(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
         return (skip_or_step(plan, c, _going(c, limit)) if guarded else take_step(plan, c)), None
 
     carry = spread(lambda c: body(c, None)[0], strong_counters(carry))
-    return lax.scan(body, carry, None, length=int(limit))[0]
+    return _scan(body, carry, int(limit))
+
+
+def _scan(body: Any, carry: Any, length: int) -> Any:
+    if not length and getattr(jax.config, "jax_disable_jit"):  # noqa: B009
+        return carry  # JAX refuses to scan nothing then
+    return lax.scan(body, carry, None, length=length)[0]
 
 
 def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
@@ -126,7 +138,7 @@ def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Car
         return (block(c) if skips is None else lax.cond(skips, block, lambda c: c, c)), None
 
     carry = spread(lambda c: body(c, None)[0], strong_counters(carry))
-    carry, _ = lax.scan(outer, carry, None, length=blocks)
+    carry = _scan(outer, carry, blocks)
     return lax.scan(body, carry, None, length=rest)[0] if rest else carry
 
 

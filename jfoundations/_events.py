@@ -85,16 +85,18 @@ def caller(
     Raises:
         TypeError: it needs an argument that is no context word, or a word that was not given.
     """
+    left = operands
     words: set[str] = set()
     fed: str | None = None  # the parameter that takes the x by its place
-    for parameter in _parameters(function):
+    parameters = _parameters(function)
+    for parameter in parameters or ():
         required = parameter.default is parameter.empty
         if parameter.kind is parameter.VAR_POSITIONAL:
-            operands = 0
+            left = 0
         elif parameter.kind is parameter.VAR_KEYWORD:
             words |= {"step", "key"} & set(known)
-        elif operands > 0 and parameter.kind is not parameter.KEYWORD_ONLY:
-            operands -= 1
+        elif left > 0 and parameter.kind is not parameter.KEYWORD_ONLY:
+            left -= 1
         elif parameter.name in (*known, WHOLE):
             if required and parameter.name in CURES and parameter.name not in given:
                 kind = NoElement if parameter.name == "x" else TypeError
@@ -104,6 +106,13 @@ def caller(
             fed = parameter.name
         elif required:
             raise TypeError(_unknown(parameter.name, who, known))
+    if left > 0 and parameters is not None:
+        takes = {0: "no argument", 1: "one argument"}[operands - left]
+        given_ = "(memory, state)" if operands == 2 else "the state"
+        raise TypeError(
+            f"{who}: it takes {takes} by position, and is called with {given_}; write "
+            f"{'lambda memory, state: …' if operands == 2 else 'lambda state: …'}"
+        )
     if fed is not None and "x" not in given:
         raise NoElement(_unknown(fed, who, known))
     return Caller(function, frozenset(words), fed is not None)
@@ -112,11 +121,12 @@ def caller(
 def _unknown(name: str, who: str, known: tuple[str, ...]) -> str:
     return (
         f"{who}: it needs {name!r}, which a loop does not know; context is {', '.join(known)}"
-        f"{nearest(name, known)} (bind other arguments with partial; call what makes a callback)"
+        f"{nearest(name, known)} (bind other arguments with partial; call what makes a callback; "
+        "a callback of (memory, state) needs its init: Callback(init, after_step=…))"
     )
 
 
-def _parameters(function: Callable[..., Any]) -> Iterable[inspect.Parameter]:
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     bound: Iterable[str] = ()
     if isinstance(function, partial | functools.partial | jax.tree_util.Partial):
         bound = function.keywords
@@ -124,7 +134,7 @@ def _parameters(function: Callable[..., Any]) -> Iterable[inspect.Parameter]:
     try:
         parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # some builtins have none
-        return ()
+        return None
     return [p for p in parameters if p.name not in bound]
 
 
@@ -301,6 +311,7 @@ def listen(
         ValueError: it has an event there is not.
     """
     known = (*RUN_EVENTS, *(f"{when}_{s}" for s in stages for when in ("before", "after")))
+    known = dict.fromkeys(known)
     names = unique([callback_name(c) for c in callbacks])
     return [
         listener(c, name, f"callback {k + 1} of {len(names)}, {name}", known, given)
@@ -329,7 +340,7 @@ def unique(names: list[str], *reserved: str) -> list[str]:
 
 
 def listener(
-    callback: Any, name: str, who: str, known: tuple[str, ...] | None, given: Container[str]
+    callback: Any, name: str, who: str, known: Iterable[str] | None, given: Container[str]
 ) -> Listener:
     """Return one callback's normal form; `known=None` leaves its events unchecked."""
     init, functions = events_of(callback, who)
@@ -338,7 +349,7 @@ def listener(
         if known is not None and event not in known:
             raise ValueError(
                 f"{who}: no event is called {event!r}; "
-                f"the events are {', '.join(known)}{nearest(event, known)}"
+                f"the events are {', '.join(known)}{_event_cure(event, known)}"
             )
         where = f"{who}, {event}"
         has_memory = init is not None
@@ -348,15 +359,30 @@ def listener(
     return Listener(name, who, start, handlers)
 
 
+def _event_cure(event: str, known: Iterable[str]) -> str:
+    staged = len(list(known)) > len(RUN_EVENTS)
+    if staged or (meant := nearest(event, known, 0.8)):
+        return nearest(event, known) if staged else meant
+    stage = event.removeprefix("before_").removeprefix("after_")
+    return f"; the step has no stages: to have one heard, name it, as the step Pipe({stage}=step)"
+
+
+def is_event(name: str) -> bool:
+    """Tell whether a method of that name hears an event."""
+    return name.startswith(("before_", "after_"))
+
+
 def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
     """Return a callback's `init` (or None) and its functions by event."""
     if isinstance(callback, Callback):
         return callback.init, dict(callback.events)
+    if isinstance(callback, type):
+        name = callback.__name__
+        raise TypeError(f"{who}: it is the class {name} itself; give an instance of it: {name}(…)")
     methods = {
         event: method
         for event in dir(callback)
-        if event.startswith(("before_", "after_"))
-        and callable(method := getattr(callback, event, None))
+        if is_event(event) and callable(method := getattr(callback, event, None))
     }
     if methods:
         return None, methods
@@ -365,6 +391,7 @@ def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any
     raise TypeError(
         f"{who}: {callback!r} is no callback; give a function state -> (state, stop), an object "
         f"with methods among {', '.join(RUN_EVENTS)}, or a Callback (proceed does nothing)"
+        f"{'; unpack several: *callbacks' if isinstance(callback, list | tuple) else ''}"
     )
 
 

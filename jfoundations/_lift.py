@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from ._callable import Code, Identity, Static, is_pytree, name_of, partial
+from ._tree import check_function
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +58,7 @@ def lift(function: Callable[P, R]) -> Callable[P, R]:
         function: a Python function, or another callable.
 
     Raises:
+        TypeError: it is not callable.
         ValueError: the function closes over itself, or over a name without a value yet.
 
     >>> import jax
@@ -65,6 +67,7 @@ def lift(function: Callable[P, R]) -> Callable[P, R]:
     >>> jax.tree.leaves(lift(times(2.0))), lift(times(2.0)) == lift(times(2.0))
     ([2.0], True)
     """
+    check_function(function, "the function", "lift", "a closure or another function")
     return _lift(function, ())
 
 

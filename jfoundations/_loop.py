@@ -30,10 +30,33 @@ from ._events import events_of
 from ._plan import Carry, Plan, Program
 from ._programs import compiled
 from ._show import line_of, table_of
-from ._tree import as_arrays, check_count, keystr, nearest, pytree, static, tracing
+from ._tree import as_arrays, check_count, check_key, keystr, nearest, pytree, static, tracing
 
 S = TypeVar("S")
 Driver = Literal["while", "scan", "checkpointed", "python"]
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Memories(dict[str, Any]):
+    """The callbacks' memories by name: a dict that says which names it has."""
+
+    def __missing__(self, name: Any) -> Any:
+        if not self:
+            raise KeyError(f"no callback of this run has a memory, so none is called {name!r}")
+        raise KeyError(
+            f"no callback called {name!r} has a memory; those that have one are "
+            f"{', '.join(map(repr, self))}{nearest(name, self)}"
+        )
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
+        """Return the memories in the order of their names, as of any dict."""
+        return [(jax.tree_util.DictKey(n), self[n]) for n in sorted(self)], tuple(self)
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], memories: Any) -> "Memories":
+        """Rebuild, in the callbacks' order."""
+        held = dict(zip(sorted(names), memories, strict=True))
+        return cls((name, held[name]) for name in names)
 
 
 @pytree
@@ -171,7 +194,9 @@ def iterate(
     Inside `shard_map` each device stops by itself, as lanes do, unless step or callbacks hold a
     collective: a stop that differs across its mesh axis is refused. `agree` makes it the same.
 
-    Step and callbacks are traced once, as by `jax.jit`: what they read must not change.
+    Step and callbacks are traced once, as by `jax.jit`: what they read must not change, and what
+    they print is shown once, without values. To print, plot or set a breakpoint use
+    `driver="python"`, or the body of a `for` over `chunks`; `jax.debug.print` works everywhere.
 
     Args:
         step: `state -> state`, or a Pipe of stages that together are.
@@ -196,6 +221,7 @@ def iterate(
     """
     max_steps = check_count(max_steps, "max_steps", "iterate")
     check_driver(driver, "iterate")
+    check_key(key, "iterate")
     program = make_program(step, callbacks, "iterate")
     state = as_arrays(state, "iterate")
     if driver == "python":
@@ -244,6 +270,7 @@ def resume(
             f"resume: it goes on from a LoopResult, which iterate, resume and chunks return, not "
             f"from {describe(result)}; start a new run with iterate"
         )
+    check_key(key, "resume")
     result = dataclasses.replace(result, limit="max_steps")
     program = make_program(step, callbacks, "resume")
     if driver == "python":
@@ -269,7 +296,10 @@ def check_driver(driver: Any, who: str) -> None:
 def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> Program:
     """Return the step and the callbacks, flat, as one pytree."""
     if not callable(step):
-        raise TypeError(f"{who}: the step is {step!r}, which is not callable")
+        raise TypeError(
+            f"{who}: the step is {step!r}, which is not callable; it comes first, a function "
+            "state -> state, then the state"
+        )
     callbacks = flatten(callbacks)
     for k, callback in enumerate(callbacks):
         # Here and not while tracing: jit would refuse the functions in a list in its own words.
@@ -318,11 +348,11 @@ def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[Any]:
     """Return the result of a carry, and of what `after_run` made of it."""
     names = tuple(part.name for part in plan.listeners)
     resumable = (carry.state, carry.memories) if "after_run" in plan.events else None
-    memory = {
-        part.name: memory
+    memory = Memories(
+        (part.name, memory)
         for part, memory in zip(plan.listeners, finished.memories, strict=True)
         if part.init is not None
-    }
+    )
     steps, mask = jnp.asarray(carry.step), jnp.asarray(carry.mask)
     return LoopResult(finished.state, steps, mask, memory, resumable, names)
 

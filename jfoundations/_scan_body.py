@@ -26,7 +26,7 @@ from ._events import NoElement
 from ._loop import LoopResult, make_program, to_carry, to_result
 from ._mesh import spread
 from ._plan import Carry, Plan, Program
-from ._tree import as_arrays, check_count
+from ._tree import as_arrays, check_count, check_function, check_key
 
 
 def as_scan_body(
@@ -73,8 +73,9 @@ def as_scan_body(
     """
     if max_steps is not None:
         max_steps = check_count(max_steps, "max_steps", "as_scan_body")
-    if of is not None and not callable(of):
-        raise TypeError(f"as_scan_body: of is {of!r}, which is not callable")
+    if of is not None:
+        check_function(of, "of", "as_scan_body", "a function state -> y, or None")
+    check_key(key, "as_scan_body")
     return ScanBody(make_program(step, callbacks, "as_scan_body"), key, of, max_steps)
 
 
@@ -116,6 +117,8 @@ class ScanBody(Structural):
 
     def resume(self, result: LoopResult[Any]) -> Carry:
         """Return the carry that goes on with a run, of this kind or of `iterate`."""
+        if not isinstance(result, LoopResult):
+            raise TypeError(f"as_scan_body, resume: {describe(result)} is no LoopResult; use init")
         plan = self._plan(feeds=True)
         return plan.grow(to_carry(plan, result))
 

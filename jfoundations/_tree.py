@@ -107,9 +107,9 @@ def tracing() -> bool:
     return isinstance(jnp.zeros(()), Tracer)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
+def nearest(word: Any, words: Iterable[str], least: float = 0.6) -> str:
     """Return '; did you mean X?' for the nearest of the words, or nothing."""
-    close = difflib.get_close_matches(word, list(words), n=1)
+    close = difflib.get_close_matches(str(word), list(words), n=1, cutoff=least)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -118,10 +118,16 @@ def as_arrays(tree: T, who: str) -> T:
 
     Python scalars become weakly typed, as everywhere in JAX.
     """
+    if tree is None:
+        raise TypeError(
+            f"{who}: the state is None, which holds nothing; give what the step is to start from, "
+            "or () if it needs nothing"
+        )
 
     def convert(path: Any, leaf: Any) -> Any:
         if isinstance(leaf, jax.Array):
             return leaf
+        check_width(leaf, f"{who}: the leaf {keystr(path)}")
         try:
             if isinstance(leaf, str | bytes):  # NumPy would take some for the name of a dtype
                 raise TypeError
@@ -134,6 +140,41 @@ def as_arrays(tree: T, who: str) -> T:
             ) from None
 
     return jax.tree.map_with_path(convert, tree)
+
+
+def check_width(value: Any, who: str) -> None:
+    """Raise if integers do not fit into the bits that they will get.
+
+    JAX would cut off the upper bits of NumPy's in silence.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        if value.dtype.kind not in "iu" or not value.size:
+            return
+        least, most = int(value.min()), int(value.max())
+    elif isinstance(value, int):
+        least = most = value
+    else:
+        return
+    dtype = jax.dtypes.canonicalize_dtype(getattr(value, "dtype", np.int64))
+    ends = np.iinfo(dtype)
+    if least < ends.min or most > ends.max:
+        raise ValueError(
+            f"{who} holds {least if least < ends.min else most}, which no {dtype} does; make it a "
+            "float, or let integers have 64 bits: jax.config.update('jax_enable_x64', True)"
+        )
+
+
+def check_key(key: Any, who: str, *, many: bool = False) -> None:
+    """Raise unless a key is None or a PRNG key, typed or of old; `many` lets arrays of them by."""
+    if key is None:
+        return
+    dtype, shape = getattr(key, "dtype", None), np.shape(key)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed and (dtype != np.uint32 or not shape):
+        given = describe(key) if hasattr(key, "dtype") else repr(key)
+        raise TypeError(f"{who}: key is {given}; give a PRNG key, as jax.random.key(0) makes one")
+    if not many and len(shape) != (0 if typed else 1):
+        raise ValueError(f"{who}: key has shape {shape}; one PRNG key is needed, as keys[0]")
 
 
 def keystr(path: Any, root: str = "state") -> str:

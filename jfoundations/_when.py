@@ -48,6 +48,7 @@ def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> Stop
     >>> jf.iterate(lambda x: 0.5 * x, 1.0, stop_when(converged), max_steps=100).reasons
     ('converged',)
     """
+    check_function(predicate, "the predicate", "stop_when", "a function state -> bool")
     found = name_of(predicate)
     name = name or ("stop_when" if found == "lambda" else found)
     return StopPredicate(name=name, after_step=partial(_stop_when, predicate, name))
@@ -104,7 +105,7 @@ class Gated(Composite):
             return new
         chained = isinstance(one, Chain)
         members = tuple(one) if chained else (one,)
-        parts = listeners(members, GIVEN)
+        parts = listeners(members, GIVEN, "when")
         heard = tuple(dict.fromkeys(event for part in parts for event in part.handlers))
         name = "+".join(map(callback_name, members))
         plan = name, heard, any(part.init is not None for part in parts)
