@@ -7,6 +7,8 @@ things that are taken for each other are: a class and its instance, a step and a
 and what makes it, a state and a callback, a number and a function, a list and its elements.
 """
 
+# ruff: noqa: E501 (a row a mistake, as in a table)
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,9 +49,9 @@ def remembers(memory, state):
 
 
 LOOPS = {
-    "step without parameters": (lambda: jf.iterate(lambda: 1, 0.0, max_steps=3), TYPE, "the step", "takes no argument by position", "the state"),  # noqa: E501
-    "step a number": (lambda: jf.iterate(3, 0.0, max_steps=3), TYPE, "iterate: the step is 3", "comes first"),  # noqa: E501
-    "step and state swapped": (lambda: jf.iterate(0.0, step, max_steps=3), TYPE, "the step is 0.0", "then the state"),  # noqa: E501
+    "step without parameters": (lambda: jf.iterate(lambda: 1, 0.0, max_steps=3), TYPE, "the step", "takes no argument by position", "the state"),
+    "step a number": (lambda: jf.iterate(3, 0.0, max_steps=3), TYPE, "iterate: the step is 3", "comes first"),
+    "step and state swapped": (lambda: jf.iterate(0.0, step, max_steps=3), TYPE, "the step is 0.0", "then the state"),
     "state None": (lambda: run(state=None), TYPE, "iterate: the state is None", "or () if"),
     "key 0": (lambda: run(key=0), TYPE, "iterate: key is 0", "jax.random.key(0)"),
     "keys": (lambda: run(key=jax.random.split(KEY, 3)), VALUE, "key has shape (3,)", "keys[0]"),
@@ -57,7 +59,7 @@ LOOPS = {
     "max_steps": (lambda: run(max_steps=2.5), TYPE, "max_steps is 2.5, a Python int"),
     "driver": (lambda: run(driver="wihle"), VALUE, "no driver 'wihle'", "did you mean while"),
     "driver a number": (lambda: run(driver=3), VALUE, "no driver 3"),
-    "resume a state": (lambda: jf.resume(0.0, step, max_steps=3), TYPE, "resume", "not from float", "iterate"),  # noqa: E501
+    "resume a state": (lambda: jf.resume(0.0, step, max_steps=3), TYPE, "resume", "not from float", "iterate"),
     "resume key": (lambda: jf.resume(run(), step, max_steps=3, key=1), TYPE, "resume: key is 1"),
     "seconds": (lambda: chunks(seconds="1"), TYPE, "chunks: seconds is '1', a number of seconds"),
     "seconds None": (lambda: chunks(seconds=None), TYPE, "seconds is None"),
@@ -66,16 +68,16 @@ LOOPS = {
     "every": (lambda: chunks(every="2"), TYPE, "chunks: every is '2', a Python int"),
     "lanes": (lambda: chunks(lanes="yes"), TYPE, "lanes is 'yes'", "give True"),
     "chunks key": (lambda: chunks(key=0), TYPE, "chunks: key is 0"),
-    "body of": (lambda: jf.as_scan_body(step, of=3), TYPE, "as_scan_body: of is 3", "give a function"),  # noqa: E501
+    "body of": (lambda: jf.as_scan_body(step, of=3), TYPE, "as_scan_body: of is 3", "give a function"),
     "body max_steps": (lambda: jf.as_scan_body(step, max_steps="3"), TYPE, "max_steps is '3'"),
     "body key": (lambda: jf.as_scan_body(step, key=1), TYPE, "as_scan_body: key is 1"),
-    "body init": (lambda: jf.as_scan_body(step).init(None), TYPE, "as_scan_body: the state is None"),  # noqa: E501
+    "body init": (lambda: jf.as_scan_body(step).init(None), TYPE, "as_scan_body: the state is None"),
     "body resume": (lambda: jf.as_scan_body(step).resume(3), TYPE, "no LoopResult; use init"),
     "body carry": (lambda: jf.as_scan_body(step)(3), TYPE, "body.init(state)"),
-    "describe state": (lambda: jf.describe_loop(step, 0.0), TYPE, "a state goes by keyword", "state="),  # noqa: E501
-    "describe states": (lambda: jf.describe_loop(step, jc.history(), {"x": jnp.ones(3)}), TYPE, "{'x': float no callback", "state="),  # noqa: E501
+    "describe state": (lambda: jf.describe_loop(step, 0.0), TYPE, "a state goes by keyword", "state="),
+    "describe states": (lambda: jf.describe_loop(step, jc.history(), {"x": jnp.ones(3)}), TYPE, "{'x': float", "is no callback", "state="),
     "describe key": (lambda: jf.describe_loop(step, key=0), TYPE, "describe_loop: key is 0"),
-    "no such memory": (lambda: run(jc.history(), jf.watch(jf.folds.mean(), name="means")).memory["mean"], KeyError, "no callback called 'mean' has a memory", "'history', 'means'", "did you mean means"),  # noqa: E501
+    "no such memory": (lambda: run(jc.history(), jf.watch(jf.folds.mean(), name="means")).memory["mean"], KeyError, "no callback called 'mean' has a memory", "'history', 'means'", "did you mean means"),
     "no memory": (lambda: run().memory["mean"], KeyError, "no callback of this run has a memory"),
 }  # fmt: skip
 
@@ -83,42 +85,42 @@ CALLBACKS = {
     "class": (lambda: run(Good), TYPE, "callback 1 of 1", "the class Good itself", "Good(…)"),
     "class in every": (lambda: jf.every(2, Good), TYPE, "the class Good itself"),
     "class joined": (lambda: jc.converged() | Good, TYPE, "the class Good itself"),
-    "stage of no Pipe": (lambda: run(Staged()), VALUE, "no event is called 'after_calc'", "Pipe(calc=step)"),  # noqa: E501
-    "stage misspelt": (lambda: jf.iterate(jf.Pipe(clac=step), 0.0, Staged(), max_steps=3), VALUE, "did you mean after_clac"),  # noqa: E501
+    "stage of no Pipe": (lambda: run(Staged()), VALUE, "no event is called 'after_calc'", "Pipe(calc=step)"),
+    "stage misspelt": (lambda: jf.iterate(jf.Pipe(clac=step), 0.0, Staged(), max_steps=3), VALUE, "did you mean after_clac"),
     "event misspelt": (lambda: run(jf.Callback(after_stp=step)), VALUE, "did you mean after_step"),
     "None": (lambda: run(None), TYPE, "None is no callback", "proceed"),
     "list": (lambda: run([Good()]), TYPE, "is no callback", "*callbacks"),
     "str": (lambda: run("best"), TYPE, "'best' is no callback"),
     "no parameters": (lambda: run(lambda: False), TYPE, "after_step: it takes no argument"),
-    "memory not taken": (lambda: run(jf.Callback(lambda x: 0, after_step=lambda x: (x, False))), TYPE, "it takes one argument by position", "(memory, state)", "lambda memory, state"),  # noqa: E501
-    "memory without init": (lambda: run(jf.Callback(after_step=remembers)), TYPE, "it needs 'state'", "Callback(init, after_step=…)"),  # noqa: E501
-    "init without parameters": (lambda: run(jf.Callback(lambda: 0, after_step=remembers)), TYPE, "init: it takes no argument"),  # noqa: E501
+    "memory not taken": (lambda: run(jf.Callback(lambda x: 0, after_step=lambda x: (x, False))), TYPE, "it takes one argument by position", "(memory, state)", "lambda memory, state"),
+    "memory without init": (lambda: run(jf.Callback(after_step=remembers)), TYPE, "it needs 'state'", "Callback(init, after_step=…)"),
+    "init without parameters": (lambda: run(jf.Callback(lambda: 0, after_step=remembers)), TYPE, "init: it takes no argument"),
     "init": (lambda: jf.Callback(3), TYPE, "init is 3", "state -> memory"),
     "event": (lambda: jf.Callback(after_step=3), TYPE, "after_step is 3"),
     "stop_when": (lambda: jf.stop_when(3), TYPE, "stop_when: the predicate is 3", "state -> bool"),
     "when": (lambda: jf.when(True, Good()), TYPE, "when: the predicate is True"),
     "no callback in when": (lambda: jf.every(2, 3), TYPE, "in when: 3 is no callback"),
     "every swapped": (lambda: jf.every(Good(), 2), TYPE, "every: n is", "a Python int is needed"),
-    "every float": (lambda: jf.every(jnp.float32(2), Good()), TYPE, "every: n is float32[], integers"),  # noqa: E501
+    "every float": (lambda: jf.every(jnp.float32(2), Good()), TYPE, "every: n is float32[], integers"),
     "every 0": (lambda: jf.every(np.int64(0), Good()), VALUE, "every: n is 0"),
     "every array 0": (lambda: jf.every(jnp.int32(0), Good()), VALUE, "every: n is 0"),
     "after": (lambda: jc.after(-1, Good()), VALUE, "after: n is -1"),
     "once": (lambda: jc.once("2", Good()), TYPE, "once: n is '2'"),
     "agree": (lambda: jf.agree(3, "i"), TYPE, "3 is no callback"),
-    "watch of": (lambda: jf.watch(jf.folds.mean(), "loss"), TYPE, "watch: of is 'loss'", "state['loss']"),  # noqa: E501
+    "watch of": (lambda: jf.watch(jf.folds.mean(), "loss"), TYPE, "watch: of is 'loss'", "state['loss']"),
     "watch no fold": (lambda: jf.watch(jf.folds.mean), TYPE, "is no Fold", "call it: mean()"),
     "history": (lambda: jc.history("loss"), TYPE, "history: of is 'loss'", "state['loss']"),
     "history initial": (lambda: jc.history(initial=2), TYPE, "initial is 2, True or False"),
     "best": (lambda: jc.best("loss"), TYPE, "best: of is 'loss'"),
     "mode": (lambda: jc.best(step, mode=["min"]), VALUE, "mode is ['min']"),
     "early_stopping swapped": (lambda: jc.early_stopping(2, step), TYPE, "of is 2", "a function"),
-    "patience": (lambda: jc.early_stopping(step, jnp.float32(2)), TYPE, "patience is float32[], integers"),  # noqa: E501
-    "min_delta": (lambda: jc.early_stopping(step, 2, min_delta="0.1"), TYPE, "min_delta is '0.1', a number"),  # noqa: E501
-    "min_delta complex": (lambda: jc.early_stopping(step, 2, min_delta=jnp.complex64(1)), TYPE, "a real number"),  # noqa: E501
+    "patience": (lambda: jc.early_stopping(step, jnp.float32(2)), TYPE, "patience is float32[], integers"),
+    "min_delta": (lambda: jc.early_stopping(step, 2, min_delta="0.1"), TYPE, "min_delta is '0.1', a number"),
+    "min_delta complex": (lambda: jc.early_stopping(step, 2, min_delta=jnp.complex64(1)), TYPE, "a real number"),
     "ema": (lambda: jc.ema(0.9, decay=0.9), TYPE, "ema: of is 0.9"),
     "converged": (lambda: jc.converged(1e-3), TYPE, "converged: of is 0.001"),
-    "plateau": (lambda: jc.reduce_on_plateau(step, 0.5), TYPE, "update is 0.5", "(state, ratio) -> state"),  # noqa: E501
-    "rollback": (lambda: jc.rollback_on_nonfinite(retries=1, update=3), TYPE, "update is 3", "or None"),  # noqa: E501
+    "plateau": (lambda: jc.reduce_on_plateau(step, 0.5), TYPE, "update is 0.5", "(state, ratio) -> state"),
+    "rollback": (lambda: jc.rollback_on_nonfinite(retries=1, update=3), TYPE, "update is 3", "or None"),
     "terminate": (lambda: jc.terminate_on_nonfinite("x"), TYPE, "of is 'x'"),
     "partial": (lambda: jf.partial(3), TYPE, "partial: 3 is not callable"),
     "lift": (lambda: jf.lift(3), TYPE, "lift: the function is 3"),
@@ -128,10 +130,10 @@ CALLBACKS = {
 }  # fmt: skip
 
 WIDE = {
-    "state too wide": (lambda: run(state={"n": np.array([3_000_000_000])}), VALUE, "state['n'] holds 3000000000", "int32", "jax_enable_x64"),  # noqa: E501
-    "state too wide in Python": (lambda: run(state=-(2**40)), VALUE, "holds -1099511627776", "make it a float"),  # noqa: E501
+    "state too wide": (lambda: run(state={"n": np.array([3_000_000_000])}), VALUE, "state['n'] holds 3000000000", "int32", "jax_enable_x64"),
+    "state too wide in Python": (lambda: run(state=-(2**40)), VALUE, "holds -1099511627776", "make it a float"),
     "state below": (lambda: run(state=np.int64(-(2**31) - 1)), VALUE, "holds -2147483649"),
-    "metric too wide": (lambda: run(jc.best(lambda x: np.int64(3_000_000_000))), VALUE, "best: what it monitors holds 3000000000"),  # noqa: E501
+    "metric too wide": (lambda: run(jc.best(lambda x: np.int64(3_000_000_000))), VALUE, "best: what it monitors holds 3000000000"),
 }  # fmt: skip
 
 
