@@ -24,7 +24,7 @@ from jax import lax
 
 from ._callback import Chain, callback_name
 from ._compat import varying
-from ._events import GIVEN, Calls
+from ._handlers import GIVEN, Calls
 from ._predicate import Composite, Joined, StopPredicate, first_listeners, listeners
 from ._tree import check_stop, nearest
 

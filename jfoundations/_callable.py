@@ -186,7 +186,7 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
 
     def __init__(self, func: Callable[..., R], /, *args: Any, **kwargs: Any):
         if not callable(func):
-            raise TypeError(f"partial: {func!r} is not callable; a function comes first")
+            raise TypeError(f"partial: {func!r} is not callable")
         if isinstance(func, partial | functools.partial | jax.tree_util.Partial):
             func, args, kwargs = func.func, (*func.args, *args), {**func.keywords, **kwargs}
         self._set(func, jax.tree.map(_held, (args, kwargs)))

@@ -20,8 +20,9 @@ import jax
 import numpy as np
 
 from ._lane_axes import automatic, explicit_mesh, find_axes, lay_over
-from ._loop import LoopResult, make_program
+from ._loop import make_program
 from ._parts import Parts
+from ._result import LoopResult
 from ._tree import as_arrays, check_count, check_key, tracing
 
 S = TypeVar("S")

@@ -5,13 +5,12 @@
 (frozenset(), False)
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 
 T = TypeVar("T")
 
@@ -37,12 +36,19 @@ def _refused(cotangent: Any, x: Any, *, cure: str) -> Any:
     raise ValueError(cure)
 
 
-_one_way = Primitive("one_way")
-_one_way.def_impl(lambda x, *, cure: x)
-_one_way.def_abstract_eval(lambda x, *, cure: x)
-ad.deflinear2(_one_way, _refused)
-batching.defvectorized(_one_way)
-mlir.register_lowering(_one_way, lambda context, x, *, cure: [x])
+@functools.cache
+def _one_way() -> Any:
+    # imported here: jax itself does not
+    from jax.extend.core import Primitive
+    from jax.interpreters import ad, batching, mlir
+
+    one_way = Primitive("one_way")
+    one_way.def_impl(lambda x, *, cure: x)
+    one_way.def_abstract_eval(lambda x, *, cure: x)
+    ad.deflinear2(one_way, _refused)
+    batching.defvectorized(one_way)
+    mlir.register_lowering(one_way, lambda context, x, *, cure: [x])
+    return one_way
 
 
 def one_way(tree: T, cure: str) -> T:
@@ -57,7 +63,7 @@ def one_way(tree: T, cure: str) -> T:
 
     def guard(leaf: Any) -> Any:
         inexact = jax.numpy.issubdtype(jax.typeof(leaf).dtype, jax.numpy.inexact)
-        return _one_way.bind(leaf, cure=cure) if inexact else leaf
+        return _one_way().bind(leaf, cure=cure) if inexact else leaf
 
     return jax.tree.map(guard, tree)
 

@@ -34,7 +34,8 @@ import numpy as np
 
 from ._callable import describe
 from ._callback import Callback, Chain
-from ._events import GIVEN, Listener, is_event, listen, overheard
+from ._events import Listener, is_event, listen, overheard
+from ._handlers import GIVEN
 from ._loop import NUMBERS, make_program
 from ._pipe import Pipe
 from ._plan import Plan

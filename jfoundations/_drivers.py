@@ -16,7 +16,7 @@ from jax import lax
 
 from ._callable import describe
 from ._compat import cond, one_way
-from ._events import freeze
+from ._handlers import freeze
 from ._lanes import any_lane, lane_lives
 from ._mesh import check_agreement, spread
 from ._plan import Carry, Plan, Program

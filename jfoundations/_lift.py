@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from ._callable import Code, Identity, Static, is_pytree, name_of, partial
-from ._tree import check_function
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,7 +66,8 @@ def lift(function: Callable[P, R]) -> Callable[P, R]:
     >>> jax.tree.leaves(lift(times(2.0))), lift(times(2.0)) == lift(times(2.0))
     ([2.0], True)
     """
-    check_function(function, "the function", "lift", "a closure or another function")
+    if not callable(function):
+        raise TypeError(f"lift: {function!r} is not callable; give a closure or another function")
     return _lift(function, ())
 
 

@@ -14,7 +14,8 @@ from jax import lax
 
 from ._callable import Structural, describe, hold, release
 from ._callback import RUN_EVENTS
-from ._events import WHOLE, Caller, caller, fire, listen, merge_bits
+from ._events import fire, listen, merge_bits
+from ._handlers import WHOLE, Caller, caller
 from ._pipe import Pipe
 from ._programs import compiled
 from ._tree import check_like, is_weak, settle

@@ -25,7 +25,8 @@ import numpy as np
 
 from ._callable import hold, release
 from ._callback import Callback, Chain, callback_name
-from ._events import GIVEN, Calls, Listener, Nest, any_of, freeze, hear_all, listener, unique
+from ._events import Listener, any_of, hear_all, listener, unique
+from ._handlers import GIVEN, Calls, Nest, freeze
 
 BINDING = ("|", "&", "~")  # from the weakest on, as in Python
 ASKED = "asked"

@@ -22,10 +22,11 @@ from jax import lax
 from ._callable import Structural, describe, hold, release
 from ._callback import callback_name
 from ._drivers import if_needed, skip_or_step, strong_counters, take_step
-from ._events import NoElement
-from ._loop import LoopResult, make_program, to_carry, to_result
+from ._handlers import NoElement
+from ._loop import make_program, to_carry, to_result
 from ._mesh import spread
 from ._plan import Carry, Plan, Program
+from ._result import LoopResult
 from ._tree import as_arrays, check_count, check_function, check_key
 
 

@@ -23,7 +23,8 @@ from ._callable import name_of, partial
 from ._callback import Chain, callback_name, chain
 from ._collectives import check_gate
 from ._compat import cond
-from ._events import GIVEN, Calls, Listener, any_of, caller, freeze, hear_all, in_turn
+from ._events import Listener, any_of, hear_all
+from ._handlers import GIVEN, Calls, caller, freeze, in_turn
 from ._predicate import Composite, StopPredicate, first_listeners, listeners
 from ._tree import check_function, check_stop, count_leaf
 

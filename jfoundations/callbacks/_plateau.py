@@ -9,7 +9,7 @@ import numpy as np
 
 from .._callable import partial
 from .._callback import Callback
-from .._events import freeze
+from .._handlers import freeze
 from .._rounding import protect
 from .._tree import check_function, check_like, count_leaf
 from ._monitor import (

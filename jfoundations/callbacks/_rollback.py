@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._callable import identity, partial
-from .._events import freeze
+from .._handlers import freeze
 from .._predicate import StopPredicate
 from .._tree import check_function, check_like, count_leaf
 from ._best import is_better, keep_if, none_yet, seen
