@@ -128,6 +128,13 @@ def as_arrays(tree: T, who: str) -> T:
         if isinstance(leaf, jax.Array):
             return leaf
         check_width(leaf, f"{who}: the leaf {keystr(path)}")
+        if isinstance(leaf, np.ma.MaskedArray):
+            raise TypeError(
+                f"{who}: the leaf {keystr(path)} is a masked array, whose mask JAX does not know; "
+                "fill it, x.filled(0), and keep its mask, ~x.mask, beside it in the state"
+            )
+        if isinstance(leaf, np.ndarray | np.generic) and not leaf.dtype.isnative:
+            leaf = leaf.astype(leaf.dtype.newbyteorder("="))  # as of files of other machines
         try:
             if isinstance(leaf, str | bytes):  # NumPy would take some for the name of a dtype
                 raise TypeError
@@ -312,7 +319,8 @@ def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
     if not jnp.issubdtype(value.dtype, jnp.integer):
         raise TypeError(f"{who}: {name} is {describe(value)}, integers are needed")
     if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer) and value.size:
-        for bound in (value.min(), value.max()):
+        known = np.asarray(value)  # under jit too, where JAX's own minimum would be traced
+        for bound in (known.min(), known.max()):
             check_count(int(bound), name, who, least)
     return value
 

@@ -53,6 +53,8 @@ LOOPS = {
     "step a number": (lambda: jf.iterate(3, 0.0, max_steps=3), TYPE, "iterate: the step is 3", "comes first"),
     "step and state swapped": (lambda: jf.iterate(0.0, step, max_steps=3), TYPE, "the step is 0.0", "then the state"),
     "state None": (lambda: run(state=None), TYPE, "iterate: the state is None", "or () if"),
+    "state masked": (lambda: run(state={"x": np.ma.masked_array([1.0, 2.0], [True, False])}), TYPE, "state['x'] is a masked array", "x.filled(0)"),
+    "state of objects": (lambda: run(state=np.array([None])), TYPE, "which is no array"),
     "key 0": (lambda: run(key=0), TYPE, "iterate: key is 0", "jax.random.key(0)"),
     "keys": (lambda: run(key=jax.random.split(KEY, 3)), VALUE, "key has shape (3,)", "keys[0]"),
     "key floats": (lambda: run(key=jnp.ones(2)), TYPE, "key is float"),
@@ -156,6 +158,12 @@ def test_mistakes_in_loops(call, kind, parts):
 def test_mistakes_in_callbacks(call, kind, parts):
     with raises(kind, *parts):
         call()
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i2", ">i4", ">c8", "<f4"])
+def test_a_state_of_another_byte_order_is_read_by_value(dtype):
+    result = run(state=np.array([1, 2, 300], dtype), max_steps=1)
+    assert result.state.tolist() == [2, 3, 301]
 
 
 # Keys in the state: what needs no number of them works, the rest says so.
