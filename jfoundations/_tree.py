@@ -107,9 +107,9 @@ def tracing() -> bool:
     return isinstance(jnp.zeros(()), Tracer)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
+def nearest(word: Any, words: Iterable[str], least: float = 0.6) -> str:
     """Return '; did you mean X?' for the nearest of the words, or nothing."""
-    close = difflib.get_close_matches(word, list(words), n=1)
+    close = difflib.get_close_matches(str(word), list(words), n=1, cutoff=least)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -118,10 +118,23 @@ def as_arrays(tree: T, who: str) -> T:
 
     Python scalars become weakly typed, as everywhere in JAX.
     """
+    if tree is None:
+        raise TypeError(
+            f"{who}: the state is None, which holds nothing; give what the step is to start from, "
+            "or () if it needs nothing"
+        )
 
     def convert(path: Any, leaf: Any) -> Any:
         if isinstance(leaf, jax.Array):
             return leaf
+        check_width(leaf, f"{who}: the leaf {keystr(path)}")
+        if isinstance(leaf, np.ma.MaskedArray):
+            raise TypeError(
+                f"{who}: the leaf {keystr(path)} is a masked array, whose mask JAX does not know; "
+                "fill it, x.filled(0), and keep its mask, ~x.mask, beside it in the state"
+            )
+        if isinstance(leaf, np.ndarray | np.generic) and not leaf.dtype.isnative:
+            leaf = leaf.astype(leaf.dtype.newbyteorder("="))  # as of files of other machines
         try:
             if isinstance(leaf, str | bytes):  # NumPy would take some for the name of a dtype
                 raise TypeError
@@ -134,6 +147,41 @@ def as_arrays(tree: T, who: str) -> T:
             ) from None
 
     return jax.tree.map_with_path(convert, tree)
+
+
+def check_width(value: Any, who: str) -> None:
+    """Raise if integers do not fit into the bits that they will get.
+
+    JAX would cut off the upper bits of NumPy's in silence.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        if value.dtype.kind not in "iu" or not value.size:
+            return
+        least, most = int(value.min()), int(value.max())
+    elif isinstance(value, int):
+        least = most = value
+    else:
+        return
+    dtype = jax.dtypes.canonicalize_dtype(getattr(value, "dtype", np.int64))
+    ends = np.iinfo(dtype)
+    if least < ends.min or most > ends.max:
+        raise ValueError(
+            f"{who} holds {least if least < ends.min else most}, which no {dtype} does; make it a "
+            "float, or let integers have 64 bits: jax.config.update('jax_enable_x64', True)"
+        )
+
+
+def check_key(key: Any, who: str, *, many: bool = False) -> None:
+    """Raise unless a key is None or a PRNG key, typed or of old; `many` lets arrays of them by."""
+    if key is None:
+        return
+    dtype, shape = getattr(key, "dtype", None), np.shape(key)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed and (dtype != np.uint32 or not shape):
+        given = describe(key) if hasattr(key, "dtype") else repr(key)
+        raise TypeError(f"{who}: key is {given}; give a PRNG key, as jax.random.key(0) makes one")
+    if not many and len(shape) != (0 if typed else 1):
+        raise ValueError(f"{who}: key has shape {shape}; one PRNG key is needed, as keys[0]")
 
 
 def keystr(path: Any, root: str = "state") -> str:
@@ -256,3 +304,28 @@ def check_count(value: Any, name: str, who: str, least: int = 0) -> int:
     if not least <= value < 2**31:
         raise ValueError(f"{who}: {name} is {value}; it must lie in {least} ... 2**31 - 1")
     return int(value)
+
+
+def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
+    """Return a count as an int32, a leaf of its callback; arrays (perhaps traced) as they are.
+
+    Raises:
+        TypeError, ValueError: it is no integer of at least `least`, as far as that is known.
+    """
+    if isinstance(value, np.ndarray | np.generic) and not value.ndim:
+        value = value.item()
+    if not hasattr(value, "dtype"):
+        return np.int32(check_count(value, name, who, least))
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise TypeError(f"{who}: {name} is {describe(value)}, integers are needed")
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer) and value.size:
+        known = np.asarray(value)  # under jit too, where JAX's own minimum would be traced
+        for bound in (known.min(), known.max()):
+            check_count(int(bound), name, who, least)
+    return value
+
+
+def check_function(value: Any, name: str, who: str, form: str) -> None:
+    """Raise unless an argument is callable; `form` is a function one might have meant."""
+    if not callable(value):
+        raise TypeError(f"{who}: {name} is {value!r}, which is not callable; give {form}")

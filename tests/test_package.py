@@ -35,6 +35,7 @@ LAYERS = (
     ),
     (
         "_callback",
+        "_handlers",
         "_events",
         "_predicate",
         "_when",
@@ -48,6 +49,7 @@ LAYERS = (
         "_plan",
         "_mesh",
         "_drivers",
+        "_result",
         "_loop",
         "_lane_axes",
         "_parts",

@@ -7,6 +7,7 @@ import jax
 from .._callable import identity, partial
 from .._callback import Callback
 from .._fold import Fold, like_of
+from ._monitor import check_of
 
 
 def watch(fold: Fold[Any], of: Any = identity, *, name: str | None = None) -> Callback:
@@ -29,7 +30,11 @@ def watch(fold: Fold[Any], of: Any = identity, *, name: str | None = None) -> Ca
     2.5
     """
     if not isinstance(fold, Fold):
-        raise TypeError(f"watch: {fold!r} is no Fold; take one from jfoundations.folds")
+        call = (
+            f"; call it: {fold.__name__}()" if callable(fold) and hasattr(fold, "__name__") else ""
+        )
+        raise TypeError(f"watch: {fold!r} is no Fold; take one from jfoundations.folds{call}")
+    check_of(of, "watch")
     return Callback(
         partial(_start, fold, of), name=name or fold.name, after_step=partial(_feed, fold, of)
     )
