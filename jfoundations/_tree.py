@@ -15,6 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ._callable import Static, describe
+from ._inputs import NoNumbers, as_array, as_given
 
 T = TypeVar("T")
 
@@ -120,13 +121,9 @@ def as_arrays(tree: T, who: str) -> T:
     """
 
     def convert(path: Any, leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array):
-            return leaf
         try:
-            if isinstance(leaf, str | bytes):  # NumPy would take some for the name of a dtype
-                raise TypeError
-            return jnp.asarray(leaf)
-        except (TypeError, ValueError):
+            return as_array(leaf, who, f"the leaf {keystr(path)}")
+        except NoNumbers:
             raise TypeError(
                 f"{who}: the leaf {keystr(path)} is {leaf!r} ({type(leaf).__name__}), which is no "
                 "array; keep functions, strings and other objects out of the state: in a closure, "
@@ -150,6 +147,8 @@ def check_like(new: Any, old: Any, who: str, root: str = "state") -> None:
         raise TypeError(_structure_message(new, old, who, root))
     leaves = jax.tree_util.tree_leaves_with_path(old)
     for (path, before), after in zip(leaves, jax.tree.leaves(new), strict=True):
+        if isinstance(after, np.ndarray | np.generic):  # which JAX narrows without a look
+            as_given(after, who, keystr(path, root))
         try:
             b, a = jax.typeof(before), jax.typeof(after)
         except TypeError:

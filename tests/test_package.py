@@ -24,6 +24,7 @@ LAYERS = (
         "_collectives",
         "_pipe",
         "_stages",
+        "_inputs",
         "_tree",
         "_show",
         "_lanes",

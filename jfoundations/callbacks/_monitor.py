@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._callable import describe, is_pytree
+from .._inputs import as_array
 from .._tree import check_count
 
 MODES = {"min": 1, "max": -1}
@@ -35,7 +36,7 @@ def read(of: Any, state: Any, who: str) -> jax.Array:
             f"{who}: what it monitors is {describe(value)}, a real scalar is needed; "
             "choose one, as in lambda state: state['loss']"
         )
-    value = jnp.asarray(value)
+    value = as_array(value, who, "what it monitors")
     if value.shape != () or jnp.iscomplexobj(value):
         raise TypeError(
             f"{who}: what it monitors has shape {value.shape} and dtype {value.dtype}, a real "

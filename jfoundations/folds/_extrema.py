@@ -8,6 +8,7 @@ import numpy as np
 
 from .._callable import partial
 from .._fold import Fold
+from .._inputs import elements
 from ..stats._count import Count
 
 
@@ -67,7 +68,7 @@ def _highest(x: Any, initial: Any) -> jax.Array:
 
 
 def _each(pick: Any, a: Any, b: Any) -> Any:
-    return jax.tree.map(pick, a, b)
+    return jax.tree.map(pick, a, elements(b))
 
 
 def _bound(largest: bool, like: Any) -> Any:
@@ -89,7 +90,7 @@ def _reduce(reduce: Any, largest: bool, xs: Any) -> Any:
     def least(x: jax.Array) -> jax.Array:
         return reduce(x, _bound_of(largest, jax.ShapeDtypeStruct((), x.dtype)))
 
-    return jax.tree.map(least, xs)
+    return jax.tree.map(least, elements(xs))
 
 
 def _no_count(like: Any) -> Count:

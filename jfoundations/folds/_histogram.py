@@ -3,11 +3,11 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._callable import partial
 from .._fold import Fold
+from .._inputs import as_array
 from .._tree import pytree
 from ..stats._count import Count
 from ..stats._histogram import histogram as histogram_of
@@ -54,9 +54,10 @@ def histogram(
             "the data are. Give range=(low, high), or bins as an array of edges"
         )
     if np.ndim(bins):
-        bins = jnp.asarray(bins)
+        bins = as_array(bins, "folds.histogram", "bins")
     if range is not None:
-        range = (jnp.asarray(range[0]), jnp.asarray(range[1]))
+        first, last = (as_array(end, "folds.histogram", "range") for end in range)
+        range = (first, last)
     taken = checked("histogram", weights, "propagate")
     init, step, block = (partial(f, taken, bins, range) for f in (_init, _step, _block))
     return Fold(init, step, _merge, _answer, block, name="histogram")

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .._inputs import as_given
 from .._tree import pytree
 from ._arguments import Axis, Data, Nan, answer, check, compiled, join
 from ._blocks import counted
@@ -96,6 +97,7 @@ def describe(
     4
     """
     data, axes = check("describe", {"x": x}, axis, weights, where, nan, ordered=True)
+    correction = as_given(correction, "describe", "correction")
     return _describe(data, correction, axes=axes, keepdims=bool(keepdims), nan=nan)
 
 
