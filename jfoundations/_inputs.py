@@ -14,34 +14,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-
-class NoNumbers(TypeError):
-    """What was given holds no numbers.
-
-    Attributes:
-        kind: what it is.
-        cure: what to give instead.
-    """
-
-    def __init__(self, who: str, name: str, kind: Any, cure: str = "give a real or complex array"):
-        super().__init__(f"{who}: {name} is {kind}, which holds no numbers; {cure}")
-        self.kind: Any = kind
-        self.cure: str = cure
+NO_NUMBERS = "{kind}, which holds no numbers; {cure}"
 
 
-def as_array(value: Any, who: str, name: str) -> jax.Array:
+class _NoNumbers(Exception):
+    """What was given holds no numbers: what it is, and what to give instead."""
+
+
+def as_array(value: Any, who: str, name: str, no_numbers: str = NO_NUMBERS) -> jax.Array:
     """Return what was given as a JAX array of the same values, up to the rounding of floats.
 
     Args:
         value: an array, a number, or a list of them.
         who: the function's name, for messages.
         name: what it calls the value.
+        no_numbers: what is said of a value that holds none.
 
     Raises:
         TypeError: it is masked, ragged, or holds no numbers.
         OverflowError: it holds a number beyond the range of the dtype that JAX has for it.
     """
-    return value if isinstance(value, jax.Array) else jnp.asarray(as_given(value, who, name))
+    if isinstance(value, jax.Array):
+        return value
+    return jnp.asarray(as_given(value, who, name, no_numbers))
 
 
 def elements(xs: Any) -> Any:
@@ -49,23 +44,32 @@ def elements(xs: Any) -> Any:
     return jax.tree.map(lambda leaf: as_array(leaf, "this fold", "an element"), xs)
 
 
-def as_given(value: Any, who: str, name: str) -> Any:
+def as_given(value: Any, who: str, name: str, no_numbers: str = NO_NUMBERS) -> Any:
     """Return what was given as a NumPy array, or whatever else JAX takes without loss.
 
     Python numbers stay what they are, weakly typed. Args and errors are those of `as_array`.
     """
+    try:
+        return _given(value, who, name)
+    except _NoNumbers as error:
+        kind, cure = error.args
+        said = no_numbers.format(kind=kind, cure=cure, value=value)
+        raise TypeError(f"{who}: {name} is {said}") from None
+
+
+def _given(value: Any, who: str, name: str) -> Any:
     if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
         return value
     if isinstance(value, list | tuple):
         leaves = jax.tree.leaves(value)
         if any(hasattr(leaf, "dtype") for leaf in leaves):  # NumPy would not know JAX's dtypes
-            value = jax.tree.map(lambda leaf: as_given(leaf, who, name), value)
+            value = jax.tree.map(lambda leaf: _given(leaf, who, name), value)
             try:
                 return jnp.asarray(value)
             except (TypeError, ValueError):
                 raise _ragged_or_none(value, who, name) from None
     elif isinstance(value, str | bytes):  # NumPy would take some for the name of a dtype
-        raise NoNumbers(who, name, type(value).__name__)
+        raise _NoNumbers(type(value).__name__, _cure(value))
     elif isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{who}: {name} is a masked array, whose mask JAX does not know; give its values, "
@@ -91,7 +95,7 @@ def _fitted(array: np.ndarray, value: Any, who: str, name: str) -> np.ndarray:
         known = jax.typeof(np.empty(0, dtype)).dtype
     except (TypeError, ValueError):
         kind = getattr(value, "dtype", None) or type(value).__name__
-        raise NoNumbers(who, name, kind, _cure(value)) from None
+        raise _NoNumbers(kind, _cure(value)) from None
     with np.errstate(over="ignore", invalid="ignore"):
         narrow = array.astype(known, copy=False)
     if known.itemsize < dtype.itemsize and array.size:
@@ -109,9 +113,9 @@ def _check_range(array: np.ndarray, narrow: np.ndarray, who: str, name: str) -> 
         ends, info = (array.min(), array.max()), np.iinfo(narrow.dtype)
         beyond = [end for end in ends if not info.min <= end <= info.max]
     else:
-        parts = [(array, narrow)]
+        parts: list[Any] = [(array, narrow)]
         if narrow.dtype.kind == "c":
-            parts = [(array.real, narrow.real), (array.imag, narrow.imag)]
+            parts = [(np.real(array), np.real(narrow)), (np.imag(array), np.imag(narrow))]
         lost = [a[np.isinf(n) & np.isfinite(a)] for a, n in parts if np.isinf(n).any()]
         beyond = [number for part in lost for number in part[:1]]
     if beyond:
@@ -134,13 +138,13 @@ def _beyond(number: Any, known: str, who: str, name: str, other: str) -> Overflo
     )
 
 
-def _ragged_or_none(value: Any, who: str, name: str) -> TypeError:
+def _ragged_or_none(value: Any, who: str, name: str) -> Exception:
     if isinstance(value, list | tuple) and len({np.shape(_sized(v)) for v in value}) > 1:
         return TypeError(
             f"{who}: {name} is a ragged {type(value).__name__}, whose parts differ in shape; pad "
             "them to one shape and say which count by where=, or give one part after another"
         )
-    return NoNumbers(who, name, getattr(value, "dtype", None) or type(value).__name__)
+    return _NoNumbers(getattr(value, "dtype", None) or type(value).__name__, _cure(value))
 
 
 def _sized(part: Any) -> Any:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from ._inputs import NoNumbers, as_given
+from ._inputs import as_given
 from ._settings import settings, under
 from ._tree import check_count, tracing
 
@@ -107,6 +107,9 @@ def element_of(block: Any) -> Any:
     return jax.tree.map(like, block)
 
 
+_NO_ARRAY = "{kind}, which is no array of numbers; {cure}"
+
+
 def as_block(block: Any, who: str) -> Any:
     """Return a block as JAX takes it without loss, or raise; see `check_block`."""
     check_block(block, who)
@@ -118,12 +121,8 @@ def check_block(block: Any, who: str) -> None:
     lengths = set()
     for leaf in jax.tree.leaves(block):
         shape = getattr(leaf, "shape", ())
-        try:
-            as_given(leaf[:0] if shape else leaf, who, "a leaf")
-        except NoNumbers as error:
-            raise TypeError(
-                f"{who}: a leaf is {error.kind}, which is no array of numbers; {error.cure}"
-            ) from None
+        if not isinstance(leaf, jax.Array):
+            as_given(leaf[:0] if shape else leaf, who, "a leaf", _NO_ARRAY)
         if not shape:
             raise TypeError(
                 f"{who}: a leaf has no leading axis to run over; a list is an iterable of blocks, "

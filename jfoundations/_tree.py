@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ._callable import Static, describe
-from ._inputs import NoNumbers, as_array, as_given
+from ._inputs import as_array, as_given
 
 T = TypeVar("T")
 
@@ -119,17 +119,12 @@ def as_arrays(tree: T, who: str) -> T:
 
     Python scalars become weakly typed, as everywhere in JAX.
     """
-
-    def convert(path: Any, leaf: Any) -> Any:
-        try:
-            return as_array(leaf, who, f"the leaf {keystr(path)}")
-        except NoNumbers:
-            raise TypeError(
-                f"{who}: the leaf {keystr(path)} is {leaf!r} ({type(leaf).__name__}), which is no "
-                "array; keep functions, strings and other objects out of the state: in a closure, "
-                "or as a static field of a registered dataclass"
-            ) from None
-
+    no_array = (
+        "{value!r} ({value.__class__.__name__}), which is no array; keep functions, strings and "
+        "other objects out of the state: in a closure, or as a static field of a registered "
+        "dataclass"
+    )
+    convert = lambda path, leaf: as_array(leaf, who, f"the leaf {keystr(path)}", no_array)  # noqa: E731
     return jax.tree.map_with_path(convert, tree)
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._inputs import NoNumbers, as_array
+from .._inputs import NO_NUMBERS, as_array
 from ._weights import Frequency, Probability, Reliability
 
 Axis = int | tuple[int, ...] | None
@@ -91,7 +91,7 @@ def numbers(who: str, name: str, value: Any) -> jax.Array:
     array = as_array(value, who, name)
     if jnp.issubdtype(array.dtype, jax.dtypes.extended):
         cure = "give a real or complex array, as jax.random.key_data makes of keys"
-        raise NoNumbers(who, name, array.dtype, cure)
+        raise TypeError(f"{who}: {name} is {NO_NUMBERS.format(kind=array.dtype, cure=cure)}")
     return array
 
 
