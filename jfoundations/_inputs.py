@@ -14,6 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+MASKED = (
+    "a masked array, whose mask JAX does not know; give its values, x.data, and say which count by "
+    "where=~x.mask, or fill it first: x.filled(np.nan)"
+)
 NO_NUMBERS = "{kind}, which holds no numbers; {cure}"
 
 
@@ -71,10 +75,7 @@ def _given(value: Any, who: str, name: str) -> Any:
     elif isinstance(value, str | bytes):  # NumPy would take some for the name of a dtype
         raise _NoNumbers(type(value).__name__, _cure(value))
     elif isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{who}: {name} is a masked array, whose mask JAX does not know; give its values, "
-            f"x.data, and say which count by where=~x.mask, or fill it first: x.filled(np.nan)"
-        )
+        raise TypeError(f"{who}: {name} is {MASKED}")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):

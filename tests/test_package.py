@@ -28,6 +28,7 @@ LAYERS = (
         "_tree",
         "_show",
         "_lanes",
+        "_written",
         "_save",
         "_rounding",
         "_fingerprint",
