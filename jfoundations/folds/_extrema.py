@@ -32,10 +32,12 @@ def maximum() -> Fold[jax.Array]:
     return _extremum(_higher, _highest, False, "maximum")
 
 
-def count() -> Fold[jax.Array]:
+def count() -> Fold[jax.Array | Count]:
     """Return the fold that counts elements, exactly, in two words that do not saturate.
 
-    The answer is an integer array (see `stats.Count.answer`); `int(memory)` is exact to 2⁶⁴.
+    The answer is an int64 under x64. Without, JAX has no such integers, and it is a `stats.Count`,
+    whose `int()` and comparisons are exact to 2⁶⁴; its arithmetic, as in `sum() / count()`, gives
+    floats.
 
     >>> import jfoundations as jf
     >>> int(jf.fold(count(), jnp.zeros((5, 3))))

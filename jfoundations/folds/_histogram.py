@@ -25,7 +25,7 @@ class _Bins:
 
 def histogram(
     bins: Any, *, range: tuple[Any, Any] | None = None, weights: Kind = None
-) -> Fold[tuple[jax.Array, jax.Array]]:
+) -> Fold[tuple[jax.Array | Count, jax.Array]]:
     """Return the fold of how many elements fall into each bin, elementwise, and of the edges.
 
     Bin i holds edges[i] ≤ x < edges[i + 1], and the last bin its right edge too. What lies outside
@@ -38,7 +38,7 @@ def histogram(
 
     Returns:
         A fold whose answer is the counts, of an element's shape and then (bins,): exact integers in
-        two words (see `stats.Count.answer`), of weights floats; and the edges.
+        int64 under x64, else a `stats.Count`; of weights floats; and the edges.
 
     Raises:
         TypeError: bins is a number without a range.
@@ -83,6 +83,6 @@ def _merge(a: _Bins, b: _Bins) -> _Bins:
     return _Bins(a.found + b.found, a.edges)  # type: ignore[operator]
 
 
-def _answer(memory: _Bins) -> tuple[jax.Array, jax.Array]:
+def _answer(memory: _Bins) -> tuple[jax.Array | Count, jax.Array]:
     found = memory.found
     return found.answer() if isinstance(found, Count) else found.value, memory.edges

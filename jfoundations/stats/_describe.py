@@ -20,6 +20,7 @@ from .._inputs import as_given
 from .._tree import pytree
 from ._arguments import Axis, Data, Nan, answer, check, compiled, join
 from ._blocks import counted
+from ._count import Count
 from ._forms import Call
 from ._minmax import minmax
 from ._shape import Shape
@@ -31,7 +32,8 @@ class Description:
     """A sample at a glance; every field has the shape that is kept.
 
     Attributes:
-        count: how many elements there are; of frequencies their sum.
+        count: how many elements there are (of folds a `Count`, while x64 is off); of frequencies
+            their sum.
         minimum: the least element, in the data's dtype.
         maximum: the greatest element, in the data's dtype.
         mean: the arithmetic mean.
@@ -40,7 +42,7 @@ class Description:
         kurtosis: the excess kurtosis, biased; nan of a constant.
     """
 
-    count: jax.Array
+    count: jax.Array | Count
     minimum: jax.Array
     maximum: jax.Array
     mean: jax.Array
