@@ -16,7 +16,7 @@ any size, since a type cannot depend on values inside jit:
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -140,6 +140,9 @@ class Count:
 
     def __len__(self) -> int:
         return len(self.low)
+
+    def __iter__(self) -> Iterator["Count"]:
+        return (self[k] for k in range(len(self)))
 
     def __getitem__(self, key: Any) -> "Count":
         return Count(self.high[key], self.low[key])
