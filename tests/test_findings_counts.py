@@ -1,7 +1,7 @@
 """A count's answer is right at any size, also where JAX has no int64.
 
-The cause: the answer was the low one of two words. It is every fold that counts: `count`, and within
-`combine`, `grouped` and arithmetic; `describe`; bins of `histogram`; `sketch().count`.
+The cause: the answer was the low one of two words. So it was of every fold that counts: `count`,
+also within `combine`, `grouped` and arithmetic; `describe`; `histogram`; `sketch().count`.
 """
 
 import jax
@@ -52,7 +52,7 @@ def test_other_answers_that_count(f, counts):
 
 def test_groups_and_arithmetic():
     data = (jnp.array([0, 1, 1]), jnp.array([1.0, 2.0, 6.0]))
-    assert jf.fold(folds.grouped(folds.count(), 2), data)[0].tolist() == [1, 2]
+    assert jf.fold(folds.grouped(folds.count(), 2), data).tolist() == [1, 2]
     x = data[1]
     assert float(jf.fold(folds.mean() / folds.count(), x)) == 1
     assert int(jf.fold(1 - folds.count(), x)) == -2
@@ -65,7 +65,7 @@ def test_a_count_is_a_number(n):
     count = Count.of(n)
     assert (int(count), count.item(), count.tolist(), f"{count:d}") == (n, n, n, str(n))
     assert float(count) == float(n) and bool(count) == bool(n)
-    assert [1, 2][: count - 0 <= n] and count == n and count <= n and count >= n
+    assert count == n and count <= n and count >= n
     assert count < n + 1 and count > n - 1 and count != -1 and count > -1
     assert int(count + 1) == int(1 + count) == n + 1
     assert float(count - n) == 0 and float((count + 5) - n) == 5 and float(n - (count + 5)) == -5

@@ -106,14 +106,14 @@ def writer(path, fate):
 
 
 def test_what_killed_writers_left_is_swept_and_live_ones_are_left_alone(tmp_path):
-    dead, live = writer(tmp_path / "f", "die"), writer(tmp_path / "g", "live")
-    assert dead.wait(120) == -signal.SIGKILL
-    assert live.stdout.readline() == b"there\n"
-    assert len(os.listdir(tmp_path)) == 2
-    jf.save(tmp_path / "f", 1.0)
-    left = [name for name in os.listdir(tmp_path) if name != "f"]
-    assert len(left) == 1 and left[0].startswith(".g.")
-    live.communicate(timeout=60)
+    with writer(tmp_path / "f", "die") as dead, writer(tmp_path / "g", "live") as live:
+        assert dead.wait(120) == -signal.SIGKILL
+        assert live.stdout.readline() == b"there\n"
+        assert len(os.listdir(tmp_path)) == 2
+        jf.save(tmp_path / "f", 1.0)
+        left = [name for name in os.listdir(tmp_path) if name != "f"]
+        assert len(left) == 1 and left[0].startswith(".g.")
+        live.communicate(timeout=60)
     assert live.returncode == 0 and sorted(os.listdir(tmp_path)) == ["f", "g"]
     assert (tmp_path / "g").read_bytes() == b"half"
 

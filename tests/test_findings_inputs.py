@@ -107,7 +107,7 @@ def test_ints_beyond_64_bits():
 
 def test_what_fits_is_as_before():
     assert stats.mean(np.array([1, 2**31 - 1])).dtype == jnp.result_type(float)
-    assert int(stats.sum(np.array([2**32 - 1], np.uint64))) == 2**32 - 1
+    assert int(stats.minmax(np.array([2**32 - 1], np.uint64))[1]) == 2**32 - 1
     assert float(stats.mean(np.array([0.1]))) == float(jnp.asarray(0.1))
     assert float(stats.mean([np.inf, 1e30])) == np.inf
     assert float(stats.mean([2**40, 1.0])) == float(jnp.asarray((2**40 + 1) / 2))
