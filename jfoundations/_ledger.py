@@ -12,7 +12,7 @@ from ._fold import Fold
 from ._fold_blocks import go_on as one_by_one
 from ._fold_blocks import like_of_block
 from ._partials import Partials
-from ._source import Chunks, Source, called, check_block, element_of, load_chunk, rows_in
+from ._source import Chunks, Source, as_block, called, element_of, load_chunk, rows_in
 from ._tree import Flat, flat, tracing, unflat
 
 
@@ -33,7 +33,7 @@ class Piece:
 
 def fold_chunk(a_fold: Fold[Any] | Flat, block: Any, who: str) -> Piece:
     """Check and fold one block, as every executor does."""
-    check_block(block, f"fold's {who}")
+    block = as_block(block, f"fold's {who}")
     return _folded(a_fold, block, element_of(block), who)
 
 
@@ -119,7 +119,7 @@ class Ledger:
     def _resume(self, i: int, block: Any) -> None:
         """Take in what the checkpoint holds, given a chunk that it has seen."""
         assert self.file is not None and self.about is not None
-        check_block(block, f"fold's {called(i, self.total)}")
+        block = as_block(block, f"fold's {called(i, self.total)}")
         rows = dict(self.about["samples"])[i]
         if rows_in(block) != rows:
             raise self._cut_otherwise(f"{rows} rows in {called(i, self.total)}", rows_in(block))
@@ -147,9 +147,9 @@ class Ledger:
 
     def take(self, i: int, block: Any) -> Any:
         """Fold a block here, take it in, and return its memory."""
-        element = self.check(i, block)
+        block = self.check(i, block)
         if self.a_fold.merge is not None:
-            piece = _folded(self.partials.a_fold, block, element, called(i, self.total))
+            piece = _folded(self.partials.a_fold, block, element_of(block), called(i, self.total))
             self.add(i, piece)
             return piece.memory
         self.memory = go_on(self.a_fold, self.memory if i else start(self.a_fold, block), block)
@@ -162,11 +162,11 @@ class Ledger:
         return finished is not None and not tracing() and bool(finished(self.memory))
 
     def check(self, i: int, block: Any) -> Any:
-        """Return what a block's elements are, or raise: it is none, or unlike those before."""
+        """Return a block as JAX takes it, or raise: it is none, or unlike those before."""
         who = called(i, self.total)
-        check_block(block, f"fold's {who}")
-        self._check_alike(who, element := element_of(block))
-        return element
+        block = as_block(block, f"fold's {who}")
+        self._check_alike(who, element_of(block))
+        return block
 
     def add(self, i: int, piece: Piece) -> None:
         """Take in a chunk that was folded, here or elsewhere."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import jax
 
 from ._fold import Fold
-from ._source import Chunks, check_block, cut
+from ._source import Chunks, as_block, check_block, cut
 from ._tree import tracing
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def fold(
         check_block(data, "fold's data")
         if executor is None and checkpoint is None and progress is None:
             run = _answer if tracing() else _compiled_answer
-            return run(a_fold, data)
+            return run(a_fold, as_block(data, "fold's data"))
         data = cut(data)
     if executor is not None and (isinstance(executor, type) or not hasattr(executor, "run")):
         raise TypeError(

@@ -15,6 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ._callable import Static, describe
+from ._inputs import as_array, as_given
 
 T = TypeVar("T")
 
@@ -124,51 +125,13 @@ def as_arrays(tree: T, who: str) -> T:
             "or () if it needs nothing"
         )
 
-    def convert(path: Any, leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array):
-            return leaf
-        check_width(leaf, f"{who}: the leaf {keystr(path)}")
-        if isinstance(leaf, np.ma.MaskedArray):
-            raise TypeError(
-                f"{who}: the leaf {keystr(path)} is a masked array, whose mask JAX does not know; "
-                "fill it, x.filled(0), and keep its mask, ~x.mask, beside it in the state"
-            )
-        if isinstance(leaf, np.ndarray | np.generic) and not leaf.dtype.isnative:
-            leaf = leaf.astype(leaf.dtype.newbyteorder("="))  # as of files of other machines
-        try:
-            if isinstance(leaf, str | bytes):  # NumPy would take some for the name of a dtype
-                raise TypeError
-            return jnp.asarray(leaf)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{who}: the leaf {keystr(path)} is {leaf!r} ({type(leaf).__name__}), which is no "
-                "array; keep functions, strings and other objects out of the state: in a closure, "
-                "or as a static field of a registered dataclass"
-            ) from None
-
+    no_array = (
+        "{value!r} ({value.__class__.__name__}), which is no array; keep functions, strings and "
+        "other objects out of the state: in a closure, or as a static field of a registered "
+        "dataclass"
+    )
+    convert = lambda path, leaf: as_array(leaf, who, f"the leaf {keystr(path)}", no_array)  # noqa: E731
     return jax.tree.map_with_path(convert, tree)
-
-
-def check_width(value: Any, who: str) -> None:
-    """Raise if integers do not fit into the bits that they will get.
-
-    JAX would cut off the upper bits of NumPy's in silence.
-    """
-    if isinstance(value, np.ndarray | np.generic):
-        if value.dtype.kind not in "iu" or not value.size:
-            return
-        least, most = int(value.min()), int(value.max())
-    elif isinstance(value, int):
-        least = most = value
-    else:
-        return
-    dtype = jax.dtypes.canonicalize_dtype(getattr(value, "dtype", np.int64))
-    ends = np.iinfo(dtype)
-    if least < ends.min or most > ends.max:
-        raise ValueError(
-            f"{who} holds {least if least < ends.min else most}, which no {dtype} does; make it a "
-            "float, or let integers have 64 bits: jax.config.update('jax_enable_x64', True)"
-        )
 
 
 def check_key(key: Any, who: str, *, many: bool = False) -> None:
@@ -198,6 +161,8 @@ def check_like(new: Any, old: Any, who: str, root: str = "state") -> None:
         raise TypeError(_structure_message(new, old, who, root))
     leaves = jax.tree_util.tree_leaves_with_path(old)
     for (path, before), after in zip(leaves, jax.tree.leaves(new), strict=True):
+        if isinstance(after, np.ndarray | np.generic):  # which JAX narrows without a look
+            as_given(after, who, keystr(path, root))
         try:
             b, a = jax.typeof(before), jax.typeof(after)
         except TypeError:

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._callable import describe, is_pytree
-from .._tree import check_function, check_width, keystr
+from .._inputs import as_array
+from .._tree import check_function, keystr
 
 MODES = {"min": 1, "max": -1}
 
@@ -40,8 +41,7 @@ def read(of: Any, state: Any, who: str) -> jax.Array:
             f"{who}: what it monitors is {describe(value)}, a real scalar is needed; "
             "choose one, as in lambda state: state['loss']"
         )
-    check_width(value, f"{who}: what it monitors")
-    value = jnp.asarray(value)
+    value = as_array(value, who, "what it monitors")
     if value.shape != () or jnp.iscomplexobj(value):
         raise TypeError(
             f"{who}: what it monitors has shape {value.shape} and dtype {value.dtype}, a real "

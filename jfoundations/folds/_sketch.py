@@ -65,8 +65,8 @@ class Sketch:
     nan: str = static()
 
     @property
-    def count(self) -> jax.Array:
-        """How many elements there are, an integer array (see `stats.Count.answer`)."""
+    def count(self) -> jax.Array | Count:
+        """How many elements there are: int64 under x64, else a `stats.Count`."""
         return self._size().answer()
 
     def quantile(self, q: Any) -> jax.Array:

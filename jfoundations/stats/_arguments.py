@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._inputs import NO_NUMBERS, as_array
 from ._weights import Frequency, Probability, Reliability
 
 Axis = int | tuple[int, ...] | None
@@ -87,19 +88,11 @@ def check(
 
 def numbers(who: str, name: str, value: Any) -> jax.Array:
     """Return a value as an array of numbers, or say that it is none."""
-    is_key = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.extended)
-    if isinstance(value, jax.Array) and not is_key:
-        return value  # most calls: nothing to convert
-    try:
-        # NumPy would read a dtype's name in text
-        if not is_key and not any(isinstance(v, str | bytes) for v in jax.tree.leaves(value)):
-            return jnp.asarray(value)
-        raise TypeError
-    except (TypeError, ValueError):
-        kind = getattr(value, "dtype", None) or type(value).__name__
-        raise TypeError(
-            f"{who}: {name} is {kind}, which holds no numbers; give a real or complex array"
-        ) from None
+    array = as_array(value, who, name)
+    if jnp.issubdtype(array.dtype, jax.dtypes.extended):
+        cure = "give a real or complex array, as jax.random.key_data makes of keys"
+        raise TypeError(f"{who}: {name} is {NO_NUMBERS.format(kind=array.dtype, cure=cure)}")
+    return array
 
 
 def axes_of(who: str, axis: Axis, ndim: int) -> Axes:

@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .._inputs import as_given
 from .._tree import pytree
 from ._arguments import Axis, Data, Nan, answer, check, compiled, join
 from ._blocks import counted
+from ._count import Count
 from ._forms import Call
 from ._minmax import minmax
 from ._shape import Shape
@@ -30,7 +32,8 @@ class Description:
     """A sample at a glance; every field has the shape that is kept.
 
     Attributes:
-        count: how many elements there are; of frequencies their sum.
+        count: how many elements there are (of folds a `Count`, while x64 is off); of frequencies
+            their sum.
         minimum: the least element, in the data's dtype.
         maximum: the greatest element, in the data's dtype.
         mean: the arithmetic mean.
@@ -39,7 +42,7 @@ class Description:
         kurtosis: the excess kurtosis, biased; nan of a constant.
     """
 
-    count: jax.Array
+    count: jax.Array | Count
     minimum: jax.Array
     maximum: jax.Array
     mean: jax.Array
@@ -96,6 +99,7 @@ def describe(
     4
     """
     data, axes = check("describe", {"x": x}, axis, weights, where, nan, ordered=True)
+    correction = as_given(correction, "describe", "correction")
     return _describe(data, correction, axes=axes, keepdims=bool(keepdims), nan=nan)
 
 

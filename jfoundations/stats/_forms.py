@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._inputs import as_given
 from .._rounding import divide
 from ._arguments import Axes, Axis, Data, answer, check, join
 from ._bound import error_bound
@@ -42,6 +43,7 @@ def call(
             f"{who}: return_bound=True needs real data; ask for the real and the imaginary part"
         )
     static = {"nan": nan, "accuracy": accuracy, "bounded": bounded}
+    correction = as_given(correction, who, "correction")
     return _core(data, correction, name=who, axes=axes, keepdims=bool(keepdims), **static)
 
 
