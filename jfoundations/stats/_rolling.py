@@ -216,7 +216,7 @@ def _windows(memory: Stretch, window: int) -> Stretch:
         return jnp.stack([leaf, leaf[::-1]], axis=1)  # to be gone through from either end
 
     def uncut(leaf: jax.Array) -> jax.Array:
-        return jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:])
+        return jnp.swapaxes(leaf, 0, 1).reshape(blocks * window, *leaf.shape[2:])
 
     scans = prefixes(jax.tree.map(cut, padded(memory, blocks * window)))
     last = n - window + 1

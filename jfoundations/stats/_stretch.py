@@ -124,7 +124,7 @@ def _variable(x: Array, weights: Array) -> Variable:
 
 def merge(a: Stretch, b: Stretch) -> Stretch:
     """Join a stretch and the one after it; an empty one changes no bit of the other."""
-    before = a.weight if b.fade is None else a.weight * b.fade
+    before = a.weight if b.fade is None else (a.weight * b.fade).tidy()
     weight = total(before, b.weight)
     old, new = before / weight, b.weight / weight  # their shares of the weight
     both = old * new
@@ -200,7 +200,7 @@ def prefixes(memory: Stretch) -> Stretch:
     within = jax.tree.map(turn, lax.scan(take, _nothing(parts), parts)[1])
     first = jax.tree.map(lambda leaf: leaf[None], _nothing(memory))
     whole = lax.scan(join, first, within)[1]
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:n], whole)
+    return jax.tree.map(lambda leaf: leaf.reshape(rows * size, *leaf.shape[2:])[:n], whole)
 
 
 def padded(memory: Stretch, n: int) -> Stretch:
@@ -267,7 +267,10 @@ def _free(memory: Stretch, kind: Any, correction: Wide) -> Wide:
     weight = memory.weight
     one = Wide.of(jnp.ones((), weight.mantissa.dtype))
     if memory.pairs is not None:  # W − c·Σw²/W; 1 − c + c·p cancels nothing where c is 1
-        return total(one, -correction, correction * memory.pairs)
+        rest = total(one, -correction)
+        nothing = Wide.zero((), weight.mantissa.dtype)
+        rest = choose(rest.mantissa == 0, nothing, rest)
+        return total(rest, correction * memory.pairs)
     if isinstance(kind, Probability):
         count = Wide.of(memory.count.astype(weight.mantissa.dtype))
         return total(count, -correction) / count

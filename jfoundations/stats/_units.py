@@ -64,3 +64,10 @@ def power_of_two(exponent: Array, dtype: Any) -> Array:
     biased = jnp.clip(exponent, -bias, bias) + np.int32(bias)
     bits = biased.astype(np.dtype(f"uint{info.bits}")) << info.nmant
     return jax.lax.bitcast_convert_type(bits, dtype)
+
+
+def in_both_units(value: Array, u: Array, v: Array) -> Array:
+    """Multiply by two powers of two: what leaves the range on the way does so in the end too."""
+    small, large = jnp.minimum(u, v), jnp.maximum(u, v)
+    up = jnp.abs(value) < 1
+    return value * jnp.where(up, large, small) * jnp.where(up, small, large)

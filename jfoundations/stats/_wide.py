@@ -20,7 +20,7 @@ from .._rounding import divide, protect
 from .._tree import pytree
 from ._units import binary_unit, exponent_of, inverse_unit, power_of_two
 
-LOWEST = np.int32(-(2**30))  # the exponent of a zero that is nothing but zero
+LOWEST = np.int32(-(2**26))  # the exponent of a zero that is nothing but zero
 FAR = np.int32(64)  # how far a zero's exponent may lie above that of what it is added to
 
 
@@ -60,17 +60,18 @@ class Wide:
         return Wide(-self.mantissa, self.exponent)
 
     def __mul__(self, other: "Wide") -> "Wide":
-        return Wide(protect(self.mantissa * other.mantissa), _in_range(self, other.exponent))
+        return Wide(protect(self.mantissa * other.mantissa), self.exponent + other.exponent)
 
     def __truediv__(self, other: "Wide") -> "Wide":
         """Divide; by 0 as by a power of two."""
         divisor = jnp.where(other.mantissa == 0, 1, other.mantissa)
-        return Wide(divide(self.mantissa, divisor), _in_range(self, -other.exponent))
+        return Wide(divide(self.mantissa, divisor), self.exponent - other.exponent)
 
     def tidy(self) -> "Wide":
-        """Bring the mantissa near 1: sums and products leave it a little above or below."""
+        """Bring the mantissa near 1, and the exponent into a range in which products stay."""
         unit = binary_unit(jnp.where(self.mantissa == 0, 1, jnp.abs(self.mantissa)))
-        return Wide(self.mantissa * inverse_unit(unit), _in_range(self, exponent_of(unit)))
+        exponent = jnp.clip(self.exponent + exponent_of(unit), LOWEST, -LOWEST)
+        return Wide(self.mantissa * inverse_unit(unit), exponent)
 
 
 def total(*terms: Wide) -> Wide:
@@ -87,7 +88,3 @@ def choose(condition: Array, yes: Any, no: Any) -> Any:
     """Return one of two wide numbers."""
     mantissa = jnp.where(condition, yes.mantissa, no.mantissa)
     return Wide(mantissa, jnp.where(condition, yes.exponent, no.exponent))
-
-
-def _in_range(number: Wide, more: Array) -> Array:
-    return jnp.clip(number.exponent + more, LOWEST, -LOWEST)
