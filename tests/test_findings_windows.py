@@ -195,6 +195,16 @@ def test_infinities_stay_where_they_are():
     assert np.array_equal(found, [np.inf, 2.5, np.nan], equal_nan=True)
 
 
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e-30, 1e30])
+def test_constants_have_the_slopes_of_a_mean(scale):
+    slope = jax.jit(jax.grad(lambda x: stats.rolling_mean(x, 3).sum()))
+    x = np.full(6, scale, FLOAT)
+    right = np.array([1, 2, 3, 3, 2, 1]) / 3
+    np.testing.assert_allclose(slope(x), right, rtol=8 * EPS)
+    x[-1] = 1000.0  # two zeros and a number
+    np.testing.assert_allclose(slope(x), right, rtol=8 * EPS)
+
+
 PROGRAMS = {
     "rolling_mean": lambda x: stats.rolling_mean(x, 20),
     "rolling_var": lambda x: stats.rolling_var(x, 20, weights=x),

@@ -22,9 +22,9 @@ from .._tree import pytree
 from ._arguments import Data, accumulator, check, join
 from ._blocks import difference, widen
 from ._forms import coefficient
-from ._units import binary_unit, exponent_of, inverse_unit, power_of_two
+from ._units import exponent_of, inverse_unit, power_of_two
 from ._weights import Probability, Reliability
-from ._wide import Wide, choose, total
+from ._wide import Wide, choose, size_unit, total
 
 
 def check_along(
@@ -146,7 +146,7 @@ def merge(a: Stretch, b: Stretch) -> Stretch:
     return Stretch(
         weight,
         pairs,
-        None if a.count is None else a.count + b.count,
+        None if a.count is None or b.count is None else a.count + b.count,
         tuple(
             Variable(
                 jnp.where(second, v.pivot, w.pivot),
@@ -163,7 +163,7 @@ def merge(a: Stretch, b: Stretch) -> Stretch:
 def _gap(a: Variable, b: Variable) -> Wide:
     """Return the mean of b less that of a."""
     if jnp.issubdtype(a.pivot.dtype, jnp.inexact):
-        unit = binary_unit(jnp.maximum(jnp.abs(a.pivot), jnp.abs(b.pivot)))
+        unit = size_unit(jnp.maximum(jnp.abs(a.pivot), jnp.abs(b.pivot)))
         inverse = inverse_unit(unit)
         between = Wide(b.pivot * inverse - a.pivot * inverse, exponent_of(unit))
     else:
@@ -271,7 +271,7 @@ def _free(memory: Stretch, kind: Any, correction: Wide) -> Wide:
         nothing = Wide.zero((), weight.mantissa.dtype)
         rest = choose(rest.mantissa == 0, nothing, rest)
         return total(rest, correction * memory.pairs)
-    if isinstance(kind, Probability):
+    if memory.count is not None:
         count = Wide.of(memory.count.astype(weight.mantissa.dtype))
         return total(count, -correction) / count
     return total(weight, -correction) / weight

@@ -38,7 +38,7 @@ class Wide:
     @staticmethod
     def of(x: Array) -> "Wide":
         """Return floats as they are, but wide."""
-        unit = binary_unit(jnp.abs(x))
+        unit = size_unit(jnp.abs(x))
         return Wide(x * inverse_unit(unit), exponent_of(unit))
 
     @staticmethod
@@ -77,11 +77,21 @@ class Wide:
 def total(*terms: Wide) -> Wide:
     """Add, from the left; tidy."""
     top = reduce(jnp.maximum, (t.exponent for t in terms))
-    seen = [jnp.where(t.mantissa == 0, LOWEST, t.exponent) for t in terms]
-    unit = jnp.maximum(reduce(jnp.maximum, seen), top - FAR)  # a zero's derivative stays in range
+    each = [jnp.where(t.mantissa == 0, LOWEST, t.exponent) for t in terms]
+    seen = reduce(jnp.maximum, each)
+    # a zero's derivative stays in range
+    unit = jnp.where(seen == LOWEST, top, jnp.maximum(seen, top - FAR))
     dtype = terms[0].mantissa.dtype
     parts = [t.mantissa * power_of_two(t.exponent - unit, dtype) for t in terms]
     return Wide(reduce(jnp.add, parts), unit).tidy()
+
+
+def size_unit(size: Array) -> Array:
+    """Return the unit of a size; for 0 a small one, half way to the end of the range.
+
+    From there a derivative reaches numbers near 1 and small ones by factors in the range.
+    """
+    return jnp.where(size == 0, 2.0 ** (jnp.finfo(size.dtype).minexp // 2), binary_unit(size))
 
 
 def choose(condition: Array, yes: Any, no: Any) -> Any:
