@@ -2,8 +2,8 @@
 
 Causes, and where else they can act:
 ids compared and filled in their own type: every `segment_*`, `folds.grouped`; int8 to uint64,
-bools, lists, NumPy's wide integers without x64, big-endian ones, integers beyond all types; negative ids,
-and those at and beyond the number of groups;
+bools, lists, NumPy's wide integers without x64, big-endian ones, integers beyond all types;
+negative ids, and those at and beyond the number of groups;
 squares and spans that leave the range in one group while another is small: data and weights.
 """
 
