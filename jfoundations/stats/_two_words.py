@@ -14,6 +14,7 @@ Sources: Knuth (1969), The Art of Computer Programming 2, 4.2.2; Dekker (1971), 
 technique for extending the available precision".
 """
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -77,6 +78,40 @@ def over(a: Pair, b: Pair) -> Pair:
 def one_word(a: Pair) -> Array:
     """Round a pair to one word; the lost part of what is not finite is none."""
     return a[0] + jnp.where(jnp.isfinite(a[1]), a[1], 0)
+
+
+def exact_words(x: Array, dtype) -> Pair:
+    """Return numbers in two words; of integers, 24 of 32 bits or 53 of 64 are in the first."""
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        return x.astype(dtype), jnp.zeros(x.shape, dtype)
+    bits = jnp.iinfo(x.dtype).bits
+    low = x & np.array((1 << max(0, bits - jnp.finfo(dtype).nmant - 1)) - 1, x.dtype)
+    return (x - low).astype(dtype), low.astype(dtype)
+
+
+def running_sum(x: Pair) -> Pair:
+    """Return the sums of all up to each, of pairs of shape (rows, n), n > 0, along axis 1."""
+    # Side by side along chunks, then along the chunks' sums: a program whose length n has no part
+    # in, and about √n operations one after another.
+    rows, n = x[0].shape
+    side = math.isqrt(n - 1) + 1
+    x = tuple(jnp.pad(word, ((0, 0), (0, side * side - n))) for word in x)
+    x = tuple(jnp.moveaxis(word.reshape(rows, side, side), 2, 0) for word in x)
+    through = _scan(x)
+    ends = _scan(tuple(word[-1].T for word in through))
+    before = tuple(jnp.concatenate([0 * e[:1], e[:-1]]).T[None] for e in ends)
+    total = tuple(jnp.moveaxis(word, 0, 2) for word in add(through, before))
+    high, low = (word.reshape(rows, side * side)[:, :n] for word in total)
+    return high, low
+
+
+def _scan(x: Pair) -> Pair:
+    # begins with the first element, which may vary over a mesh as the others do
+    first = tuple(word[0] for word in x)
+    step = lambda total, word: (add(total, word),) * 2  # noqa: E731
+    rest = lax.scan(step, first, tuple(word[1:] for word in x))[1]
+    high, low = (jnp.concatenate([a[None], b]) for a, b in zip(first, rest, strict=True))
+    return high, low
 
 
 def tree_sum_pairs(pairs: list[Pair]) -> list[Pair]:
