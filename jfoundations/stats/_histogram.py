@@ -73,8 +73,7 @@ def histogram(
     if isinstance(bins, str):
         raise TypeError(f"histogram: bins is {bins!r}; give a number of bins or their edges")
     if np.ndim(bins) == 0 and not isinstance(bins, Tracer):
-        dtype = data.values[0].dtype
-        ends = ends_of("histogram", range, dtype if jnp.issubdtype(dtype, jnp.inexact) else float)
+        ends = ends_of("histogram", range, _known(data.values[0].dtype))
         return _histogram(data, ends, None, axes, bool(keepdims), nan, bins=_number_of(bins))
     edges = _edges(bins)
     count = edges.shape[0] - 1
@@ -103,6 +102,10 @@ def _edges(bins: Any) -> jax.Array:
     return edges
 
 
+def _known(dtype: Any) -> Any:
+    return dtype if jnp.issubdtype(dtype, jnp.inexact) else accumulator(dtype)
+
+
 def ends_of(who: str, given: Any, dtype: Any) -> tuple[jax.Array, jax.Array] | None:
     """Return a range's ends as floats, or say why they cannot be those of data of a dtype."""
     if given is None:
@@ -119,9 +122,11 @@ def ends_of(who: str, given: Any, dtype: Any) -> tuple[jax.Array, jax.Array] | N
     said = f"{who}: range is ({first}, {last}); "
     if not -np.inf < first <= last < np.inf:
         raise ValueError(said + "finite and rising is needed")
-    held, info = jnp.array([first, last], dtype), jnp.finfo(accumulator(dtype))
-    low, high = np.asarray(held, float)
-    if not np.all(np.isfinite(held)):
+    info = jnp.finfo(accumulator(dtype))
+    with np.errstate(over="ignore"):
+        held = np.array([first, last]).astype(dtype)
+    low, high = held.astype(float)
+    if not np.isfinite(low + 0 * high):
         raise ValueError(said + f"{np.dtype(dtype)}, the data's type, holds no number so large")
     if any(0 < abs(end) < float(info.smallest_normal) for end in (first, last)):
         raise ValueError(
@@ -133,7 +138,8 @@ def ends_of(who: str, given: Any, dtype: Any) -> tuple[jax.Array, jax.Array] | N
             said + f"both ends are {low} in {np.dtype(dtype)}; subtract it from the data and from "
             "the range"
         )
-    return held[0].astype(info.dtype), held[1].astype(info.dtype)
+    low, high = jnp.asarray(held.astype(info.dtype))
+    return low, high
 
 
 @compiled("bins")
@@ -144,7 +150,7 @@ def _histogram(
     counts, dtype = join(data, nan), accumulator(x.dtype)
     if data.weights is not None and counts is not None and counts.dtype == np.bool_:
         counts = counts.astype(dtype)
-    known = x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else dtype
+    known = _known(x.dtype)
     even = edges is None
     if even:
         first, last = _outer(x, counts, dtype) if ends is None else ends

@@ -81,12 +81,12 @@ def one_word(a: Pair) -> Array:
 
 
 def exact_words(x: Array, dtype) -> Pair:
-    """Return numbers in two words; of integers, 24 of 32 bits or 53 of 64 are in the first."""
+    """Return numbers in two words: integers exactly, up to twice the digits of the dtype."""
     if not jnp.issubdtype(x.dtype, jnp.integer):
         return x.astype(dtype), jnp.zeros(x.shape, dtype)
     bits = jnp.iinfo(x.dtype).bits
     low = x & np.array((1 << max(0, bits - jnp.finfo(dtype).nmant - 1)) - 1, x.dtype)
-    return (x - low).astype(dtype), low.astype(dtype)
+    return two_sum((x - low).astype(dtype), low.astype(dtype))
 
 
 def running_sum(x: Pair) -> Pair:
