@@ -126,7 +126,7 @@ def ends_of(who: str, given: Any, dtype: Any) -> tuple[jax.Array, jax.Array] | N
     with np.errstate(over="ignore"):
         held = np.array([first, last]).astype(dtype)
     low, high = held.astype(float)
-    if not np.isfinite(low + 0 * high):
+    if not np.isfinite([low, high]).all():
         raise ValueError(said + f"{np.dtype(dtype)}, the data's type, holds no number so large")
     if any(0 < abs(end) < float(info.smallest_normal) for end in (first, last)):
         raise ValueError(

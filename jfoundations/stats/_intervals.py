@@ -204,7 +204,7 @@ def _bootstrap(
     words = dict(extra)
     valid = jnp.ones(n, bool)
     for mask in jax.tree.leaves(words):
-        valid = valid & jnp.any((mask != 0).reshape(n, -1), axis=1)
+        valid = valid & jnp.any(mask.astype(bool).reshape(n, -1), axis=1)
     count = jnp.sum(valid, dtype=np.int32) if words else n
     # the valid elements' places, in order: deleting the others beforehand gives the same draws
     places = jnp.argsort(~valid, stable=True) if words else lax.iota(np.int32, n)

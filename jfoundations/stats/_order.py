@@ -289,8 +289,8 @@ def _shifted(x: jax.Array, tallied: Tally) -> tuple[jax.Array, jax.Array]:
     dtype = accumulator(x.dtype)
     if jnp.issubdtype(x.dtype, jnp.inexact) or x.dtype.itemsize < 4:
         return x, jnp.zeros((x.shape[0], 1), dtype)
-    pivot = jnp.round(jnp.nan_to_num(_middle(x, tallied)))
-    return difference(x, pivot.astype(x.dtype)), pivot.astype(x.dtype).astype(dtype)
+    pivot = jnp.round(jnp.nan_to_num(_middle(x, tallied))).astype(x.dtype)
+    return difference(x, pivot), pivot.astype(dtype)
 
 
 def _middle(x: jax.Array, tallied: Tally) -> jax.Array:

@@ -76,7 +76,7 @@ def position(q: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
     before. Here q is split into 12 and 12 bits, last into 7, 12 and 12: their products are exact.
     """
     if q.dtype == np.float64:
-        product = q * last.astype(q.dtype)
+        product = protect(q * last.astype(q.dtype))  # rounded as NumPy's
         whole = jnp.floor(product)
         return whole.astype(jnp.int32), product - whole
     bits = lax.bitcast_convert_type(q, jnp.uint32) & np.uint32(0xFFFFF000)

@@ -77,8 +77,9 @@ def _rank_corr(data: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
     inverse = inverse_unit(unit_of(one_word(often), None, (1,)))
     often = often[0] * inverse, often[1] * inverse
     a, b = centred_ranks(x, often), centred_ranks(y, often)
-    add_up = lambda u, v: sum_of(protect(u * v), one_word(often), (1,), "default")[:, 0]  # noqa: E731
-    value = coefficient(add_up(a, a), add_up(b, b), add_up(a, b))
+    products = jnp.stack([protect(u * v) for u, v in ((a, a), (b, b), (a, b))])
+    weights = jnp.broadcast_to(one_word(often), products.shape)
+    value = coefficient(*sum_of(products, weights, (2,), "default")[..., 0])
     spoilt = jnp.broadcast_to(bad, value.shape)
     for v in (x, y):
         if jnp.issubdtype(v.dtype, jnp.inexact):
