@@ -14,6 +14,8 @@ Causes, and where else each can act:
 * A range was rounded, to a subnormal or to one point, and then replaced in silence.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,7 +63,7 @@ def test_a_power_of_two_changes_no_bit(name, weights):
 @pytest.mark.parametrize("name", ["rank_corr", "trim_mean", "minmax", "median", "quantile"])
 def test_large_weights_of_one_scale_are_one_scale(name):
     f = jax.jit((LOCATION | FREE)[name])
-    tiny, few, huge = float(np.finfo(DEFAULT).tiny) * 4, DEFAULT(2.0**40), HUGE
+    tiny, few, huge = float(np.finfo(DEFAULT).tiny) * 4, DEFAULT(2.0**100), HUGE
     same = np.ones_like(SAMPLE)
     right = f(SAMPLE, weights=same * few)  # a window of one element is next to nothing
     np.testing.assert_allclose(f(SAMPLE, weights=same * DEFAULT(huge)), right, rtol=4 * EPS)
@@ -122,7 +124,8 @@ def test_weights_of_a_bin_of_any_scale():
         mixed = w * np.where(x < 0.5, DEFAULT(unit), DEFAULT(1))
         found, edges = stats.histogram(x, 6, weights=mixed)
         place = np.searchsorted(np.asarray(edges), x, side="right") - 1
-        right = np.bincount(np.minimum(place, 5), weights=mixed.astype(float))
+        place = np.minimum(place, 5)
+        right = [math.fsum(mixed[place == k].tolist()) for k in range(6)]
         np.testing.assert_allclose(found, right, rtol=2 * EPS)
     largest = float(np.finfo(DEFAULT).max)
     assert stats.histogram([0.1, 0.2, 0.9], [0, 0.5, 1.0], weights=[largest, 0, 1.0])[
@@ -154,7 +157,7 @@ def test_running_sums_of_weights_in_two_words():
 def test_integer_weights_whose_sum_leaves_their_type():
     w = np.array([2**31 - 1, 1, 2**31 - 1], np.int32)
     assert stats.quantile([1.0, 2.0, 3.0], [0.0, 0.5, 1.0], weights=w).tolist() == [1, 2, 3]
-    assert stats.trim_mean([1.0, 2.0, 9.0], 0.25, weights=w) == 5
+    assert stats.trim_mean([1.0, 2.0, 9.0], 0.25, weights=w) == pytest.approx(5, rel=2**-22)
     assert stats.median([1.0, 2.0], weights=np.array([2**32 - 1, 1], np.uint32)) == 1
     assert stats.rank_corr([1.0, 2, 3], [1.0, 3, 2], weights=w) == pytest.approx(1, abs=4 * EPS)
 

@@ -51,8 +51,8 @@ def histogram(
             value v gives v − ½ … v + ½, no element 0 … 1.
         axis: the axis or axes to count over; all by default. All share the edges.
         keepdims: keep reduced axes with length 1.
-        weights: what each element adds, of any kind; 0 is deletion. nan or negative weights make
-            their bin nan.
+        weights: what each element adds, of any kind, rounded once a bin; 0 is deletion. nan or
+            negative weights make their bin nan.
         where: bools that broadcast against x; elements at False do not exist.
         nan: with "propagate", a nan gives nan edges where the range is not given, as would an
             infinity; "omit" takes the range of the others.
@@ -64,7 +64,8 @@ def histogram(
     Raises:
         TypeError: x holds no numbers that can be ordered, or bins is neither int nor numbers.
         ValueError: bins < 1, edges that are not one-dimensional, at least two and rising, a range
-            that is not finite and rising, or shapes and axes that do not fit.
+            that is not finite and rising, or not so in x's floating dtype, or is subnormal, or
+            shapes and axes that do not fit.
 
     >>> histogram([0.1, 0.2, 0.9], bins=[0.0, 0.5, 1.0])[0].tolist()
     [2, 1]

@@ -22,7 +22,7 @@ from ._keys import encode, last_key
 from ._select import neighbours, total
 from ._sum import total as sum_of
 from ._tally import Tally, hide, is_whole, padded
-from ._two_words import Pair, add, exact_words, multiply, one_word, running_sum
+from ._two_words import Pair, add, each, exact_words, multiply, one_word, running_sum
 from ._units import binary_unit, inverse_unit, unit_of
 
 
@@ -116,7 +116,7 @@ def _of_fractions(x: jax.Array, counts: jax.Array, q: jax.Array) -> jax.Array:
     order = in_order(x, counts, q.dtype)
     none = jnp.zeros_like(order.one)
     last = add(order.size, (-order.one, none))
-    last = tuple(jnp.where(last[0] > 0, word, 0) for word in last)
+    last = each(lambda word: jnp.where(last[0] > 0, word, 0), last)
     width = jnp.minimum(order.size[0], order.one)
 
     def window(q: jax.Array) -> jax.Array:
@@ -133,14 +133,14 @@ class InOrder(NamedTuple):
 
     Attributes:
         value: the elements as floats, of shape (rows, n).
-        count: how often each is there.
+        often: how often each is there.
         through: the running sums of the counts.
         one: a count of one, of shape (rows, 1).
         good: whether anything counts, and no nan does, of shape (rows,).
     """
 
     value: jax.Array
-    count: jax.Array
+    often: jax.Array
     through: Pair
     one: jax.Array
     good: jax.Array
@@ -148,17 +148,17 @@ class InOrder(NamedTuple):
     @property
     def size(self) -> Pair:
         """The sum of all counts, of shape (rows, 1)."""
-        return jax.tree.map(lambda v: v[:, -1:], self.through)
+        return each(lambda word: word[:, -1:], self.through)
 
     def mean(self, start: Pair, width: jax.Array) -> jax.Array:
         """Return the mean of the elements over a window of their counts, of shape (rows,)."""
-        end = one_word(add(self.through, (-start[0], -start[1])))
+        end = one_word(add(self.through, each(jnp.negative, start)))
         begin = jnp.concatenate([-one_word(start), end[:, :-1]], axis=1)
         share = jnp.maximum(jnp.minimum(end, width) - jnp.maximum(begin, 0), 0)
-        share = jnp.where(self.count > 0, share / jnp.where(width > 0, width, 1), 0)
+        share = jnp.where(self.often > 0, share / jnp.where(width > 0, width, 1), 0)
         # the element that the window begins in: all of a window too narrow for two words
         place = lax.broadcasted_iota(jnp.int32, end.shape, 1)
-        last = jnp.max(jnp.where(self.count > 0, place, 0), axis=1, keepdims=True)
+        last = jnp.max(jnp.where(self.often > 0, place, 0), axis=1, keepdims=True)
         at = jnp.min(jnp.where((end > 0) & (place < last), place, last), axis=1, keepdims=True)
         about = jnp.take_along_axis(self.value, at, axis=1)
         found = average(self.value, share, about, jnp.ones(at.shape[:1], share.dtype))
@@ -174,7 +174,7 @@ def in_order(x: jax.Array, counts: jax.Array, dtype: Any) -> InOrder:
     x = jnp.take_along_axis(x, places, axis=1)
     words = exact_words(counts, dtype)
     inverse = inverse_unit(unit_of(one_word(words), None, (1,)))
-    words = words[0] * inverse, words[1] * inverse
+    words = each(lambda word: word * inverse, words)
     through = running_sum(words)
     good = (through[0][:, -1] > 0) & ~jnp.any(jnp.isnan(x), axis=1)
     return InOrder(x.astype(dtype), one_word(words), through, inverse, good)

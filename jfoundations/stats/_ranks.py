@@ -20,7 +20,7 @@ from ._forms import coefficient
 from ._keys import encode, last_key
 from ._sum import total as sum_of
 from ._tally import hide, padded, rows, tally, unrow
-from ._two_words import Pair, add, exact_words, one_word, running_sum
+from ._two_words import Pair, add, each, exact_words, one_word, running_sum
 from ._units import binary_unit, inverse_unit, unit_of
 from ._weights import Weights
 
@@ -75,7 +75,7 @@ def _rank_corr(data: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
     often = jnp.ones(x.shape, bool) if counts is None else counts
     often = exact_words(often, dtype)
     inverse = inverse_unit(unit_of(one_word(often), None, (1,)))
-    often = often[0] * inverse, often[1] * inverse
+    often = each(lambda word: word * inverse, often)
     a, b = centred_ranks(x, often), centred_ranks(y, often)
     products = jnp.stack([protect(u * v) for u, v in ((a, a), (b, b), (a, b))])
     weights = jnp.broadcast_to(one_word(often), products.shape)
@@ -100,15 +100,15 @@ def centred_ranks(x: jax.Array, counts: Pair) -> jax.Array:
     keys = jnp.where(one_word(counts) > 0, keys, last_key(keys.dtype))
     keys, high, low, order = lax.sort((keys, *counts, places), num_keys=1)
     through = running_sum((high, low))
-    size = tuple(word[:, -1:] for word in through)
+    size = each(lambda word: word[:, -1:], through)
     step = keys[:, 1:] != keys[:, :-1]
     edge = jnp.ones((x.shape[0], 1), bool)
     first, last = jnp.concatenate([edge, step], axis=1), jnp.concatenate([step, edge], axis=1)
     begin = lax.cummax(jnp.where(first, places, 0), axis=1)
     end = lax.cummin(jnp.where(last, places, x.shape[1] - 1), axis=1, reverse=True)
-    before = tuple(jnp.pad(word, ((0, 0), (1, 0)))[:, :-1] for word in through)
-    before = tuple(jnp.take_along_axis(word, begin, axis=1) for word in before)
-    after = tuple(jnp.take_along_axis(word, end, axis=1) for word in through)
-    ranks = one_word(add(add(before, after), (-size[0], -size[1])))
-    ranks = ranks * inverse_unit(binary_unit(size[0]))
+    before = each(lambda word: jnp.pad(word, ((0, 0), (1, 0)))[:, :-1], through)
+    before = each(lambda word: jnp.take_along_axis(word, begin, axis=1), before)
+    after = each(lambda word: jnp.take_along_axis(word, end, axis=1), through)
+    ranks = one_word(add(add(before, after), each(jnp.negative, size)))
+    ranks = ranks * inverse_unit(binary_unit(one_word(size)))
     return jax.vmap(lambda row, at: jnp.zeros_like(row).at[at].set(row))(ranks, order)

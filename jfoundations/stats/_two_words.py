@@ -15,7 +15,7 @@ technique for extending the available precision".
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -89,27 +89,33 @@ def exact_words(x: Array, dtype) -> Pair:
     return two_sum((x - low).astype(dtype), low.astype(dtype))
 
 
+def each(function: Callable[[Array], Array], x: Pair) -> Pair:
+    """Do the same with both words, which may be negated, moved or scaled by a power of two."""
+    return function(x[0]), function(x[1])
+
+
 def running_sum(x: Pair) -> Pair:
     """Return the sums of all up to each, of pairs of shape (rows, n), n > 0, along axis 1."""
     # Side by side along chunks, then along the chunks' sums: a program whose length n has no part
     # in, and about √n operations one after another.
     rows, n = x[0].shape
     side = math.isqrt(n - 1) + 1
-    x = tuple(jnp.pad(word, ((0, 0), (0, side * side - n))) for word in x)
-    x = tuple(jnp.moveaxis(word.reshape(rows, side, side), 2, 0) for word in x)
-    through = _scan(x)
-    ends = _scan(tuple(word[-1].T for word in through))
-    before = tuple(jnp.concatenate([0 * e[:1], e[:-1]]).T[None] for e in ends)
-    total = tuple(jnp.moveaxis(word, 0, 2) for word in add(through, before))
-    high, low = (word.reshape(rows, side * side)[:, :n] for word in total)
-    return high, low
+    x = each(lambda v: jnp.pad(v, ((0, 0), (0, side * side - n))), x)
+    through = _scan(each(lambda v: jnp.moveaxis(v.reshape(rows, side, side), 2, 0), x))
+    ends = _scan(each(lambda v: v[-1].T, through))
+    before = each(lambda v: jnp.concatenate([jnp.zeros_like(v[:1]), v[:-1]]).T[None], ends)
+    total = add(through, before)
+    return each(lambda v: jnp.moveaxis(v, 0, 2).reshape(rows, side * side)[:, :n], total)
 
 
 def _scan(x: Pair) -> Pair:
+    def step(total: Pair, word: Pair) -> tuple[Pair, Pair]:
+        total = add(total, word)
+        return total, total
+
     # begins with the first element, which may vary over a mesh as the others do
-    first = tuple(word[0] for word in x)
-    step = lambda total, word: (add(total, word),) * 2  # noqa: E731
-    rest = lax.scan(step, first, tuple(word[1:] for word in x))[1]
+    first, others = each(lambda v: v[0], x), each(lambda v: v[1:], x)
+    rest = lax.scan(step, first, others)[1]
     high, low = (jnp.concatenate([a[None], b]) for a, b in zip(first, rest, strict=True))
     return high, low
 
