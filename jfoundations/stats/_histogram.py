@@ -202,9 +202,9 @@ def below(x: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
     bits, digits = jnp.iinfo(x.dtype).bits, jnp.finfo(dtype).nmant + 1
     if bits <= digits:
         return x.astype(dtype), jnp.ones(x.shape, bool)
-    size = jnp.where(x < 0, ~x, x)
-    spare = jnp.maximum(bits - digits - lax.clz(size), 0)
-    rounded = lax.shift_left(lax.shift_right_arithmetic(x, spare), spare)
+    used = bits - lax.clz(jnp.where(x < 0, ~x, x)).astype(jnp.int32)
+    spare = jnp.maximum(used - digits, 0).astype(x.dtype)
+    rounded = (x >> spare) << spare
     return rounded.astype(dtype), rounded == x
 
 
