@@ -10,6 +10,7 @@ from .._fold import Fold
 from .._inputs import as_array
 from .._tree import pytree
 from ..stats._count import Count
+from ..stats._histogram import ends_of
 from ..stats._histogram import histogram as histogram_of
 from ._elements import Kind, Taken, checked, one, rows_of, zero_rows
 from ._words import Words
@@ -55,9 +56,7 @@ def histogram(
         )
     if np.ndim(bins):
         bins = as_array(bins, "folds.histogram", "bins")
-    if range is not None:
-        first, last = (as_array(end, "folds.histogram", "range") for end in range)
-        range = (first, last)
+    range = ends_of("folds.histogram", range, jnp.result_type(float))
     taken = checked("histogram", weights, "propagate")
     init, step, block = (partial(f, taken, bins, range) for f in (_init, _step, _block))
     return Fold(init, step, _merge, _answer, block, name="histogram")
