@@ -21,7 +21,7 @@ from ._bound import error_bound
 from ._gradients import deviations, memory
 from ._lines import SMALL
 from ._sum import total
-from ._units import coarse_unit, inverse_unit, unit_of
+from ._units import binary_unit, coarse_unit, inverse_unit, unit_of
 from ._weights import Frequency, Probability
 
 
@@ -234,13 +234,14 @@ def _cov(call: Call, values: Any) -> jax.Array:
 
 def _corr(call: Call, values: Any) -> jax.Array:
     values, _ = call.ranged(values, unit_of, small=True)
-    _, _, (mxx, myy, cxy), _ = call.memory(values, 2)
-    return coefficient(mxx, myy, cxy)
+    total, _, powers, _ = call.memory(values, 2)
+    return coefficient(*(m * inverse_unit(binary_unit(total)) for m in powers))
 
 
 def coefficient(mxx: jax.Array, myy: jax.Array, cxy: jax.Array) -> jax.Array:
     """Return cxy / √mxx / √myy in −1 … 1, ±1 where all three agree, nan of a constant.
 
+    The sums are in units of their weight: a root of twice a number has other digits.
     Each root by itself: their product under- or overflows where they do not. The value is clamped,
     its slope is not.
     """

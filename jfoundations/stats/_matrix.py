@@ -25,7 +25,7 @@ from jax import Array, lax
 from ._arguments import Data, Nan, accumulator, answer, numbers
 from ._forms import Call, coefficient, complex_coefficient
 from ._gram import central_products
-from ._units import inverse_unit, unit_of
+from ._units import binary_unit, inverse_unit, unit_of
 from ._weights import Frequency, Weights
 
 
@@ -178,7 +178,10 @@ def _core(data: Data, correction: Any, *, correlate: bool, nan: Any) -> Array:
         scales = [u if u is None else u[:, : u.shape[1] // 2] for u in scales]
     if correlate:
         form = complex_coefficient if is_complex else coefficient
-        value = form(squares[0].T, squares[-1], _join_parts(parts))
+        light = inverse_unit(binary_unit(found.total))
+        value = form(
+            squares[0].T * light, squares[-1] * light, _join_parts([p * light for p in parts])
+        )
         value = value if len(data.values) == 2 else _mirror(value)
     else:
         parts = [_scale(call.over(p, found.total), units[0].T, units[-1]) for p in parts]
