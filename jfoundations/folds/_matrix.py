@@ -133,10 +133,11 @@ def _cov(correction: Any, memory: _Matrix) -> jax.Array:
     (unit,) = memory.each.units
     dtype = memory.each.dtype
     free = memory.each.weight.free(None, jnp.asarray(correction, dtype), dtype)[:, None]
-    found = divide(memory.products.value, jnp.where(free > 0, free, 1))
+    valid = (free > 0) & (memory.each.total > 0)[:, None]
+    found = divide(memory.products.value, jnp.where(valid, free, 1))
     # powers of two, but their product may leave the range before the answer does
     low, high = jnp.minimum(unit[:, None], unit[None, :]), jnp.maximum(unit[:, None], unit[None, :])
-    return jnp.where(free > 0, found, jnp.nan) * low * high
+    return jnp.where(valid, found, jnp.nan) * low * high
 
 
 def _corr(memory: _Matrix) -> jax.Array:

@@ -20,11 +20,12 @@ from jax.core import Tracer
 
 from .._programs import compiled
 from .._tree import check_count, pytree
-from ._arguments import Axis, Nan, accumulator, check, join, numbers
+from ._arguments import Axis, Nan, check, numbers
 from ._basic import std
+from ._forms import Call, alike
 from ._order import quantile
 from ._pairs import corr
-from ._weights import Frequency, Probability, Weights
+from ._weights import Weights
 
 
 def pearson_interval(
@@ -74,17 +75,10 @@ def pearson_interval(
 
 @functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan"))
 def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array:
-    dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
-    joined = join(data, nan)
-    shape = data.values[0].shape
-    w = jnp.ones(shape, dtype) if joined is None else joined.astype(dtype)
-    add = functools.partial(jnp.sum, axis=axes, keepdims=keepdims)
-    total = add(w)
-    if data.weights is None or isinstance(data.weights, Frequency):
-        return total
-    if isinstance(data.weights, Probability):
-        return add((w != 0).astype(dtype))
-    return total * total / jnp.where(total == 0, 1, add(w * w))
+    call = Call.of(data, nan, axes)
+    total = call.memory(alike(data.values[:1]), 0)[0]
+    size = call.size(total)
+    return size if keepdims else jnp.squeeze(size, axes)
 
 
 @jax.jit

@@ -30,6 +30,23 @@ def unit_of(x: Array, keep: Array | None, axes: tuple[int, ...]) -> Array:
     return binary_unit(jnp.max(jnp.where(seen, jnp.abs(x), 0), axis=axes, keepdims=True, initial=0))
 
 
+def coarse_unit(x: Array, keep: Array | None, axes: tuple[int, ...]) -> Array:
+    """Return one of three units over axes, which are kept as 1: 1 but at the ends of the range.
+
+    In it sizes can be added up and subtracted, and what is small beside the largest keeps its
+    digits, as a mean of what cancels needs.
+
+    Args:
+        x: as in `unit_of`.
+        keep: as in `unit_of`.
+        axes: as in `unit_of`.
+    """
+    info = jnp.finfo(x.dtype)
+    size = unit_of(x, keep, axes)
+    low = jnp.where(size < 2.0 ** (info.minexp // 2), 2.0 ** (info.minexp // 2 - 1), 1.0)
+    return jnp.where(size >= 2.0 ** (info.maxexp - 28), 2.0**28, low).astype(x.dtype)
+
+
 def binary_unit(x: Array) -> Array:
     """Return the power of two at or below a size, kept away from the ends of its type's range."""
     info = jnp.finfo(x.dtype)
