@@ -1,4 +1,4 @@
-"""What a value is, in a few bytes: the same in every process, other for whatever computes otherwise.
+"""What a value is, in a few bytes: the same in every process, other for what computes otherwise.
 
 A value is read part by part down to numbers, names and code. What cannot be read so is refused: two
 values that look alike from outside and are not would share one fingerprint.
@@ -119,8 +119,8 @@ class _Reader:
         try:
             about, parts = self._look(value)
         except _Unseen as unseen:
-            names = [frame.value.__qualname__ for frame in stack if _is_function(frame.value)]
-            held = f", which {names[-1]} uses" if names else ""
+            functions = [f.value for f in stack if isinstance(f.value, types.FunctionType)]
+            held = f", which {functions[-1].__qualname__} uses" if functions else ""
             raise TypeError(f"{unseen}{held}") from None
         stack.append(_Frame(value, about, iter(parts), len(stack)))
         return None
@@ -350,4 +350,4 @@ def _reduced(value: Any) -> tuple[Any, ...]:
         raise _Unseen(value) from None
     if isinstance(made, str):
         raise _Unseen(value)  # a name, under which it was looked for before
-    return tuple(list(part) if k > 2 and part is not None else part for k, part in enumerate(made))
+    return (*made[:3], *(None if part is None else list(part) for part in made[3:5]))  # type: ignore[arg-type]

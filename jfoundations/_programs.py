@@ -97,6 +97,8 @@ def _key(value: Any, mortal: list[Any]) -> Any:
         mortal: grows by what the key is good for only while it lives.
     """
     kind = type(value)
+    if value is None:
+        return None
     if kind is types.MethodType:  # made anew each time that it is asked for
         return kind, _key(value.__func__, mortal), _Same(value.__self__, mortal)
     if kind is tuple:
