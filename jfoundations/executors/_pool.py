@@ -100,7 +100,9 @@ def _good(answer: bytes, chunk: str) -> Any:
 
 
 def _lost(worker: "_Worker", chunk: str, times: int, ledger: Ledger) -> RuntimeError:
-    worker.process.join(1)
+    for _ in range(100):  # not by join: it trusts a pipe that the loader may have written to
+        if worker.process.exitcode is None:
+            time.sleep(0.01)
     if (code := worker.process.exitcode) is None or code == _NO_PIPE:
         why = "the pipe to it " + _GARBLED
     else:
