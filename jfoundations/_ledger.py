@@ -259,3 +259,13 @@ def lost(what: str, ledger: Ledger) -> RuntimeError:
         f"fold: {what}: it may need more memory than there is, or its loader may crash; "
         f"try source.load of it alone{_kept(ledger)}"
     )
+
+
+def check_seconds(timeout: Any, who: str) -> None:
+    """Raise unless a time limit is a positive number of seconds, or None."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise TypeError(f"{who}: timeout is {timeout!r}; give seconds, or None for no limit")
+    if not timeout > 0:
+        raise ValueError(f"{who}: timeout is {timeout!r}; give seconds > 0, or None for no limit")

@@ -27,6 +27,7 @@ LAYERS = (
         "_tree",
         "_show",
         "_lanes",
+        "_fold_answers",
         "_programs",
         "_save",
         "_rounding",

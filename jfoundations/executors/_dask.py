@@ -8,11 +8,10 @@ from threading import Thread
 from typing import Any
 
 from .._callable import identity
-from .._ledger import Ledger, Piece, lost
+from .._ledger import Ledger, Piece, check_seconds, lost
 from .._source import Chunks, called
 from .._travel import pack_work, run_chunk
 from .._tree import check_count
-from ._seconds import check_seconds
 
 ENOUGH = 3  # chunks that kill their workers, before the rest is not tried any more
 
