@@ -144,7 +144,9 @@ class Fold(Structural, Generic[R]):
 
     @functools.cached_property
     def _hash(self) -> int:
-        return Structural.__hash__(self)
+        # numbers too: folds that differ in them alone would all have to be compared
+        numbers = (leaf for leaf in jax.tree.leaves(self) if isinstance(leaf, float | complex))
+        return hash((Structural.__hash__(self), *map(repr, numbers)))
 
     def __hash__(self) -> int:
         return self._hash
@@ -319,11 +321,8 @@ def _joined(folds: tuple[Fold[Any], ...], last: Callable[..., Any], name: str) -
     return made
 
 
-# An answer is computed as on a calculator that takes operands first: nests of any depth are flat.
-# A token is a function and what it takes: so many answers before it, or the memories of parts.
-
-
 def _tokens(fold: Fold[Any]) -> list[tuple[Any, Any]]:
+    # a function, and what it takes: so many answers before it, or memories of parts; never a nest
     extract: Any = fold.extract
     if _is_of(extract, evaluate) and fold._parts:
         plan, functions = extract.args
