@@ -43,12 +43,8 @@ _CHANGING = (  # what they hold changes while they are used, or is not theirs
 )
 _NAMED = (types.ModuleType, np.dtype, np.ufunc)
 _METHODS = (  # of C: known by their class and their name
-    types.WrapperDescriptorType,
-    types.MethodDescriptorType,
-    types.ClassMethodDescriptorType,
-    types.GetSetDescriptorType,
-    types.MemberDescriptorType,
-)
+    types.WrapperDescriptorType | types.MethodDescriptorType | types.ClassMethodDescriptorType
+) | (types.GetSetDescriptorType | types.MemberDescriptorType)
 _HOMES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 _OURS = ("jfoundations", "jax", "jaxlib", "numpy", "builtins")
 _OF_NO_ACCOUNT = {"__repr__", "__str__", "__slots__", "__weakref__", "__dict__"}
@@ -59,9 +55,8 @@ _Jitted = type(jax.jit(len))
 def fingerprint(value: Any) -> str:
     """Return the fingerprint of a function, or of a tree of functions, arrays and settings.
 
-    A function is its code, its defaults, what it closes over, and the globals that its code names;
-    of an installed package it is its name and its code. An object is its class and its fields, a
-    class its functions. Modules are their names.
+    A function is its code, its defaults, what it closes over and the globals that it names; one of
+    an installed package its name and code. An object is its class and fields. Modules are names.
 
     Raises:
         TypeError: it holds something that cannot be seen into.
@@ -307,6 +302,8 @@ def _fields(value: Any) -> tuple[Any, ...]:
         return value.__name__, value.__self__
     if isinstance(value, staticmethod | classmethod):
         return (value.__func__,)
+    if isinstance(value, functools.cached_property):
+        return (value.func,)  # and a lock
     if isinstance(value, property):
         return value.fget, value.fset
     if isinstance(value, _Jitted | functools._lru_cache_wrapper):
