@@ -1,7 +1,8 @@
 """The checkpoint of a fold: which chunks are done, and the memories that they came to.
 
-It is one file of `save`, written whole or not at all, as often as writing takes no more than a
-hundredth of the time: after each chunk where chunks take long, now and then where they do not.
+It is one file of `save`, written whole or not at all: after every so many chunks if it is told to,
+else as often as writing takes no more than a hundredth of the time, which is after each chunk where
+chunks take long, now and then where they do not.
 """
 
 import itertools
@@ -18,6 +19,7 @@ from ._fingerprint import fingerprint
 from ._fold import Fold
 from ._partials import LEVEL
 from ._save import first_leaf, load, save
+from ._settings import settings
 
 SHARE = 100  # of the time since the last writing, one part at most is spent writing
 KEYS = {"fold", "name", "chunks", "nodes", "samples", "rows", "done", "element"}
@@ -32,14 +34,27 @@ class Checkpoint:
         path: where.
         a_fold: the fold.
         total: how many chunks there are, or None.
+        own_id: what stands for the fold, or None: then it is known by what it computes with.
+        every: after how many chunks it is written, or None: as often as it costs little.
+
+    Raises:
+        TypeError: the fold holds something that cannot be seen into, and there is no id.
     """
 
-    def __init__(self, path: str | os.PathLike[str], a_fold: Fold[Any], total: int | None):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        a_fold: Fold[Any],
+        total: int | None,
+        own_id: str | None = None,
+        every: int | None = None,
+    ):
         self.path: Path = Path(path)
         self.fold: Fold[Any] = a_fold
-        functions = (a_fold.init, a_fold.step, a_fold.merge, a_fold.block)
+        self.every: int | None = every
+        self.unwritten: int = 0
         self.about: dict[str, Any] = {
-            "fold": fingerprint(functions),
+            "fold": _seen(a_fold) if own_id is None else f"id {own_id}",
             "name": a_fold.name,
             "chunks": total,
         }
@@ -81,7 +96,8 @@ class Checkpoint:
             said = f"{mine}, and this is {its}"
         else:
             said = f"the fold {about['name']}, and this one is {self.fold.name}"
-            said += ", made otherwise" if about["name"] == self.fold.name else ""
+            if about["name"] == self.fold.name:
+                said += ", made otherwise or under other settings of JAX"
         return (
             f"fold: the checkpoint {self.path} is of {said}; give what it was made with, or "
             "another path, or delete it to begin anew"
@@ -109,7 +125,10 @@ class Checkpoint:
         return dict(zip(nodes, memories, strict=True))
 
     def due(self) -> bool:
-        """Tell whether it is time to write again."""
+        """Tell of a chunk that is done, and return whether it is time to write again."""
+        self.unwritten += 1
+        if self.every is not None:
+            return self.unwritten >= self.every
         return time.monotonic() - self.last >= SHARE * self.cost
 
     def write(self, nodes: dict[tuple[int, int], Any], **said: Any) -> None:
@@ -130,7 +149,7 @@ class Checkpoint:
                 "stays, and the fold goes on from there when it is run again"
             )
             raise
-        self.last = time.monotonic()
+        self.last, self.unwritten = time.monotonic(), 0
         if self.written is not None:  # the first is slower: it would put off the second for long
             spent = self.last - begun  # waiting for what is being folded included
             self.cost = (self.cost + spent) / 2 if self.cost else spent  # some disks have moods
@@ -161,6 +180,18 @@ def _is_sound(about: dict[str, Any]) -> bool:
 
 def _are_counts(numbers: Any) -> bool:
     return all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+
+
+def _seen(a_fold: Fold[Any]) -> str:
+    functions = (a_fold.init, a_fold.step, a_fold.merge, a_fold.block, a_fold.finished)
+    try:
+        return fingerprint((functions, settings()))
+    except TypeError as error:
+        raise TypeError(
+            f"fold: checkpoint= knows a fold by all that it computes with, and in {a_fold.name} "
+            f"{error}; use functions of a module with plain values, or give checkpoint_id=, a name "
+            "that is another whenever the fold is"
+        ) from None
 
 
 def _how_many(chunks: int | None) -> str:

@@ -22,7 +22,18 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from ._callable import Structural, hold, identity, name_of, partial, release
-from ._fold_blocks import block_of, init_of, one_by_one, step_of, step_where
+from ._fold_answers import (
+    block_all,
+    evaluate,
+    evaluation,
+    finished_all,
+    init_all,
+    merge_all,
+    named,
+    right,
+    step_all,
+)
+from ._fold_blocks import all_hold, block_of, init_of, one_by_one, step_of, step_where
 from ._fold_blocks import like_of as like_of
 from ._fold_blocks import like_of_block as like_of_block
 from ._fold_rows import block_where
@@ -112,7 +123,39 @@ class Fold(Structural, Generic[R]):
     def _with(self, **changes: Any) -> "Fold[Any]":
         functions = {f: getattr(self, f) for f in FIELDS} | changes
         name = functions.pop("name", self.name)
-        return Fold(**functions, name=name)
+        made = Fold(**functions, name=name)
+        if changes.keys() <= {"extract", "name"}:
+            made.__dict__["_parts"] = self._parts
+        return made
+
+    @functools.cached_property
+    def _parts(self) -> "tuple[Fold[Any], ...]":
+        """The folds that `combine` has put side by side here; none if this is another."""
+        held = (self.init, self.step, self.merge, self.block)
+        if not all(map(_is_of, held, (init_all, step_all, merge_all, block_all))):
+            return ()
+        functions = [function.args[0] for function in held]  # type: ignore[union-attr]
+        ends = self.finished.args[0] if _is_of(self.finished, finished_all) else ()  # type: ignore
+        ends = ends or (None,) * len(functions[0])
+        return tuple(
+            Fold(init, step, merge, identity, block, finished=end, name="")._with(name="")
+            for init, step, merge, block, end in zip(*functions, ends, strict=True)
+        )
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        # numbers too: folds that differ in them alone would all have to be compared
+        numbers = (leaf for leaf in jax.tree.leaves(self) if isinstance(leaf, float | complex))
+        return hash((Structural.__hash__(self), *map(repr, numbers)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return Structural.__eq__(self, other)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in (*FIELDS, "name")}
 
     def map(self, g: Callable[[R], T], *, name: str | None = None) -> "Fold[T]":
         """Apply a function to the answer.
@@ -122,7 +165,11 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().map(jnp.sqrt), jnp.array([3.0, 5.0])))
         2.0
         """
-        return self._with(extract=Pipe(self.extract, g), name=name or self.name)
+        if _is_of(self.extract, evaluate) and self._parts:
+            extract = evaluation([*_tokens(self), (1, Pipe(g))])
+        else:
+            extract = Pipe(self.extract, g)
+        return self._with(extract=extract, name=name or self.name)
 
     def of(self, g: Callable[[Any], Any]) -> "Fold[R]":
         """Apply a function to each element first.
@@ -135,9 +182,9 @@ class Fold(Structural, Generic[R]):
         # A loop that stops early is made anew, so that it maps no more elements than it reads.
         early = self.finished is not None and self.merge is None
         return self._with(
-            init=partial(init_of, self.init, g),
-            step=partial(step_of, self.step, g),
-            block=None if early else partial(block_of, self.block, g),
+            init=_mapped(init_of, self.init, g),
+            step=_mapped(step_of, self.step, g),
+            block=None if early else _mapped(block_of, self.block, g),
         )
 
     def where(self, p: Callable[[Any], Any]) -> "Fold[R]":
@@ -151,10 +198,17 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().where(lambda x: x > 0), jnp.array([-3.0, 5.0])))
         5.0
         """
-        step = partial(step_where, self.step, p)
+        inner, block, kept = self.step, self.block, (p,)
+        if _is_of(inner, step_where) and (self.merge is None or _is_of(block, block_where)):
+            inner, first = inner.args  # type: ignore[attr-defined]
+            kept = (*(first.args[0] if _is_of(first, all_hold) else (first,)), p)
+            if self.merge is not None:
+                block = block.args[3]  # type: ignore[attr-defined]
+        p = partial(all_hold, kept) if len(kept) > 1 else p
+        step = partial(step_where, inner, p)
         if self.merge is None:
             return self._with(step=step, block=None)
-        block = partial(block_where, self.init, self.step, self.merge, self.block, p)
+        block = partial(block_where, self.init, inner, self.merge, block, p)
         return self._with(step=step, block=block)
 
     def __add__(self, other: Any) -> "Fold[Any]":
@@ -212,6 +266,13 @@ class Fold(Structural, Generic[R]):
         return f"Fold({self.name})"
 
 
+def _mapped(how: Callable[..., Any], function: Any, g: Any) -> Any:
+    if _is_of(function, how):  # maps one after another are one
+        function, later = function.args
+        g = Pipe(g, later)
+    return partial(how, function, g)
+
+
 def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
     """Run folds side by side in one pass; the answer is a dict.
 
@@ -232,66 +293,57 @@ def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
     for name, value in folds.items():
         if not isinstance(value, Fold):
             raise TypeError(f"combine: {name} is {value!r}, which is no Fold")
-    parts: list[Fold[Any]] = []
-    places: list[int] = []
-    for value in folds.values():
-        bare = value._with(extract=identity, name="")
-        if bare not in parts:
-            parts.append(bare)
-        places.append(parts.index(bare))
+    return _joined(tuple(folds.values()), partial(named, tuple(folds)), ", ".join(folds))
+
+
+def _joined(folds: tuple[Fold[Any], ...], last: Callable[..., Any], name: str) -> Fold[Any]:
+    """Run folds side by side, and ask a function of their answers."""
+    places: dict[Fold[Any], int] = {}
+    tokens: list[tuple[Any, Any]] = []
+    for fold in folds:
+        parts = fold._parts or (fold._with(extract=identity, name=""),)
+        new = [places.setdefault(part, len(places)) for part in parts]
+        tokens += ((_moved(where, new), function) for where, function in _tokens(fold))
+    tokens.append((len(folds), last))
+    parts = tuple(places)
     mergeable = all(part.merge is not None for part in parts)
     finite = bool(parts) and all(part.finished is not None for part in parts)
-    extracts = tuple(value.extract for value in folds.values())
-    return Fold(
-        partial(_init_all, tuple(p.init for p in parts)),
-        partial(_step_all, tuple(p.step for p in parts)),
-        partial(_merge_all, tuple(p.merge for p in parts)) if mergeable else None,
-        partial(_extract_all, tuple(folds), tuple(places), extracts),
-        partial(_block_all, tuple(p.block for p in parts)),
-        finished=partial(_finished_all, tuple(p.finished for p in parts)) if finite else None,
-        name=", ".join(folds),
+    made = Fold(
+        partial(init_all, tuple(p.init for p in parts)),
+        partial(step_all, tuple(p.step for p in parts)),
+        partial(merge_all, tuple(p.merge for p in parts)) if mergeable else None,
+        evaluation(tokens),
+        partial(block_all, tuple(p.block for p in parts)),
+        finished=partial(finished_all, tuple(p.finished for p in parts)) if finite else None,
+        name=name,
     )
+    made.__dict__["_parts"] = parts if mergeable else ()
+    return made
 
 
-def _init_all(inits: Any, like: Any) -> Any:
-    return tuple(init(like) for init in inits)
+def _tokens(fold: Fold[Any]) -> list[tuple[Any, Any]]:
+    # a function, and what it takes: so many answers before it, or memories of parts; never a nest
+    extract: Any = fold.extract
+    if _is_of(extract, evaluate) and fold._parts:
+        plan, functions = extract.args
+        return list(zip(plan, functions, strict=True))
+    return [(tuple(range(len(fold._parts))) if fold._parts else (None, 0), fold.extract)]
 
 
-def _step_all(steps: Any, memory: Any, x: Any) -> Any:
-    return tuple(step(m, x) for step, m in zip(steps, memory, strict=True))
+def _moved(takes: Any, new: list[int]) -> Any:
+    if isinstance(takes, int):
+        return takes
+    return tuple(None if place is None else new[place] for place in takes)
 
 
-def _merge_all(merges: Any, a: Any, b: Any) -> Any:
-    return tuple(merge(x, y) for merge, x, y in zip(merges, a, b, strict=True))
-
-
-def _block_all(blocks: Any, xs: Any) -> Any:
-    return tuple(block(xs) for block in blocks)
-
-
-def _finished_all(finished: Any, memory: Any) -> Any:
-    answers = [done(m) for done, m in zip(finished, memory, strict=True)]
-    return functools.reduce(operator.and_, answers)
-
-
-def _extract_all(names: Any, places: Any, extracts: Any, memory: Any) -> Any:
-    parts = zip(names, places, extracts, strict=True)
-    return {name: extract(memory[place]) for name, place, extract in parts}
+def _is_of(function: Any, what: Callable[..., Any]) -> bool:
+    return type(function) is partial and function.func is what
 
 
 def _binary(op: Callable[[Any, Any], Any], a: Any, b: Any) -> Fold[Any]:
     symbol = op.__name__
     if not isinstance(b, Fold):
-        return a.map(partial(_right, op, b), name=f"{a.name} {symbol} {b!r}")
+        return a.map(partial(right, op, b), name=f"{a.name} {symbol} {b!r}")
     if not isinstance(a, Fold):
         return b.map(partial(op, a), name=f"{a!r} {symbol} {b.name}")
-    both = combine(left=a, right=b)
-    return both.map(partial(_between, op), name=f"{a.name} {symbol} {b.name}")
-
-
-def _right(op: Any, b: Any, a: Any) -> Any:
-    return op(a, b)
-
-
-def _between(op: Any, answers: dict[str, Any]) -> Any:
-    return op(answers["left"], answers["right"])
+    return _joined((a, b), op, f"{a.name} {symbol} {b.name}")

@@ -82,6 +82,12 @@ def block_of(block: Any, g: Any, xs: Any) -> Any:
     return block(jax.vmap(g)(elements(xs)))
 
 
+def all_hold(predicates: Any, x: Any) -> Any:
+    """Tell whether several predicates hold."""
+    kept = [jnp.asarray(p(x)).astype(bool) for p in predicates]
+    return functools.reduce(jnp.logical_and, kept)
+
+
 def step_where(step: Any, p: Any, memory: Any, x: Any) -> Any:
     """Take one element, if a predicate holds for it."""
     kept = p(x)

@@ -12,6 +12,7 @@ from ._fold import Fold
 from ._fold_blocks import go_on as one_by_one
 from ._fold_blocks import like_of_block
 from ._partials import Partials
+from ._programs import compiled
 from ._source import Chunks, Source, as_block, called, element_of, load_chunk, rows_in
 from ._tree import Flat, flat, tracing, unflat
 
@@ -31,25 +32,29 @@ class Piece:
     rows: int
 
 
-def fold_chunk(a_fold: Fold[Any] | Flat, block: Any, who: str) -> Piece:
-    """Check and fold one block, as every executor does."""
+def fold_chunk(run: Callable[[Any], Flat], block: Any, who: str) -> Piece:
+    """Check and fold one block, as every executor does, by the program of its fold."""
     block = as_block(block, f"fold's {who}")
-    return _folded(a_fold, block, element_of(block), who)
+    return _folded(run, block, element_of(block), who)
 
 
-def _folded(a_fold: Fold[Any] | Flat, block: Any, element: Any, who: str) -> Piece:
+def _folded(run: Callable[[Any], Flat], block: Any, element: Any, who: str) -> Piece:
     try:
-        memory = run_block(a_fold, block)
+        memory = run(block)
     except Exception as error:
         error.add_note(f"fold: this came out of folding {who}")
         raise
     return Piece(memory, element, rows_in(block))
 
 
-@jax.jit
-def run_block(a_fold: Fold[Any] | Flat, xs: Any) -> Flat:
-    """Return the memory of a block; one program, whoever runs it."""
-    return flat(unflat(a_fold).block(jax.tree.map(jax.numpy.asarray, xs)))
+def program_of(a_fold: Fold[Any]) -> Callable[[Any], Flat]:
+    """Return what folds a block to a memory; one program, whoever runs it."""
+    return compiled(run_block, a_fold)
+
+
+def run_block(a_fold: Fold[Any], xs: Any) -> Flat:
+    """Return the memory of a block."""
+    return flat(a_fold.block(jax.tree.map(jax.numpy.asarray, xs)))
 
 
 class Ledger:
@@ -58,7 +63,7 @@ class Ledger:
     Args:
         a_fold: the fold.
         blocks: the source, or an iterable of blocks.
-        checkpoint: a path, or None.
+        checkpoint: makes it, given how many chunks there are; None for none.
         progress: called with how many chunks are done and of how many, or None.
     """
 
@@ -66,7 +71,7 @@ class Ledger:
         self,
         a_fold: Fold[Any],
         blocks: Any,
-        checkpoint: Any = None,
+        checkpoint: Callable[[int | None], Checkpoint] | None = None,
         progress: Callable[[int, int | None], None] | None = None,
     ):
         self.a_fold: Fold[Any] = a_fold
@@ -74,6 +79,10 @@ class Ledger:
         self.progress: Callable[[int, int | None], None] | None = progress
         self.total: int | None = blocks.n_chunks if isinstance(blocks, Source) else None
         self.partials: Partials = Partials(a_fold)
+        # a fold of order starts, and goes on
+        self.run: Callable[..., Any] = program_of(a_fold)
+        self.start: Callable[..., Any] = compiled(start, a_fold)
+        self.go_on: Callable[..., Any] = compiled(go_on, a_fold)
         self.element: Any = None
         self.memory: Any = None  # of an order-dependent fold
         self.finished: bool = False  # such a fold may want no more
@@ -81,9 +90,7 @@ class Ledger:
         self.rows: int = 0
         self.samples: dict[int, int] = {}  # rows of the first and last chunk, to know the cut by
         self.passed: int = 0  # rows of blocks that went by since they were done before
-        self.file: Checkpoint | None = (
-            None if checkpoint is None else Checkpoint(checkpoint, a_fold, self.total)
-        )
+        self.file: Checkpoint | None = checkpoint and checkpoint(self.total)
         self.about: dict[str, Any] | None = None if self.file is None else self.file.read()
         if self.file and self.about is None:
             self.save()  # what cannot be written is to be known before the work
@@ -126,9 +133,9 @@ class Ledger:
         if self.samples:
             return  # it has all been taken in, with the first
         self.element, self.samples = element_of(block), dict(self.about["samples"])
-        memory_of = start if self.a_fold.merge is None else run_block
+        memory_of = self.start if self.a_fold.merge is None else self.run
         # traced once, for the folding too; and only where the elements are found to be the same
-        like = lambda: unflat(jax.eval_shape(memory_of, self.a_fold, block))  # noqa: E731
+        like = lambda: unflat(jax.eval_shape(memory_of, block))  # noqa: E731
         nodes = self.file.memories(self.about, self.element, like)
         self.done, self.rows = self.about["done"], self.about["rows"]
         for (height, place), memory in nodes.items():
@@ -149,10 +156,10 @@ class Ledger:
         """Fold a block here, take it in, and return its memory."""
         block = self.check(i, block)
         if self.a_fold.merge is not None:
-            piece = _folded(self.partials.a_fold, block, element_of(block), called(i, self.total))
+            piece = _folded(self.run, block, element_of(block), called(i, self.total))
             self.add(i, piece)
             return piece.memory
-        self.memory = go_on(self.a_fold, self.memory if i else start(self.a_fold, block), block)
+        self.memory = self.go_on(self.memory if i else self.start(block), block)
         self._count(i, rows_in(block))
         self.finished = self._asks_for_no_more()
         return self.memory
@@ -225,22 +232,40 @@ class Ledger:
         return self.memory if self.a_fold.merge is None else self.partials.joined()
 
 
-@jax.jit
 def start(a_fold: Fold[Any], xs: Any) -> Any:
     """Return the empty memory."""
     return jax.tree.map(jax.numpy.asarray, a_fold.init(like_of_block(xs)))
 
 
-@jax.jit
 def go_on(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
     """Return the memory after the elements of a block, one by one."""
     return one_by_one(a_fold.step, a_fold.finished, memory, jax.tree.map(jax.numpy.asarray, xs))
 
 
+def late(what: str, ledger: Ledger) -> TimeoutError:
+    """Return the error for a chunk that takes too long."""
+    return TimeoutError(
+        f"fold: {what}: its loader may hang; try source.load of it alone{_kept(ledger)}"
+    )
+
+
+def _kept(ledger: Ledger) -> str:
+    return "" if ledger.file else "; with checkpoint= what is done would be kept"
+
+
 def lost(what: str, ledger: Ledger) -> RuntimeError:
     """Return the error for a chunk that its workers die of."""
-    cure = "" if ledger.file else "; with checkpoint= what is done would be kept"
     return RuntimeError(
         f"fold: {what}: it may need more memory than there is, or its loader may crash; "
-        f"try source.load of it alone{cure}"
+        f"try source.load of it alone{_kept(ledger)}"
     )
+
+
+def check_seconds(timeout: Any, who: str) -> None:
+    """Raise unless a time limit is a positive number of seconds, or None."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise TypeError(f"{who}: timeout is {timeout!r}; give seconds, or None for no limit")
+    if not timeout > 0:
+        raise ValueError(f"{who}: timeout is {timeout!r}; give seconds > 0, or None for no limit")

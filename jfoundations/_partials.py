@@ -5,6 +5,7 @@ become one, from left to right, as soon as all are there: so chunks may come in 
 anywhere, and few memories are kept; every sum is the same sum, and so are its bits.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ._fold import Fold
+from ._programs import compiled
 from ._tree import Flat, check_like, flat, unflat
 
 Node = tuple[int, int]  # height, place
@@ -23,14 +25,14 @@ class Partials:
     """The memories of the aligned subtrees that are complete."""
 
     def __init__(self, a_fold: Fold[Any]):
-        self.a_fold: Flat = flat(a_fold)
+        self.merge: Callable[..., Flat] = compiled(_merged, a_fold)
         self.nodes: dict[Node, Flat] = {}
 
     def add(self, height: int, place: int, memory: Any) -> None:
         """Take in the memory of a subtree, and merge what is complete by it."""
         self.nodes[height, place] = flat(memory)
         while row := self._complete(height, place):
-            memory = merged(self.a_fold, list(map(self.nodes.pop, row)))
+            memory = _together(self.merge, list(map(self.nodes.pop, row)))
             height, place = height + 1, place >> LEVEL
             self.nodes[height, place] = memory
 
@@ -52,7 +54,7 @@ class Partials:
         for height in range(1 + max(height for height, _ in self.nodes)):
             places = sorted(place for h, place in self.nodes if h == height)
             loose = [self.nodes[height, place] for place in places] + loose
-            loose = [merged(self.a_fold, loose)] if loose else []
+            loose = [_together(self.merge, loose)] if loose else []
         return unflat(loose[0])
 
 
@@ -61,23 +63,26 @@ def _siblings(height: int, place: int) -> list[Node]:
     return [(height, first + k) for k in range(WIDE)]
 
 
-def merged(a_fold: Fold[Any] | Flat, memories: list[Any]) -> Any:
-    """Merge up to sixteen memories from left to right, all by one program; flat ones to a flat."""
+def merged(a_fold: Fold[Any], memories: list[Any]) -> Any:
+    """Merge up to sixteen memories from left to right, all by one program."""
+    return unflat(_together(compiled(_merged, a_fold), list(map(flat, memories))))
+
+
+def _together(merge: Callable[..., Flat], memories: list[Flat]) -> Flat:
     if len(memories) == 1:
         return memories[0]
     padding = memories[:1] * (WIDE - len(memories))
-    found = _merged(flat(a_fold), list(map(flat, memories + padding)), len(memories))
-    return found if isinstance(memories[0], Flat) else unflat(found)
+    return merge(memories + padding, len(memories))
 
 
-@jax.jit
-def _merged(flat_fold: Flat, flat_memories: list[Flat], count: Any) -> Flat:
-    a_fold, memories = unflat(flat_fold), list(map(unflat, flat_memories))
+def _merged(a_fold: Fold[Any], flat_memories: list[Flat], count: Any) -> Flat:
+    memories, merge = list(map(unflat, flat_memories)), a_fold.merge
+    assert merge is not None
     stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(_strong, leaves))), *memories)
     first = jax.tree.map(lambda a: a[0], stacked)
 
     def one_more(i: Any, memory: Any) -> Any:
-        both = a_fold.merge(memory, jax.tree.map(lambda a: a[i], stacked))
+        both = merge(memory, jax.tree.map(lambda a: a[i], stacked))
         check_like(both, memory, f"the merge of the fold {a_fold.name}", "memory")
         return jax.tree.map(_strong, both)
 

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import jax
 
+from ._callable import identity
 from ._fold import Fold
+from ._programs import compiled
 from ._source import Chunks, as_block, check_block, cut
-from ._tree import tracing
+from ._tree import check_count, tracing
 
 if TYPE_CHECKING:
     from ._ledger import Ledger
@@ -63,6 +65,8 @@ def fold(
     executor: Executor | None = None,
     *,
     checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_id: str | None = None,
+    checkpoint_every: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> R:
     """Run a fold over data and return its answer.
@@ -77,14 +81,23 @@ def fold(
             process. The bits are the same everywhere.
         checkpoint: a path to a file that is kept up to date with what is done. Where it exists the
             fold goes on from there, and ends with the same bits. It stays when all is done. It
-            knows the fold by its functions and the data by how it is cut, not by its values.
+            knows the data by how it is cut, not by its values, and the fold by all that it computes
+            with: the code of its functions, what they close over, the globals that they name
+            (modules by their names), the fields of objects, and JAX's settings.
+        checkpoint_id: a name that stands for the fold in the checkpoint, where what it computes
+            with cannot be seen into. It must be another whenever the fold is.
+        checkpoint_every: after how many chunks the checkpoint is written: 1 for it to hold at once
+            what `progress` is told of. By default it is written as often as that takes a hundredth
+            of the time, so that a run that is killed loses at most the chunks of the last hundred
+            times that a writing takes, and the one that was under way.
         progress: called after each chunk with how many are done and how many there are, None when
             no one knows.
 
     Raises:
-        TypeError: the fold is none; data or a block holds no arrays; a block differs in structure,
-            shape or dtype from the others; an order-dependent fold is given to an executor that
-            splits; a stream is given to one whose workers load their own blocks.
+        TypeError: the fold is none, or with a checkpoint cannot be seen into; data or a block holds
+            no arrays; a block differs in structure, shape or dtype from the others; an
+            order-dependent fold is given to an executor that splits; a stream is given to one whose
+            workers load their own blocks; another argument is none such.
         ValueError: there is no block at all, or the leading axes differ; the checkpoint is damaged,
             or of another fold, other elements or another cut.
         OSError: the checkpoint cannot be written.
@@ -98,11 +111,13 @@ def fold(
     """
     if not isinstance(a_fold, Fold):
         raise TypeError(_no_fold(a_fold))
+    kept = (checkpoint, checkpoint_id, checkpoint_every)
+    _check_words(*kept, progress)
     if isinstance(data, dict | tuple) or hasattr(data, "dtype"):
         check_block(data, "fold's data")
         if executor is None and checkpoint is None and progress is None:
-            run = _answer if tracing() else _compiled_answer
-            return run(a_fold, as_block(data, "fold's data"))
+            data = as_block(data, "fold's data")
+            return _answer(a_fold, data) if tracing() else compiled(_answer, a_fold)(data)
         data = cut(data)
     if executor is not None and (isinstance(executor, type) or not hasattr(executor, "run")):
         raise TypeError(
@@ -113,7 +128,7 @@ def fold(
         raise TypeError(
             f"fold: data is {type(data).__name__}; give an array, or an iterable of blocks"
         )
-    return _extracted(a_fold, _memory(a_fold, data, executor, checkpoint, progress))
+    return compiled(_extracted, a_fold)(_memory(a_fold, data, executor, kept, progress))
 
 
 def _no_fold(value: Any) -> str:
@@ -126,7 +141,7 @@ def _no_fold(value: Any) -> str:
     )
 
 
-def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progress: Any) -> Any:
+def _memory(a_fold: Fold[Any], data: Any, executor: Any, kept: Any, progress: Any) -> Any:
     if (
         executor is not None
         and a_fold.merge is None
@@ -136,12 +151,16 @@ def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progre
             f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
             f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
         )
-    if checkpoint is not None and (own_path := getattr(executor, "own_path", None)):
-        checkpoint = own_path(checkpoint)
     opened = getattr(executor, "together", _alone)  # processes wait for each other
-    from ._ledger import Ledger  # not before: it is a third of what importing all this costs
+    from ._checkpoint import (
+        Checkpoint,
+    )  # not before: it is a third of what importing all this costs
+    from ._ledger import Ledger
 
-    ledger = opened(lambda: Ledger(a_fold, data, checkpoint, progress))
+    path, *words = kept
+    path = getattr(executor, "own_path", identity)(path) if path is not None else None
+    make = None if path is None else lambda total: Checkpoint(path, a_fold, total, *words)
+    ledger = opened(lambda: Ledger(a_fold, data, make, progress))
     run = executor.run if executor else in_place
     try:
         run(ledger.chunks(), ledger)
@@ -150,6 +169,23 @@ def _memory(a_fold: Fold[Any], data: Any, executor: Any, checkpoint: Any, progre
         raise
     ledger.save()
     return ledger.answer()
+
+
+def _check_words(checkpoint: Any, own_id: Any, every: Any, progress: Any) -> None:
+    if checkpoint is not None and not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(f"fold: checkpoint is {checkpoint!r}; give the path of a file to keep")
+    if own_id is not None and not (isinstance(own_id, str) and own_id):
+        raise TypeError(f"fold: checkpoint_id is {own_id!r}; give a name, a str that is not empty")
+    if every is not None:
+        check_count(every, "checkpoint_every", "fold", least=1)
+    if checkpoint is None and (own_id, every) != (None, None):
+        word = "checkpoint_every" if own_id is None else "checkpoint_id"
+        raise TypeError(f"fold: {word} is given and checkpoint, the path of the file, is not")
+    if progress is not None and not callable(progress):
+        raise TypeError(
+            f"fold: progress is {progress!r}, which is not callable; give a function of how many "
+            "chunks are done and how many there are, as in progress=print"
+        )
 
 
 def _alone(function: Callable[[], Any]) -> Any:
@@ -170,9 +206,5 @@ def _answer(a_fold: Fold[Any], xs: Any) -> Any:
     return a_fold.extract(a_fold.block(jax.tree.map(jax.numpy.asarray, xs)))
 
 
-_compiled_answer = jax.jit(_answer)
-
-
-@jax.jit
 def _extracted(a_fold: Fold[Any], memory: Any) -> Any:
     return a_fold.extract(memory)

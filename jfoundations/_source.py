@@ -2,7 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 import jax
@@ -13,6 +16,7 @@ from ._inputs import as_given
 from ._settings import settings, under
 from ._tree import check_count, tracing
 
+PATIENCE = 0.1  # seconds that are waited for a loader at the end
 CUT = 64  # an array that an executor is to split becomes so many chunks, whatever the executor
 
 
@@ -21,7 +25,8 @@ class Source:
     """Numbered blocks of data: `load(i)` returns block i of `n_chunks`, a pytree of arrays.
 
     A block is loaded in a thread of its own while the one before is folded, and may be read where
-    it lies: a loader that fills one buffer again and again must return copies. Executors that have
+    it lies: a loader that fills one buffer again and again must return copies. No one waits for a
+    loader when the fold is interrupted: it ends by itself, or with the process. Executors that have
     workers send the loader to them, so it should hold a path and not the data. Blocks may differ in
     length; one of no rows adds nothing.
 
@@ -67,7 +72,7 @@ class Source:
         return cls(max(1, -(-rows_in(data) // size)), Rows(data, size))
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self.load, range(self.n_chunks))
+        return (load_chunk(self.load, i, self.n_chunks) for i in range(self.n_chunks))
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +207,12 @@ def load_chunk(load: Callable[[int], Any], i: int, total: int | None) -> Any:
     """Load a block; what its loader raises says which it was."""
     try:
         return load(i)
-    except Exception as error:
+    except StopIteration as error:  # on its way it would end a loop in silence
+        raise RuntimeError(
+            f"fold: the loader raised StopIteration while it loaded {called(i, total)}: a next() "
+            "in it came to an end; give next() a default"
+        ) from error
+    except BaseException as error:
         error.add_note(f"fold: this came out of loading {called(i, total)}")
         raise
 
@@ -218,22 +228,47 @@ def _called(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int,
 
 
 def _ahead(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
-    from concurrent.futures import ThreadPoolExecutor  # slow to import
-
-    pending: deque[tuple[int, Any]] = deque()
+    """Yield what calls return; each is made, in another thread, while the one before is used."""
     device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
     here = settings() | {"default_device": device}
-    with ThreadPoolExecutor(1, "jfoundations-load") as thread:
+    asked: SimpleQueue[Any] = SimpleQueue()
+    answers: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+    # a daemon: neither Ctrl-C nor the end of the process has to wait for a loader
+    thread = Thread(
+        target=_answer, args=(here, asked, answers), name="jfoundations-load", daemon=True
+    )
+    thread.start()
+    pending: deque[int] = deque()
+    try:
+        for i, call in calls:
+            asked.put(call)
+            pending.append(i)
+            if len(pending) == 2:
+                yield pending.popleft(), _got(answers)
+        for i in pending:
+            yield i, _got(answers)
+    finally:
+        while not asked.empty():
+            with suppress(Empty):
+                asked.get_nowait()
+        asked.put(None)
+        thread.join(PATIENCE)
+
+
+def _answer(held: dict[str, Any], asked: Any, answers: Any) -> None:
+    while (call := asked.get()) is not None:
         try:
-            for i, call in calls:
-                pending.append((i, thread.submit(_call_under, here, *call)))
-                if len(pending) == 2:
-                    k, future = pending.popleft()
-                    yield k, future.result()
-            for k, future in pending:
-                yield k, future.result()
-        finally:
-            thread.shutdown(wait=False, cancel_futures=True)
+            answers.put((True, _call_under(held, *call)))
+        except BaseException as error:  # it is for the one who waits
+            answers.put((False, error))
+        del call
+
+
+def _got(answers: Any) -> Any:
+    good, value = answers.get()
+    if not good:
+        raise value
+    return value
 
 
 def _call_under(held: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:

@@ -17,10 +17,9 @@ import numpy as np
 from jax import lax
 
 from ._fold import Fold
-from ._ledger import Piece, fold_chunk
+from ._ledger import Piece, fold_chunk, program_of
 from ._settings import settings, under
 from ._source import called, load_chunk
-from ._tree import flat
 
 
 @cache
@@ -112,12 +111,12 @@ def pack_work(a_fold: Fold[Any], load: Callable[[int], Any], total: int | None, 
 def _unpack_work(work: bytes) -> tuple[Any, ...]:
     held, a_fold, load, total = pickle.loads(work)
     with under(held):
-        return held, flat(pickle.loads(a_fold)), pickle.loads(load), total
+        return held, program_of(pickle.loads(a_fold)), pickle.loads(load), total
 
 
 def run_chunk(work: bytes, i: int) -> Piece:
     """Load and fold a chunk, in a worker."""
-    held, a_fold, load, total = _unpack_work(work)
+    held, run, load, total = _unpack_work(work)
     with under(held):  # each time: a worker may serve several folds by turns
-        piece = fold_chunk(a_fold, load_chunk(load, i, total), called(i, total))
+        piece = fold_chunk(run, load_chunk(load, i, total), called(i, total))
         return Piece(jax.device_get(piece.memory), piece.element, piece.rows)

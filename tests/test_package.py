@@ -28,6 +28,7 @@ LAYERS = (
         "_tree",
         "_show",
         "_lanes",
+        "_fold_answers",
         "_programs",
         "_written",
         "_save",

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 from .._callable import identity
-from .._ledger import Ledger, lost
+from .._ledger import Ledger, Piece, check_seconds, lost
 from .._source import Chunks, called
 from .._travel import pack_work, run_chunk
 from .._tree import check_count
@@ -26,20 +28,25 @@ class Dask:
     Args:
         client: a `distributed.Client`.
         ahead: tasks on their way for each thread of the cluster.
+        timeout: seconds that a worker may take for a chunk, from when it begins with it; None for
+            ever. What hangs is left behind in its worker: such a worker is to be restarted.
 
     Raises:
         TypeError: client is none; while it runs, what cannot be pickled.
         RuntimeError: while it runs, when workers die of a chunk. It names the first three such
             chunks; what is done stays in the checkpoint.
+        TimeoutError: while it runs, when a chunk takes longer than `timeout`. It names the chunk.
     """
 
     client: Any
     ahead: int = 3
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         if not hasattr(self.client, "submit") or not hasattr(self.client, "nthreads"):
             raise TypeError(f"Dask: client is {self.client!r}; give a distributed.Client")
         check_count(self.ahead, "ahead", "Dask", least=1)
+        check_seconds(self.timeout, "Dask")
 
     def run(self, chunks: Chunks, ledger: Ledger) -> None:
         """Fold all chunks."""
@@ -53,7 +60,9 @@ class Dask:
         number: dict[Any, int] = {}
 
         def submit(some: Iterable[int]) -> list[Any]:
-            new = {self.client.submit(run_chunk, shared, i, pure=False): i for i in some}
+            new = {
+                self.client.submit(_within, self.timeout, shared, i, pure=False): i for i in some
+            }
             number.update(new)
             return list(new)
 
@@ -87,6 +96,31 @@ class Dask:
             return self.client.gather(batch)  # in one go: each costs a round trip
         except Exception:  # whose it is shows one by one, and the others are taken in
             return map(_result, batch)
+
+
+def _within(timeout: float | None, work: bytes, i: int) -> Piece:
+    """Load and fold a chunk, in a worker, or say that it takes too long."""
+    if timeout is None:
+        return run_chunk(work, i)
+    answers: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((run_chunk(work, i), None))
+        except BaseException as error:  # it is for the one who waits
+            answers.put((None, error))
+
+    Thread(target=run, name="jfoundations-chunk", daemon=True).start()
+    try:
+        piece, error = answers.get(timeout=timeout)
+    except Empty:
+        raise TimeoutError(
+            f"fold: chunk {i} took longer than Dask(timeout={timeout}): its loader may hang; try "
+            "source.load of it alone, and restart the worker"
+        ) from None
+    if error is not None:
+        raise error
+    return piece
 
 
 def _result(future: Any) -> Any:

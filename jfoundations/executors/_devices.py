@@ -9,6 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._fold import Fold
 from .._ledger import Ledger, Piece, run_block
+from .._programs import compiled
 from .._source import Chunks, Rows, element_of, rows_in
 
 
@@ -68,7 +69,7 @@ class Devices:
         blocks = [block for _, block in round_]
         blocks += blocks[-1:] * (size - len(blocks))  # the devices left over repeat the last
         xs = jax.tree.map(self._spread, *blocks)
-        return _on_mesh(a_fold, self.mesh, self.axis, xs)
+        return compiled(_on_mesh, a_fold, mesh=self.mesh, axis=self.axis)(xs)
 
     def _spread(self, *leaves: Any) -> jax.Array:
         sharding = NamedSharding(self.mesh, PartitionSpec(self.axis))
@@ -102,7 +103,8 @@ class Devices:
     def _where_it_lies(self, rows: Rows, ledger: Ledger) -> None:
         size, mine = rows.size, NamedSharding(self.mesh, PartitionSpec(self.axis))
         data = jax.device_put(rows.data, mine)  # copies nothing; other kinds of axes become these
-        memories = jax.device_get(_of_shards(ledger.a_fold, self.mesh, self.axis, size, data))
+        run = compiled(_of_shards, ledger.a_fold, mesh=self.mesh, axis=self.axis, size=size)
+        memories = jax.device_get(run(data))
         element = element_of(data)
         for i in range(rows_in(data) // size):
             memory = jax.tree.map(lambda a, i=i: a[i], memories)
@@ -135,16 +137,14 @@ def _mapped(function: Any, mesh: Mesh, axis: str) -> Any:
     return jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
 
 
-@jax.jit(static_argnums=(1, 2))
-def _on_mesh(a_fold: Fold[Any], mesh: Mesh, axis: str, xs: Any) -> Any:
+def _on_mesh(a_fold: Fold[Any], xs: Any, *, mesh: Mesh, axis: str) -> Any:
     def one(xs: Any) -> Any:
         return jax.tree.map(lambda a: a[None], run_block(a_fold, jax.tree.map(lambda a: a[0], xs)))
 
     return _mapped(one, mesh, axis)(xs)
 
 
-@jax.jit(static_argnums=(1, 2, 3))
-def _of_shards(a_fold: Fold[Any], mesh: Mesh, axis: str, size: int, xs: Any) -> Any:
+def _of_shards(a_fold: Fold[Any], xs: Any, *, mesh: Mesh, axis: str, size: int) -> Any:
     def several(xs: Any) -> Any:
         cut = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), xs)
         return jax.lax.map(lambda block: run_block(a_fold, block), cut)

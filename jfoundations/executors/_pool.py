@@ -5,16 +5,22 @@ import multiprocessing
 import os
 import pickle
 import signal
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from .._ledger import Ledger, lost
+from .._ledger import Ledger, check_seconds, late, lost
 from .._source import Chunks, called
 from .._travel import pack_work, run_chunk
 from .._tree import check_count
+
+STARTING = 60.0  # seconds that a worker may take to start
+_BEGUN = b"0" * 20  # in the place of the length of an answer
+_NO_PIPE = 3  # the exit code of a worker that can say nothing any more
+_GARBLED = "is broken; does the loader write to, or close, file descriptors that are not its own?"
 
 
 @dataclass(frozen=True)
@@ -28,27 +34,37 @@ class Pool:
     Args:
         workers: how many processes; by default one a CPU.
         retries: how often a chunk is tried again after its worker died.
+        timeout: seconds that a worker may take for a chunk, from when it begins with it; None for
+            ever. Before its first it has a minute more, to start.
 
     Raises:
         TypeError, ValueError: workers or retries is no such int; while it runs, TypeError for what
             cannot be pickled.
         RuntimeError: while it runs, when workers die of one chunk again and again. It names the
             chunk; what is done stays in the checkpoint.
+        TimeoutError: while it runs, when a chunk takes longer than `timeout`, the same.
 
     >>> import jfoundations as jf
     >>> jf.executors.Pool(workers=2)
-    Pool(workers=2, retries=2)
+    Pool(workers=2, retries=2, timeout=None)
     """
 
     workers: int = os.cpu_count() or 1
     retries: int = 2
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         check_count(self.workers, "workers", "Pool", least=1)
         check_count(self.retries, "retries", "Pool")
+        check_seconds(self.timeout, "Pool")
 
     def run(self, chunks: Chunks, ledger: Ledger) -> None:
         """Fold all chunks."""
+        if multiprocessing.current_process().daemon:
+            raise RuntimeError(
+                "Pool: this process is a worker itself, and workers have no workers of their own; "
+                "fold without an executor here"
+            )
         load, ids = chunks.numbered("Pool")
         todo = deque((i, 0) for i in ids)
         work = pack_work(ledger.a_fold, load, chunks.total, "Pool")
@@ -56,28 +72,40 @@ class Pool:
             while todo or team.busy:
                 while todo and (worker := team.idle()):
                     worker.give(*todo.popleft())
-                for worker in team.ready():
+                for worker in team.ready(self.timeout):
                     i, tried = worker.chunk
-                    if (answer := worker.answer()) is not None:
-                        ledger.add(i, _good(answer))
+                    if (answer := worker.answer()) is _BEGUN:
+                        continue
+                    if answer is not None:
+                        ledger.add(i, _good(answer, called(i, chunks.total)))
                     elif tried == self.retries:
                         raise _lost(worker, called(i, chunks.total), tried + 1, ledger)
                     else:
                         todo.appendleft((i, tried + 1))
                         team.replace(worker)
+                if self.timeout is not None and (worker := team.late(self.timeout)):
+                    what = f"{called(worker.chunk[0], chunks.total)} took longer than "
+                    raise late(what + f"Pool(timeout={self.timeout})", ledger)
 
 
-def _good(answer: bytes) -> Any:
-    good, value = pickle.loads(answer)
+def _good(answer: bytes, chunk: str) -> Any:
+    try:
+        good, value = pickle.loads(answer)
+    except Exception as error:
+        raise RuntimeError(f"Pool: what the worker of {chunk} sent {_GARBLED}") from error
     if not good:
         raise value
     return value
 
 
 def _lost(worker: "_Worker", chunk: str, times: int, ledger: Ledger) -> RuntimeError:
-    worker.process.join()
-    code = worker.process.exitcode or 0
-    why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    for _ in range(100):  # not by join: it trusts a pipe that the loader may have written to
+        if worker.process.exitcode is None:
+            time.sleep(0.01)
+    if (code := worker.process.exitcode) is None or code == _NO_PIPE:
+        why = "the pipe to it " + _GARBLED
+    else:
+        why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     error = lost(f"the worker of {chunk} died {times} times ({why})", ledger)
     if code == 1:
         error.add_note(
@@ -94,23 +122,33 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.chunk: Any = None
-        self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        with _on_cpu():
-            self.process.start()
+        self.since: float = 0.0  # the work on the chunk has begun
+        self.extra: float = STARTING
+        how: Any = {"target": _serve, "args": (theirs, work), "daemon": True}
+        self.process = context.Process(name=_OnCPU("jfoundations-worker"), **how)
+        self.process.start()
         theirs.close()
 
     def give(self, i: int, tried: int) -> None:
-        self.chunk = i, tried
+        self.chunk, self.since = (i, tried), time.monotonic()
         with contextlib.suppress(OSError):  # it died idle: its end of the pipe says so when asked
             self.pipe.send(i)
 
-    def answer(self) -> bytes | None:
-        """Return what it came to, or None if it died."""
+    def left(self, timeout: float) -> float:
+        """Return how many seconds it has for its chunk yet."""
+        return self.since + self.extra + timeout - time.monotonic()
+
+    def answer(self) -> Any:
+        """Return what it came to, _BEGUN when it has begun with it, or None if it died."""
         try:
-            answer = self.pipe.recv_bytes()
-        except (EOFError, OSError):
+            size = int(self.pipe.recv_bytes(len(_BEGUN)))  # what else is in the pipe is none
+            answer = self.pipe.recv_bytes(size) if size else _BEGUN
+        except (EOFError, OSError, ValueError):
             return None
-        self.chunk = None
+        if answer is _BEGUN:
+            self.since, self.extra = time.monotonic(), 0.0
+        else:
+            self.chunk = None
         return answer
 
 
@@ -138,9 +176,15 @@ class _Team:
     def idle(self) -> _Worker | None:
         return next((worker for worker in self.workers if worker.chunk is None), None)
 
-    def ready(self) -> Iterator[_Worker]:
+    def ready(self, timeout: float | None) -> Iterator[_Worker]:
+        """Yield those that have something to say, when there are some, or one is late."""
         pipes = {worker.pipe: worker for worker in self.workers if worker.chunk}
-        return (pipes[pipe] for pipe in wait(list(pipes)))  # type: ignore[index]
+        if timeout is not None:
+            timeout = max(0.0, min(worker.left(timeout) for worker in pipes.values()))
+        return (pipes[pipe] for pipe in wait(list(pipes), timeout))  # type: ignore[index]
+
+    def late(self, timeout: float) -> _Worker | None:
+        return next((w for w in self.workers if w.chunk and w.left(timeout) <= 0), None)
 
     def replace(self, worker: _Worker) -> None:
         worker.process.kill()
@@ -148,35 +192,41 @@ class _Team:
         self.workers[self.workers.index(worker)] = _Worker(self.work)
 
 
-@contextlib.contextmanager
-def _on_cpu() -> Iterator[None]:
-    # a spawned process has this one's environment; two of them cannot share an accelerator
-    before = os.environ.get("JAX_PLATFORMS")
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["JAX_PLATFORMS"]
-        else:
-            os.environ["JAX_PLATFORMS"] = before
+class _OnCPU(str):
+    """A process's name that lets JAX have the CPU alone there: two cannot share an accelerator.
+
+    The name is the first that a spawned process reads, before the script, which may use JAX at
+    once. The environment of this process stays as it is: other threads may look at it.
+    """
+
+    def __reduce__(self) -> Any:
+        return eval, (f"__import__('os').environ.update(JAX_PLATFORMS='cpu') or {str(self)!r}",)
 
 
 def _serve(pipe: Connection, work: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who gave the work
-    while True:
-        try:
-            i = pipe.recv()
-        except EOFError:
-            return
-        try:
-            answer = pickle.dumps((True, run_chunk(work, i)))
-        except Exception as error:
-            answer = _as_bytes(error)
-        pipe.send_bytes(answer)
+    try:
+        while True:
+            try:
+                i = pipe.recv()
+            except EOFError:
+                return
+            pipe.send_bytes(_BEGUN)
+            answer = _answer(work, i)
+            pipe.send_bytes(b"%0*d" % (len(_BEGUN), len(answer)))
+            pipe.send_bytes(answer)
+    except OSError:
+        os._exit(_NO_PIPE)
 
 
-def _as_bytes(error: Exception) -> bytes:
+def _answer(work: bytes, i: int) -> bytes:
+    try:
+        return pickle.dumps((True, run_chunk(work, i)))
+    except BaseException as error:  # whatever it is, it is for the one who gave the work
+        return _as_bytes(error)
+
+
+def _as_bytes(error: BaseException) -> bytes:
     try:
         data = pickle.dumps((False, error))
         pickle.loads(data)  # some exceptions go in and do not come out
