@@ -12,6 +12,7 @@ from ._fold import Fold
 from ._fold_blocks import go_on as one_by_one
 from ._fold_blocks import like_of_block
 from ._partials import Partials
+from ._sharding import automatic
 from ._source import Chunks, Source, called, check_block, element_of, load_chunk, rows_in
 from ._tree import Flat, flat, tracing, unflat
 
@@ -47,6 +48,7 @@ def _folded(a_fold: Fold[Any] | Flat, block: Any, element: Any, who: str) -> Pie
 
 
 @jax.jit
+@automatic
 def run_block(a_fold: Fold[Any] | Flat, xs: Any) -> Flat:
     """Return the memory of a block; one program, whoever runs it."""
     return flat(unflat(a_fold).block(jax.tree.map(jax.numpy.asarray, xs)))
@@ -226,12 +228,14 @@ class Ledger:
 
 
 @jax.jit
+@automatic
 def start(a_fold: Fold[Any], xs: Any) -> Any:
     """Return the empty memory."""
     return jax.tree.map(jax.numpy.asarray, a_fold.init(like_of_block(xs)))
 
 
 @jax.jit
+@automatic
 def go_on(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
     """Return the memory after the elements of a block, one by one."""
     return one_by_one(a_fold.step, a_fold.finished, memory, jax.tree.map(jax.numpy.asarray, xs))

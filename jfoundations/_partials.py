@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ._fold import Fold
+from ._sharding import automatic
 from ._tree import Flat, check_like, flat, unflat
 
 Node = tuple[int, int]  # height, place
@@ -71,6 +72,7 @@ def merged(a_fold: Fold[Any] | Flat, memories: list[Any]) -> Any:
 
 
 @jax.jit
+@automatic
 def _merged(flat_fold: Flat, flat_memories: list[Flat], count: Any) -> Flat:
     a_fold, memories = unflat(flat_fold), list(map(unflat, flat_memories))
     stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(_strong, leaves))), *memories)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import jax
 
 from ._fold import Fold
+from ._sharding import automatic
 from ._source import Chunks, check_block, cut
 from ._tree import tracing
 
@@ -166,6 +167,7 @@ def _keep(ledger: "Ledger", error: BaseException) -> None:
     error.add_note(f"fold: what was done is kept in {ledger.file.path}; run it again to go on")
 
 
+@automatic
 def _answer(a_fold: Fold[Any], xs: Any) -> Any:
     return a_fold.extract(a_fold.block(jax.tree.map(jax.numpy.asarray, xs)))
 
@@ -174,5 +176,6 @@ _compiled_answer = jax.jit(_answer)
 
 
 @jax.jit
+@automatic
 def _extracted(a_fold: Fold[Any], memory: Any) -> Any:
     return a_fold.extract(memory)

@@ -6,14 +6,13 @@
 Array([1.       , 1.6666667, 3.       ], dtype=float32)
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._arguments import Data, accumulator, answer, check, join
+from ._arguments import Data, accumulator, answer, check, compiled, join
 from ._blocks import difference, widen
 from ._weights import Reliability, in_units
 
@@ -148,14 +147,14 @@ def _scan(data: Data, decay: Any, axes: Any, nan: Any) -> tuple[_Memory, jax.Arr
     return found, pivot.astype(dtype)
 
 
-@functools.partial(jax.jit, static_argnames=("axes", "nan"))
+@compiled()
 def _ema(data: Data, decay: Any, axes: Any, nan: Any) -> jax.Array:
     found, pivot = _scan(data, decay, axes, nan)
     known = (found.weight != 0) & ~jnp.isnan(found.fade)
     return answer(jnp.where(known, pivot + found.mean, jnp.nan), data, (), False)
 
 
-@functools.partial(jax.jit, static_argnames=("axes", "nan"))
+@compiled()
 def _ema_var(data: Data, decay: Any, correction: Any, axes: Any, nan: Any) -> jax.Array:
     found, _ = _scan(data, decay, axes, nan)
     free = Reliability(None).free(found.weight, found.squares, None, correction)

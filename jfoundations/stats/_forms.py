@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from .._rounding import divide
-from ._arguments import Axes, Axis, Data, answer, check, join
+from ._arguments import Axes, Axis, Data, answer, check, compiled, join
 from ._bound import error_bound
 from ._gradients import deviations, memory
 from ._sum import total
@@ -45,9 +45,7 @@ def call(
     return _core(data, correction, name=who, axes=axes, keepdims=bool(keepdims), **static)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("name", "axes", "keepdims", "nan", "accuracy", "bounded")
-)
+@compiled("name", "accuracy", "bounded")
 def _core(
     data: Data,
     correction: Any,

@@ -19,8 +19,10 @@ from jax import lax
 from jax.core import Tracer
 
 from .._programs import compiled
+from .._sharding import automatic
 from .._tree import check_count, pytree
 from ._arguments import Axis, Nan, accumulator, check, join, numbers
+from ._arguments import compiled as one_program
 from ._pairs import corr
 from ._weights import Frequency, Probability
 
@@ -70,7 +72,7 @@ def pearson_interval(
     return _fisher(r, n, level)
 
 
-@functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan"))
+@one_program()
 def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array:
     dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
     joined = join(data, nan)
@@ -86,6 +88,7 @@ def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array
 
 
 @jax.jit
+@automatic
 def _fisher(r: jax.Array, n: jax.Array, level: Any) -> tuple[jax.Array, jax.Array]:
     dtype = n.dtype
     quantile = 2**0.5 * lax.erf_inv(jnp.asarray(level, dtype))  # of the normal distribution
@@ -178,7 +181,11 @@ def bootstrap(
     return run(arrays, extra, key, level)
 
 
-def _bootstrap(
+def _bootstrap(statistic: Any, *arguments: Any, **options: Any) -> Bootstrap:
+    return automatic(functools.partial(_drawn, statistic, **options))(*arguments)
+
+
+def _drawn(
     statistic: Any, arrays: Any, extra: Any, key: Any, level: Any, resamples: int, method: str
 ) -> Bootstrap:
     n = arrays[0].shape[0]

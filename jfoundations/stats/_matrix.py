@@ -17,12 +17,11 @@ A row that is hidden, weightless or, with `nan="omit"`, not complete, is dropped
 import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ._arguments import Data, Nan, accumulator, answer, join, numbers
+from ._arguments import Data, Nan, accumulator, answer, compiled, join, numbers
 from ._forms import Call, alike, coefficient, complex_coefficient
 from ._gram import central_products
 from ._weights import Frequency, Weights
@@ -157,7 +156,7 @@ def _fits(who: str, name: str, array: Array, shapes: list[tuple[int, ...]]) -> A
     return array
 
 
-@functools.partial(jax.jit, static_argnames=("correlate", "nan"))
+@compiled("correlate")
 def _core(data: Data, correction: Any, *, correlate: bool, nan: Any) -> Array:
     is_complex = any(map(jnp.iscomplexobj, data.values))
     shape = data.values[0].shape[1], data.values[-1].shape[1]

@@ -12,7 +12,6 @@ Array([ 1.5,  3. , 11. ], dtype=float32)
 Source: van Herk (1992) and Gil and Werman (1993), who do so for the extremes of a window.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -21,7 +20,7 @@ import numpy as np
 from jax import lax
 
 from .._tree import check_count
-from ._arguments import Data, accumulator, answer, check, join
+from ._arguments import Data, accumulator, answer, check, compiled, join
 from ._blocks import difference, widen
 from ._forms import coefficient
 from ._moments import CoMoments, Moments, merge
@@ -184,7 +183,7 @@ def _checked(
     return data, window, place
 
 
-@functools.partial(jax.jit, static_argnames=("name", "window", "axis", "nan"))
+@compiled("name", "window", "axis")
 def _rolling(data: Data, correction: Any, name: str, window: int, axis: int, nan: Any) -> jax.Array:
     dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
     shape = data.values[0].shape

@@ -7,7 +7,6 @@
 Array([ 1.5, 11. ,  nan], dtype=float32)
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from jax import lax
 
 from .._rounding import divide, protect
 from .._tree import check_count
-from ._arguments import Data, accumulator, answer, check, join, numbers
+from ._arguments import Data, accumulator, answer, check, compiled, join, numbers
 from ._blocks import difference, widen
 from ._weights import free_in_units, in_units
 
@@ -152,7 +151,7 @@ def _checked(
     return data, ids, check_count(num_segments, "num_segments", who, least=1)
 
 
-@functools.partial(jax.jit, static_argnames=("num_segments", "nan"))
+@compiled("num_segments")
 def _segment_mean(data: Data, ids: Any, num_segments: int, nan: Any) -> jax.Array:
     groups = _Groups(data, ids, num_segments, nan)
     _, pivot, offset = groups.centred(data.values[0])
@@ -160,7 +159,7 @@ def _segment_mean(data: Data, ids: Any, num_segments: int, nan: Any) -> jax.Arra
     return answer(groups.signed(mean), data, (), False)
 
 
-@functools.partial(jax.jit, static_argnames=("num_segments", "nan"))
+@compiled("num_segments")
 def _segment_cov(data: Data, ids: Any, correction: Any, num_segments: int, nan: Any) -> jax.Array:
     groups = _Groups(data, ids, num_segments, nan)
     rests = [groups.centred(v)[0] for v in data.values]

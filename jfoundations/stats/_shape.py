@@ -7,7 +7,6 @@
 (1.0716, -0.7351)
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._tree import check_count
-from ._arguments import Axes, Axis, Data, Nan, answer, check, join
+from ._arguments import Axes, Axis, Data, Nan, answer, check, compiled, join
 from ._blocks import counted
 from ._forms import Call, alike, root
 from ._gradients import shift
@@ -170,9 +169,6 @@ def _checked(who: str, x: Any, axis: Axis, weights: Any, where: Any, nan: Nan) -
     return check(who, {"x": x}, axis, weights, where, nan, ordered=True)
 
 
-_compiled = functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan"))
-
-
 class Shape(NamedTuple):
     """What describes a distribution, from shared sums; reduced axes are kept as 1.
 
@@ -215,7 +211,7 @@ class Shape(NamedTuple):
         return call.over(self.square, self.total) * self.unit * self.unit
 
 
-@functools.partial(jax.jit, static_argnames=("order", "axes", "keepdims", "nan"))
+@compiled("order")
 def _moment(data: Data, order: int, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
     call = Call(data, join(data, nan), axes, 0, "default")
     (x,) = alike(data.values)
@@ -244,19 +240,19 @@ def _unit_parts(
     return jnp.ldexp(one, half), jnp.ldexp(one, exponent - half)
 
 
-@_compiled
+@compiled()
 def _skew(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
     shape = Shape.of(Call(data, join(data, nan), axes, 0, "default"))
     return _out(shape.skew, data, axes, keepdims)
 
 
-@_compiled
+@compiled()
 def _kurtosis(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
     shape = Shape.of(Call(data, join(data, nan), axes, 0, "default"))
     return _out(shape.kurtosis, data, axes, keepdims)
 
 
-@_compiled
+@compiled()
 def _sem(data: Data, correction: Any, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
     call = Call(data, join(data, nan), axes, correction, "default")
     total, _, (m2,), (unit,) = call.memory(data.values, 2)
