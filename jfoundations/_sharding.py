@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 
@@ -31,8 +32,7 @@ def automatic(
         lying = [t for t in jax.tree.leaves(types) if _axes(t)]
         if not lying:
             return function(*arrays)
-        bare = jax.tree.map(lambda t: jax.ShapeDtypeStruct(t.shape, t.dtype), types)
-        answer, structure = jax.tree.flatten(jax.eval_shape(function, *bare))
+        answer, structure = jax.tree.flatten(jax.eval_shape(function, *jax.tree.map(_bare, types)))
         if lies_as is None:
             data = max(lying, key=lambda t: sum(s is not None for s in t.sharding.spec))
             specs = [_kept(data, reduced, a.shape) for a in answer]
@@ -40,9 +40,17 @@ def automatic(
             specs = [t.sharding.spec for t in jax.tree.leaves(types[lies_as])]
         mesh = lying[0].sharding.mesh
         out = jax.tree.unflatten(structure, [NamedSharding(mesh, spec) for spec in specs])
-        return jax.sharding.auto_axes(function, axes=_axes(lying[0]), out_sharding=out)(*arrays)
+        return jax.sharding.auto_axes(call, axes=_axes(lying[0]), out_sharding=out)(*arrays)
+
+    def call(*arrays: Any) -> Any:
+        # a program that reads none of the arrays would not know of their devices
+        return lax.optimization_barrier((function(*arrays), lax.stop_gradient(arrays)))[0]
 
     return run
+
+
+def _bare(aval: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
 def _axes(aval: Any) -> tuple[Any, ...]:
