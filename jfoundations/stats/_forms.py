@@ -14,10 +14,11 @@ from jax import lax
 
 from .._rounding import divide
 from ._arguments import Axes, Axis, Data, answer, check, compiled, join
+from ._blocks import counted
 from ._bound import error_bound
 from ._gradients import deviations, memory
 from ._sum import total
-from ._units import binary_unit, inverse_unit
+from ._units import binary_unit, inverse_unit, unit_of
 from ._weights import Frequency
 
 
@@ -206,9 +207,26 @@ def _complex_cov(call: Call, values: Any) -> jax.Array:
 
 def _complex_corr(call: Call, values: Any) -> jax.Array:
     bare = call._replace(correction=0)
+    values = [_in_units(call, v) for v in values]
     xx, yy = (_complex_var(bare, (v,)) for v in values)
     xy = _complex_cov(bare, values)
-    return complex_coefficient(xx, yy, xy)
+    # in units of their deviations, so that what is alike is found to be, wherever and however large
+    u, v = (inverse_unit(binary_unit(root(m))) for m in (xx, yy))
+    xy = lax.complex(xy.real * u * v, xy.imag * u * v)
+    return complex_coefficient(xx * u * u, yy * v * v, xy)
+
+
+def _in_units(call: Call, v: jax.Array) -> jax.Array:
+    """Return a variable in units of its largest size, in which squares stay in range."""
+    if not jnp.issubdtype(v.dtype, jnp.inexact):
+        return v
+    keep = None if call.weights is None else counted(call.weights)
+    parts = (v.real, v.imag) if jnp.iscomplexobj(v) else (v,)
+    inverse = inverse_unit(
+        functools.reduce(jnp.maximum, (unit_of(p, keep, call.axes) for p in parts))
+    )
+    scaled = [p * inverse for p in parts]
+    return lax.complex(*scaled) if len(scaled) == 2 else scaled[0]
 
 
 def complex_coefficient(xx: jax.Array, yy: jax.Array, xy: jax.Array) -> jax.Array:
