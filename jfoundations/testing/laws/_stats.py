@@ -143,7 +143,7 @@ def scale(
 def times_power(x: jax.Array, k: int) -> jax.Array:
     """Return x·2ᵏ; where that over- or underflows, and so is not exact, draw anew."""
     info = jnp.finfo(x.dtype)
-    parts = np.asarray(x)
+    parts: Any = np.asarray(x)
     parts = np.stack([parts.real, parts.imag]) if np.iscomplexobj(parts) else parts[None]
     wide = np.ldexp(parts.astype(np.float64), k)
     size = np.abs(wide[np.isfinite(wide) & (wide != 0)])
