@@ -13,6 +13,7 @@ from ._fold_blocks import go_on as one_by_one
 from ._fold_blocks import like_of_block
 from ._partials import Partials
 from ._programs import compiled
+from ._sharding import automatic
 from ._source import Chunks, Source, as_block, called, element_of, load_chunk, rows_in
 from ._tree import Flat, flat, tracing, unflat
 
@@ -52,6 +53,7 @@ def program_of(a_fold: Fold[Any]) -> Callable[[Any], Flat]:
     return compiled(run_block, a_fold)
 
 
+@automatic
 def run_block(a_fold: Fold[Any], xs: Any) -> Flat:
     """Return the memory of a block."""
     return flat(a_fold.block(jax.tree.map(jax.numpy.asarray, xs)))
@@ -232,11 +234,13 @@ class Ledger:
         return self.memory if self.a_fold.merge is None else self.partials.joined()
 
 
+@automatic
 def start(a_fold: Fold[Any], xs: Any) -> Any:
     """Return the empty memory."""
     return jax.tree.map(jax.numpy.asarray, a_fold.init(like_of_block(xs)))
 
 
+@automatic
 def go_on(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
     """Return the memory after the elements of a block, one by one."""
     return one_by_one(a_fold.step, a_fold.finished, memory, jax.tree.map(jax.numpy.asarray, xs))

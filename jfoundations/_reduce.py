@@ -21,6 +21,7 @@ import jax
 from ._callable import identity
 from ._fold import Fold
 from ._programs import compiled
+from ._sharding import automatic
 from ._source import Chunks, as_block, check_block, cut
 from ._tree import check_count, tracing
 
@@ -202,9 +203,11 @@ def _keep(ledger: "Ledger", error: BaseException) -> None:
     error.add_note(f"fold: what was done is kept in {ledger.file.path}; run it again to go on")
 
 
+@automatic
 def _answer(a_fold: Fold[Any], xs: Any) -> Any:
     return a_fold.extract(a_fold.block(jax.tree.map(jax.numpy.asarray, xs)))
 
 
+@automatic
 def _extracted(a_fold: Fold[Any], memory: Any) -> Any:
     return a_fold.extract(memory)

@@ -7,6 +7,7 @@ import jax
 from .._callable import identity, partial
 from .._callback import Callback
 from .._fold import Fold, like_of
+from .._sharding import automatic
 from ._monitor import check_of
 
 
@@ -45,4 +46,4 @@ def _start(fold: Fold[Any], of: Any, state: Any) -> Any:
 
 
 def _feed(fold: Fold[Any], of: Any, memory: Any, state: Any) -> tuple[Any, Any, bool]:
-    return fold.step(memory, of(state)), state, False
+    return automatic(fold.step, lies_as=0)(memory, of(state)), state, False

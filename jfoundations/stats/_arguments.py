@@ -5,6 +5,7 @@
 """
 
 import functools
+import inspect
 import operator
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._inputs import NO_NUMBERS, as_array
+from .._sharding import automatic
 from ._weights import Frequency, Probability, Reliability
 
 Axis = int | tuple[int, ...] | None
@@ -166,5 +168,23 @@ def answer(value: jax.Array, data: Data, axes: Axes, keepdims: bool) -> jax.Arra
 
 
 def compiled(*static: str) -> Any:
-    """Compile a core once a shape: an eager call is one dispatch, a traced one is inlined."""
-    return functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan", *static))
+    """Compile a core once a shape: an eager call is one dispatch, a traced one is inlined.
+
+    Args:
+        *static: the names of arguments that are no arrays, beside `axes`, `keepdims` and `nan`.
+    """
+
+    def decorate(core: Any) -> Any:
+        names = tuple(inspect.signature(core).parameters)
+        fixed = {"axes", "keepdims", "nan", *static}.intersection(names)
+
+        @functools.wraps(core)
+        def run(*given: Any, **named: Any) -> Any:
+            named |= dict(zip(names, given, strict=False))
+            options = {name: named.pop(name) for name in fixed.intersection(named)}
+            call = lambda named: core(**named, **options)  # noqa: E731
+            return automatic(call, reduced=options.get("axes", ()))(named)
+
+        return jax.jit(run, static_argnames=sorted(fixed))
+
+    return decorate

@@ -9,14 +9,13 @@ stays what it was, and so does the variance.
 Array([1.    , 1.6667, 3.    ], dtype=float32)
 """
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arguments import Data, answer
+from ._arguments import Data, answer, compiled
 from ._stretch import check_along, elements, mean, moment, prefixes, strength
 from ._weights import Reliability
 
@@ -101,7 +100,7 @@ def _call(name: str, data: Data, place: int, decay: Any, correction: Any, nan: s
     return _core(data, decay, correction, name=name, axis=place, nan=nan)
 
 
-@functools.partial(jax.jit, static_argnames=("name", "axis", "nan"))
+@compiled("name", "axis")
 def _core(data: Data, decay: Any, correction: Any, name: str, axis: int, nan: Any) -> jax.Array:
     weights = jnp.moveaxis(strength(data, nan), axis, 0)
     if weights.size == 0:

@@ -16,7 +16,7 @@ from jax import lax
 
 from .._inputs import as_given
 from .._rounding import divide
-from ._arguments import Axes, Axis, Data, answer, check, join
+from ._arguments import Axes, Axis, Data, answer, check, compiled, join
 from ._blocks import counted, widen
 from ._bound import error_bound
 from ._gradients import deviations, memory
@@ -51,9 +51,7 @@ def call(
     return _core(data, correction, name=who, axes=axes, keepdims=bool(keepdims), **static)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("name", "axes", "keepdims", "nan", "accuracy", "bounded")
-)
+@compiled("name", "accuracy", "bounded")
 def _core(
     data: Data,
     correction: Any,
@@ -305,7 +303,10 @@ def _complex_corr(call: Call, values: Any) -> jax.Array:
     bare = call._replace(correction=0)
     parts = [_in_one_unit(call, v)[0] for v in values]
     xx, yy = (jnp.add(*(_var(bare, (p,)) for p in both)) for both in parts)
-    return complex_coefficient(xx, yy, lax.complex(*_products(bare, *parts)))
+    # in units of their deviations, so that what is alike is found to be, however large
+    u, v = (inverse_unit(binary_unit(root(m))) for m in (xx, yy))
+    xy = lax.complex(*(m * u * v for m in _products(bare, *parts)))
+    return complex_coefficient(xx * u * u, yy * v * v, xy)
 
 
 def complex_coefficient(xx: jax.Array, yy: jax.Array, xy: jax.Array) -> jax.Array:

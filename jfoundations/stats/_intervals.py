@@ -19,8 +19,10 @@ from jax import lax
 from jax.core import Tracer
 
 from .._programs import compiled
+from .._sharding import automatic
 from .._tree import check_count, pytree
 from ._arguments import Axis, Nan, check, numbers
+from ._arguments import compiled as one_program
 from ._basic import std
 from ._forms import Call, alike
 from ._order import quantile
@@ -73,7 +75,7 @@ def pearson_interval(
     return _fisher(r, n, level)
 
 
-@functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan"))
+@one_program()
 def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array:
     call = Call.of(data, nan, axes)
     total = call.memory(alike(data.values[:1]), 0)[0]
@@ -82,6 +84,7 @@ def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array
 
 
 @jax.jit
+@automatic
 def _fisher(r: jax.Array, n: jax.Array, level: Any) -> tuple[jax.Array, jax.Array]:
     dtype = n.dtype
     quantile = 2**0.5 * lax.erf_inv(jnp.asarray(level, dtype))  # of the normal distribution
@@ -191,7 +194,11 @@ def _one_each(name: str, value: Any, n: int) -> jax.Array:
     return value
 
 
-def _bootstrap(
+def _bootstrap(statistic: Any, *arguments: Any, **options: Any) -> Bootstrap:
+    return automatic(functools.partial(_drawn, statistic, **options))(*arguments)
+
+
+def _drawn(
     statistic: Any, arrays: Any, extra: Any, key: Any, level: Any, resamples: int, method: str
 ) -> Bootstrap:
     n = arrays[0].shape[0]

@@ -17,12 +17,11 @@ A row that is hidden, weightless or, with `nan="omit"`, not complete, is dropped
 import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ._arguments import Data, Nan, accumulator, answer, numbers
+from ._arguments import Data, Nan, accumulator, answer, compiled, numbers
 from ._forms import Call, coefficient, complex_coefficient
 from ._gram import central_products
 from ._units import binary_unit, inverse_unit, unit_of
@@ -158,7 +157,7 @@ def _fits(who: str, name: str, array: Array, shapes: list[tuple[int, ...]]) -> A
     return array
 
 
-@functools.partial(jax.jit, static_argnames=("correlate", "nan"))
+@compiled("correlate")
 def _core(data: Data, correction: Any, *, correlate: bool, nan: Any) -> Array:
     is_complex = any(map(jnp.iscomplexobj, data.values))
     shape = data.values[0].shape[1], data.values[-1].shape[1]

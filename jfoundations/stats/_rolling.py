@@ -13,7 +13,6 @@ Array([ 1.5,  3. , 11. ], dtype=float32)
 Source: van Herk (1992) and Gil and Werman (1993), who do so for the extremes of a window.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -22,7 +21,7 @@ import numpy as np
 from jax import lax
 
 from .._tree import check_count
-from ._arguments import Data, answer
+from ._arguments import Data, answer, compiled
 from ._stretch import (
     Stretch,
     check_along,
@@ -191,7 +190,7 @@ def _checked(
     return data, window, place
 
 
-@functools.partial(jax.jit, static_argnames=("name", "window", "axis", "nan"))
+@compiled("name", "window", "axis")
 def _rolling(data: Data, correction: Any, name: str, window: int, axis: int, nan: Any) -> jax.Array:
     weights = jnp.moveaxis(strength(data, nan), axis, 0)
     values = tuple(jnp.moveaxis(v, axis, 0) for v in data.values)

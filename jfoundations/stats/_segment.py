@@ -17,7 +17,7 @@ from jax import lax
 
 from .._rounding import divide, protect
 from .._tree import check_count
-from ._arguments import Data, accumulator, answer, check, join
+from ._arguments import Data, accumulator, answer, check, compiled, join
 from ._blocks import difference, widen
 from ._ids import places
 from ._units import binary_unit, in_both_units, inverse_unit
@@ -154,7 +154,7 @@ def _checked(
     return data, ids, num_segments
 
 
-@functools.partial(jax.jit, static_argnames=("num_segments", "nan"))
+@compiled("num_segments")
 def _segment_mean(data: Data, ids: Any, num_segments: int, nan: Any) -> jax.Array:
     groups = _Groups(data, ids, num_segments, nan)
     _, pivot, offset, unit = groups.centred(data.values[0])
@@ -164,7 +164,7 @@ def _segment_mean(data: Data, ids: Any, num_segments: int, nan: Any) -> jax.Arra
     return answer(groups.signed(jnp.where(groups.total > 0, mean, jnp.nan)), data, (), False)
 
 
-@functools.partial(jax.jit, static_argnames=("num_segments", "nan"))
+@compiled("num_segments")
 def _segment_cov(data: Data, ids: Any, correction: Any, num_segments: int, nan: Any) -> jax.Array:
     groups = _Groups(data, ids, num_segments, nan)
     (a, *_, u), (b, *_, v) = (groups.centred(x) for x in (data.values[0], data.values[-1]))

@@ -7,7 +7,6 @@
 (1.0716, -0.7351)
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._tree import check_count
-from ._arguments import Axes, Axis, Data, Nan, answer, check
+from ._arguments import Axes, Axis, Data, Nan, answer, check, compiled
 from ._blocks import counted
 from ._forms import Call, root, spread, times
 from ._gradients import shift
@@ -169,9 +168,6 @@ def _checked(who: str, x: Any, axis: Axis, weights: Any, where: Any, nan: Nan) -
     return check(who, {"x": x}, axis, weights, where, nan, ordered=True)
 
 
-_compiled = functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan"))
-
-
 class Shape(NamedTuple):
     """What describes a distribution, from shared sums; reduced axes are kept as 1.
 
@@ -214,7 +210,7 @@ class Shape(NamedTuple):
         return times(call.over(self.square, self.total), *self.units, *self.units)
 
 
-@functools.partial(jax.jit, static_argnames=("order", "axes", "keepdims", "nan"))
+@compiled("order")
 def _moment(data: Data, order: int, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
     call = Call.of(data, nan, axes)
     (x,), (scale,) = call.ranged(data.values, unit_of)
@@ -247,19 +243,19 @@ def _unit_parts(
     return jnp.ldexp(one, half), jnp.ldexp(one, exponent - half)
 
 
-@_compiled
+@compiled()
 def _skew(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
     shape = Shape.of(Call.of(data, nan, axes))
     return _out(shape.skew, data, axes, keepdims)
 
 
-@_compiled
+@compiled()
 def _kurtosis(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
     shape = Shape.of(Call.of(data, nan, axes))
     return _out(shape.kurtosis, data, axes, keepdims)
 
 
-@_compiled
+@compiled()
 def _sem(data: Data, correction: Any, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
     call = Call.of(data, nan, axes, correction)
     square, total, units = spread(call, data.values)
