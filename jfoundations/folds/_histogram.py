@@ -45,6 +45,7 @@ def histogram(
     Raises:
         TypeError: bins is a number without a range.
 
+    >>> import jax.numpy as jnp
     >>> import jfoundations as jf
     >>> counts, edges = jf.fold(histogram([0.0, 2.0, 20.0]), jnp.array([1.0, 2.0, 4.0, 18.0]))
     >>> counts.tolist()

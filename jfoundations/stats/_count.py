@@ -129,6 +129,11 @@ class Count:
         return self.low.shape
 
     @property
+    def dtype(self) -> np.dtype:
+        """That of `np.asarray(n)`."""
+        return np.dtype(np.uint64)
+
+    @property
     def ndim(self) -> int:
         """How many dimensions that has."""
         return self.low.ndim
