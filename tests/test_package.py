@@ -32,6 +32,7 @@ LAYERS = (
         "_rounding",
         "_fingerprint",
         "_settings",
+        "_sharding",
     ),
     (
         "_callback",
