@@ -35,6 +35,7 @@ LAYERS = (
         "_rounding",
         "_fingerprint",
         "_settings",
+        "_sharding",
     ),
     (
         "_callback",
