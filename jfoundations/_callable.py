@@ -196,7 +196,9 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
         object.__setattr__(self, "_arguments", arguments)
 
     def _released(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return jax.tree.map(release, self._arguments, is_leaf=lambda v: type(v) is Static)
+        # what is held by a partial among the arguments is its own to release
+        whole = lambda v: type(v) is Static or isinstance(v, Structural)  # noqa: E731
+        return jax.tree.map(release, self._arguments, is_leaf=whole)
 
     @property
     def args(self) -> tuple[Any, ...]:

@@ -35,6 +35,14 @@ def on_devices(g):
     return jf.fold(folds.maximum().of(g), BLOCKS, mesh)
 
 
+def shifted(held, x):
+    return x + held[0]
+
+
+def shift(held):
+    return lambda x: shifted(held, x)
+
+
 WAYS = {
     "array": lambda g: jf.fold(folds.maximum().of(g), X),
     "blocks": lambda g: jf.fold(folds.maximum().of(g), BLOCKS),
@@ -54,8 +62,8 @@ def test_what_a_closure_holds_goes_with_it(way):
     for _ in range(3):
         held = np.ones(1000, np.float32)
         alive.append(weakref.ref(held))
-        WAYS[way](functools.partial(lambda held, x: x + held[0], held))
-        WAYS[way]((lambda held: lambda x: x + held[0])(held))
+        WAYS[way](functools.partial(shifted, held))
+        WAYS[way](shift(held))
         del held
     gc.collect()
     assert [ref() for ref in alive] == [None] * 3

@@ -23,11 +23,10 @@ from helpers import raises
 import jfoundations as jf
 from jfoundations import executors, folds
 
-MESH = jax.make_mesh((2,), ("data",))
 HERE = {
     "none": lambda: None,
     "Local": executors.Local,
-    "Devices": lambda: executors.Devices(MESH, "data"),
+    "Devices": lambda: executors.Devices(jax.make_mesh((2,), ("data",)), "data"),
     "Processes": executors.Processes,
 }
 
