@@ -105,6 +105,7 @@ def test_ints_beyond_64_bits():
             stats.mean(given)
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # np.matrix
 def test_what_fits_is_as_before():
     assert stats.mean(np.array([1, 2**31 - 1])).dtype == jnp.result_type(float)
     assert int(stats.minmax(np.array([2**32 - 1], np.uint64))[1]) == 2**32 - 1

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     reveal_type(jf.Pipe(jf.map_(half), jf.filter_(show)))  # is Pipe[int, float]
     reveal_type(jf.Pipe(parse, then=half))  # is Pipe[str, Any]
     reveal_type(jf.Pipe(first=parse, then=half))  # is Pipe[Any, Any]
-    reveal_type(jf.Pipe(jf.map_(half)).over(jf.folds.count()))  # is Fold[Array]
+    reveal_type(jf.Pipe(jf.map_(half)).over(jf.folds.count()))  # is Fold[Array | Count]
 
     jf.Pipe(half, parse)  # wrong
     jf.Pipe(parse, half, half)  # wrong

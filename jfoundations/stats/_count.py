@@ -17,7 +17,7 @@ any size, since a type cannot depend on values inside jit:
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -73,8 +73,8 @@ class Count:
     high: jax.Array
     low: jax.Array
 
-    __array_ufunc__ = None  # else NumPy would take `array + count` apart
-    __hash__: Any = None
+    __array_ufunc__: ClassVar[Any] = None  # else NumPy would take `array + count` apart
+    __hash__: ClassVar[Any] = None
 
     @classmethod
     def of(cls, n: int, shape: tuple[int, ...] = ()) -> "Count":
@@ -95,7 +95,7 @@ class Count:
         carry = (low < self.low).astype(np.uint32)
         return Count(self.high + other.high + carry, low)
 
-    __radd__ = __add__
+    __radd__: ClassVar[Any] = __add__
 
     def sum(self, axis: int | tuple[int, ...] | None = None) -> "Count":
         """Add up along axes, by default all, exactly."""
@@ -129,7 +129,7 @@ class Count:
         return self.low.shape
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype[Any]:
         """That of `np.asarray(n)`."""
         return np.dtype(np.uint64)
 
@@ -152,7 +152,7 @@ class Count:
     def __getitem__(self, key: Any) -> "Count":
         return Count(self.high[key], self.low[key])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         exact = np.asarray(np.asarray(self.high, np.uint64) << 32 | np.asarray(self.low))
         return exact if dtype is None else exact.astype(dtype)
 
@@ -162,7 +162,7 @@ class Count:
     def __int__(self) -> int:
         return (int(self.high) << 32) | int(self.low)
 
-    __index__ = __int__
+    __index__: ClassVar[Any] = __int__
 
     def __float__(self) -> float:
         return float(int(self))
@@ -196,25 +196,28 @@ class Count:
     def __pos__(self) -> "Count":
         return self
 
-    __abs__ = __pos__
+    __abs__: ClassVar[Any] = __pos__
 
     def __neg__(self) -> jax.Array:
         return -self.__jax_array__()
 
-    __mul__ = _floating(operator.mul)
-    __rmul__ = _floating(lambda a, b: b * a)
-    __truediv__ = _floating(operator.truediv)
-    __rtruediv__ = _floating(lambda a, b: b / a)
-    __pow__ = _floating(operator.pow)
-    __rpow__ = _floating(lambda a, b: b**a)
-    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _refused
+    __mul__: ClassVar[Any] = _floating(operator.mul)
+    __rmul__: ClassVar[Any] = _floating(lambda a, b: b * a)
+    __truediv__: ClassVar[Any] = _floating(operator.truediv)
+    __rtruediv__: ClassVar[Any] = _floating(lambda a, b: b / a)
+    __pow__: ClassVar[Any] = _floating(operator.pow)
+    __rpow__: ClassVar[Any] = _floating(lambda a, b: b**a)
+    __floordiv__: ClassVar[Any] = _refused
+    __rfloordiv__: ClassVar[Any] = _refused
+    __mod__: ClassVar[Any] = _refused
+    __rmod__: ClassVar[Any] = _refused
 
-    __eq__ = _comparing(operator.eq, lambda less, equal: equal)
-    __ne__ = _comparing(operator.ne, lambda less, equal: ~equal)
-    __lt__ = _comparing(operator.lt, lambda less, equal: less)
-    __le__ = _comparing(operator.le, lambda less, equal: less | equal)
-    __gt__ = _comparing(operator.gt, lambda less, equal: ~(less | equal))
-    __ge__ = _comparing(operator.ge, lambda less, equal: ~less)
+    __eq__: ClassVar[Any] = _comparing(operator.eq, lambda less, equal: equal)
+    __ne__: ClassVar[Any] = _comparing(operator.ne, lambda less, equal: ~equal)
+    __lt__: ClassVar[Any] = _comparing(operator.lt, lambda less, equal: less)
+    __le__: ClassVar[Any] = _comparing(operator.le, lambda less, equal: less | equal)
+    __gt__: ClassVar[Any] = _comparing(operator.gt, lambda less, equal: ~(less | equal))
+    __ge__: ClassVar[Any] = _comparing(operator.ge, lambda less, equal: ~less)
 
 
 def _difference(count: Count, other: Any) -> Any:
