@@ -50,9 +50,10 @@ from ._chunks import chunks
 from ._describe_loop import describe_loop
 from ._fold import Fold, combine
 from ._lift import lift
-from ._loop import LoopResult, iterate, resume
+from ._loop import iterate, resume
 from ._pipe import Pipe
 from ._reduce import fold
+from ._result import LoopResult
 from ._save import load, save
 from ._scan_body import as_scan_body
 from ._source import Source

@@ -22,11 +22,10 @@ import jax
 import numpy as np
 from jax import lax
 
-from ._callable import partial
 from ._callback import Chain, callback_name
 from ._compat import varying
-from ._events import GIVEN
-from ._predicate import Joined, StopPredicate, first_listeners, listeners
+from ._handlers import GIVEN, Calls
+from ._predicate import Composite, Joined, StopPredicate, first_listeners, listeners
 from ._tree import check_stop, nearest
 
 How = Literal["any", "all"]
@@ -98,29 +97,28 @@ def _differs(stop: Any, name: Any) -> bool:
 def _agreed(callback: Any, axis: Any, how: How) -> StopPredicate:
     if isinstance(callback, Chain):
         callback = Joined("|", callback.callbacks)  # what a chain's stop is
-    (part,) = listeners((callback,), GIVEN)
-    remembers = part.init is not None
-    hear = _hear if remembers else _hear_without_memory
-    events = {e: partial(hear, callback, axis, how, e) for e in part.handlers}
-    start = partial(_start, callback) if remembers else None
-    return StopPredicate(start, name=callback_name(callback), **events)
+    (part,) = listeners((callback,), GIVEN, "agree")
+    plan = callback_name(callback), tuple(part.handlers), part.init is not None
+    return object.__new__(Agreed)._put((callback,), (axis, how), plan)
 
 
-def _start(callback: Any, state: Any, *, max_steps: int | None = None) -> Any:
-    (part,) = first_listeners((callback,), max_steps)
-    return part.start(state, max_steps)
+@jax.tree_util.register_pytree_with_keys_class
+class Agreed(Composite):
+    """A callback whose stops agree over a mesh axis; made by `agree`."""
 
+    @staticmethod
+    def start(setting: Any, parts: tuple[Any, ...], state: Any, max_steps: int | None) -> Calls:
+        """Return the callback's memory."""
+        (part,) = first_listeners(parts, max_steps)
+        return (yield part.begin(state, max_steps))
 
-def _hear(
-    callback: Any, axis: Any, how: How, event: str, memory: Any, state: Any, *, _context: Any
-) -> tuple[Any, Any, Any]:
-    (part,) = listeners((callback,), _context)
-    memory, state, stop = part.handlers[event](memory, state, _context)
-    # After the run no one is left to be stopped.
-    return memory, state, agree(stop, axis, how) if event != "after_run" else stop
-
-
-def _hear_without_memory(
-    callback: Any, axis: Any, how: How, event: str, state: Any, *, _context: Any
-) -> tuple[Any, Any]:
-    return _hear(callback, axis, how, event, (), state, _context=_context)[1:]
+    @staticmethod
+    def hear(
+        setting: Any, parts: tuple[Any, ...], event: str, memory: Any, state: Any, context: Any
+    ) -> Calls:
+        """Let the callback hear an event, and ask the other devices."""
+        (part,) = listeners(parts, context)
+        memory = () if memory is None else memory
+        memory, state, stop = yield part.handlers[event].hear(memory, state, context)
+        # After the run no one is left to be stopped.
+        return memory, state, agree(stop, *setting) if event != "after_run" else stop

@@ -51,7 +51,7 @@ class Callback(Structural):
         **events: the functions, by event.
 
     Raises:
-        TypeError: a keyword is no event's name, or a value not callable.
+        TypeError: a keyword is no event's name, a value not callable, or the name no str.
 
     >>> import jfoundations as jf
     >>> count = jf.Callback(
@@ -71,6 +71,8 @@ class Callback(Structural):
         name: str = "callback",
         **events: Callable[..., Any],
     ):
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"Callback: name is {name!r}; it must be a non-empty str")
         for event, function in events.items():
             if not event.startswith(("before_", "after_")):
                 raise TypeError(
@@ -79,6 +81,11 @@ class Callback(Structural):
                 )
             if not callable(function):
                 raise TypeError(f"Callback {name}: {event} is {function!r}, which is not callable")
+        if init is not None and not callable(init):
+            raise TypeError(
+                f"Callback {name}: init is {init!r}, which is not callable; give a function "
+                "state -> memory"
+            )
         self._set(init, tuple(sorted(events.items())), name)
 
     def _set(self, init: Any, events: Any, name: str) -> None:

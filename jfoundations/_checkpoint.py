@@ -5,6 +5,7 @@ else as often as writing takes no more than a hundredth of the time, which is af
 chunks take long, now and then where they do not.
 """
 
+import itertools
 import json
 import os
 import time
@@ -16,11 +17,13 @@ import numpy as np
 
 from ._fingerprint import fingerprint
 from ._fold import Fold
+from ._partials import LEVEL
 from ._save import first_leaf, load, save
 from ._settings import settings
 
 SHARE = 100  # of the time since the last writing, one part at most is spent writing
 KEYS = {"fold", "name", "chunks", "nodes", "samples", "rows", "done", "element"}
+HIGHEST = 15  # of so many chunks as 16**15 no one has heard
 RUN = -1  # the height of the memory of an order-dependent fold; its place counts the chunks
 
 
@@ -78,7 +81,9 @@ class Checkpoint:
             about = json.loads(first_leaf(self.path))
             if not isinstance(about, dict) or not about.keys() >= KEYS:
                 raise ValueError("it is of something else")
-        except ValueError as error:
+            if not _is_sound(about):
+                raise ValueError("it contradicts itself")
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"fold: {self.path} is no checkpoint that can be read ({error}); give another "
                 "path, or delete it to begin anew"
@@ -149,6 +154,32 @@ class Checkpoint:
             spent = self.last - begun  # waiting for what is being folded included
             self.cost = (self.cost + spent) / 2 if self.cost else spent  # some disks have moods
         self.written = list(nodes)
+
+
+def _is_sound(about: dict[str, Any]) -> bool:
+    """Tell whether what a file says of itself can be: nodes of a tree that do not overlap."""
+    nodes, samples = about["nodes"], about["samples"]
+    lists = isinstance(nodes, list) and isinstance(samples, list)
+    pairs = [*nodes, *samples] if lists else [None]
+    if not all(isinstance(p, list) and len(p) == 2 and _are_counts(p[1:]) for p in pairs):
+        return False
+    chunks = about["chunks"]
+    if not _are_counts([about["rows"], about["done"], 0 if chunks is None else chunks]):
+        return False
+    if not _are_counts([k for k, _ in samples]) or bool(nodes) != bool(samples):
+        return False
+    if nodes and nodes[0][0] == RUN:
+        return len(nodes) == 1 and nodes[0] == [RUN, about["done"]]
+    if not _are_counts([height for height, _ in nodes]) or any(h > HIGHEST for h, _ in nodes):
+        return False
+    ends = sorted((place << LEVEL * h, (place + 1) << LEVEL * h) for h, place in nodes)
+    apart = all(a[1] <= b[0] for a, b in itertools.pairwise(ends))
+    inside = chunks is None or not ends or ends[-1][1] <= chunks
+    return apart and inside and sum(b - a for a, b in ends) == about["done"]
+
+
+def _are_counts(numbers: Any) -> bool:
+    return all(type(n) is int and 0 <= n < 2**63 for n in numbers)
 
 
 def _seen(a_fold: Fold[Any]) -> str:

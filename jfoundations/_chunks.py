@@ -20,9 +20,10 @@ import jax
 import numpy as np
 
 from ._lane_axes import automatic, explicit_mesh, find_axes, lay_over
-from ._loop import LoopResult, make_program
+from ._loop import make_program
 from ._parts import Parts
-from ._tree import as_arrays, check_count, tracing
+from ._result import LoopResult
+from ._tree import as_arrays, check_count, check_key, tracing
 
 S = TypeVar("S")
 
@@ -80,10 +81,15 @@ def chunks(
     if every is not None:
         every = check_count(every, "every", "chunks", least=1)
     for name, value in (("seconds", seconds), ("time_budget", time_budget)):
-        if value is not None and not value > 0:
+        if value is None and name == "time_budget":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError(f"chunks: {name} is {value!r}, a number of seconds is needed")
+        if not value > 0:
             raise ValueError(f"chunks: {name} is {value}; it must be positive")
     if tracing():
         raise TypeError("chunks runs on the host and cannot be traced by jit; use iterate there")
+    check_key(key, "chunks", many=lanes is not False)
     program = make_program(step, callbacks, "chunks")
     if isinstance(state, LoopResult):
         start = dataclasses.replace(state, limit="max_steps")

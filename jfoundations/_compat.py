@@ -5,6 +5,7 @@
 (frozenset(), False)
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -29,6 +30,42 @@ def vary(x: Any, axes: frozenset[Any]) -> Any:
     """Return a value that may differ over some more mesh axes, as a type only."""
     missing = tuple(sorted(axes - varying(x), key=str))
     return lax.pcast(x, missing, to="varying") if missing else x
+
+
+def _refused(cotangent: Any, x: Any, *, cure: str) -> Any:
+    raise ValueError(cure)
+
+
+@functools.cache
+def _one_way() -> Any:
+    # imported here: jax itself does not
+    from jax.extend.core import Primitive
+    from jax.interpreters import ad, batching, mlir
+
+    one_way = Primitive("one_way")
+    one_way.def_impl(lambda x, *, cure: x)
+    one_way.def_abstract_eval(lambda x, *, cure: x)
+    ad.deflinear2(one_way, _refused)
+    batching.defvectorized(one_way)
+    mlir.register_lowering(one_way, lambda context, x, *, cure: [x])
+    return one_way
+
+
+def one_way(tree: T, cure: str) -> T:
+    """Return a tree as it is, out of which no gradient is taken in reverse mode.
+
+    It puts nothing into a compiled program, and forward mode and `vmap` go through it.
+
+    Args:
+        tree: of arrays.
+        cure: what the ValueError says.
+    """
+
+    def guard(leaf: Any) -> Any:
+        inexact = jax.numpy.issubdtype(jax.typeof(leaf).dtype, jax.numpy.inexact)
+        return _one_way().bind(leaf, cure=cure) if inexact else leaf
+
+    return jax.tree.map(guard, tree)
 
 
 def on_a_mesh() -> bool:

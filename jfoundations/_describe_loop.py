@@ -33,12 +33,14 @@ import jax
 import numpy as np
 
 from ._callable import describe
-from ._events import GIVEN, Listener, listen, overheard
-from ._loop import make_program
+from ._callback import Callback, Chain
+from ._events import Listener, is_event, listen, overheard
+from ._handlers import GIVEN
+from ._loop import NUMBERS, make_program
 from ._pipe import Pipe
 from ._plan import Plan
 from ._show import show_bytes, size_in_bytes, text_table
-from ._tree import as_arrays, check_count
+from ._tree import as_arrays, check_count, check_key
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,6 +117,13 @@ def describe_loop(
     """
     if max_steps is not None:
         max_steps = check_count(max_steps, "max_steps", "describe_loop")
+    check_key(key, "describe_loop")
+    for value in callbacks:
+        if _is_state(value):
+            raise TypeError(
+                f"describe_loop: {describe(value)} is no callback; a state goes by keyword: "
+                "describe_loop(step, state=…)"
+            )
     program = make_program(step, callbacks, "describe_loop")
     stages = step.names if isinstance(step, Pipe) else None
     parts = listen(program.callbacks, stages or (), GIVEN)
@@ -134,6 +143,16 @@ def describe_loop(
         {name: size_in_bytes(memory) for name, memory in memories.items()},
         size_in_bytes(carry.state),
         {name: describe(memory) for name, memory in ({"": carry.state} | memories).items()},
+    )
+
+
+def _is_state(value: Any) -> bool:
+    """Tell whether something in a callback's place is made of numbers alone."""
+    if callable(value) or isinstance(value, Callback | Chain) or any(map(is_event, dir(value))):
+        return False
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and all(
+        isinstance(leaf, (*NUMBERS, jax.ShapeDtypeStruct)) for leaf in leaves
     )
 
 

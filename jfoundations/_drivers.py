@@ -7,7 +7,7 @@ A driver takes `(plan, carry, limit, guarded)` and returns the carry after the l
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,19 @@ import numpy as np
 from jax import lax
 
 from ._callable import describe
-from ._compat import cond
-from ._events import freeze
+from ._compat import cond, one_way
+from ._handlers import freeze
 from ._lanes import any_lane, lane_lives
 from ._mesh import check_agreement, spread
-from ._plan import Carry, NeverStops, Plan, Program
+from ._plan import Carry, Plan, Program
 from ._tree import settle, tracing
 
+T = TypeVar("T")
+NO_REVERSE = (
+    "a loop of driver='while', and each of chunks, has no gradient in reverse mode (grad, vjp, "
+    "jacrev), as it does not store its steps; use iterate with driver='scan', which stores them "
+    "all, or driver='checkpointed', or take the gradient in forward mode: jax.jvp or jax.jacfwd"
+)
 Driver = Callable[[Plan, Carry, Any, bool], Carry]
 
 
@@ -31,18 +37,37 @@ def run_loop(driver: str, plan: Plan, carry: Carry, limit: Any, start: Any = Non
     That shows in the trace of the loop itself: a guard found needless is traced again without.
     Then `start`, if given, is the step at which all lanes are, whose count they share.
     """
-    run = DRIVERS[driver]
+    run = functools.partial(DRIVERS[driver], plan)
     free = carry if start is None else carry._replace(step=start)
     if plan.can_stop is not None:
-        return run(plan, carry if plan.can_stop else free, limit, plan.can_stop)
-    plan.demand_stop = not plan.may_be_stopped
+        return run(carry if plan.can_stop else free, limit, plan.can_stop)
+    done = if_needed(plan, lambda: run(carry, limit, True))
+    return run(free, limit, False) if done is None else done
+
+
+def if_needed(plan: Plan, guarded: Callable[[], T]) -> T | None:
+    """Run a guarded loop; None where its guard is needless, as a step that cannot stop has shown.
+
+    Such a loop carries nothing on, see `carried`, which JAX or the loop itself refuses. An
+    exception out of the step would do; but JAX 0.10 keeps for ever what a trace had closed over
+    out of which an exception went.
+    """
+    plan.demand_stop, plan.needless = not plan.may_be_stopped, False
     try:
-        return run(plan, carry, limit, True)
-    except NeverStops:
-        plan.demand_stop = False
-        return run(plan, free, limit, False)
+        done = guarded()
+    except Exception:
+        if not (plan.demand_stop and plan.needless):
+            raise
+        return None
+    else:
+        return None if plan.demand_stop and plan.needless else done
     finally:
         plan.demand_stop = False
+
+
+def carried(plan: Plan, carry: Carry) -> Any:
+    """Return the carry after a guarded step, or nothing where the guard has shown needless."""
+    return () if plan.demand_stop and plan.needless else carry
 
 
 def run_while(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
@@ -51,10 +76,12 @@ def run_while(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
         return _run_free(plan, carry, limit)
 
     def body(c: Carry) -> Carry:
-        return freeze_or_step(plan, c, lane_lives(_going(c, limit)), reverse=False)
+        going = lane_lives(_going(c, limit))
+        return carried(plan, freeze_or_step(plan, c, going, reverse=False))
 
     carry = spread(body, strong_counters(carry))
-    return lax.while_loop(lambda c: any_lane(_going(c, limit)), body, carry)
+    after = lax.while_loop(lambda c: any_lane(_going(c, limit)), body, carry)
+    return one_way(after, NO_REVERSE)
 
 
 def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
@@ -67,7 +94,7 @@ def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
 
     start = spread(body, (carry.step, carry.state, carry.memories))
     step, state, memories = lax.while_loop(lambda c: c[0] < limit, body, start)
-    return Carry(step, carry.mask, state, memories)
+    return one_way(Carry(step, carry.mask, state, memories), NO_REVERSE)
 
 
 def run_scan(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
@@ -77,7 +104,13 @@ def run_scan(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
         return (skip_or_step(plan, c, _going(c, limit)) if guarded else take_step(plan, c)), None
 
     carry = spread(lambda c: body(c, None)[0], strong_counters(carry))
-    return lax.scan(body, carry, None, length=int(limit))[0]
+    return _scan(body, carry, int(limit))
+
+
+def _scan(body: Any, carry: Any, length: int) -> Any:
+    if not length and getattr(jax.config, "jax_disable_jit"):  # noqa: B009
+        return carry  # JAX refuses to scan nothing then
+    return lax.scan(body, carry, None, length=length)[0]
 
 
 def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
@@ -92,7 +125,9 @@ def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Car
 
     def body(c: Carry, _: None) -> tuple[Carry, None]:
         # Not skipped: a `lax.cond` here would store more for the backward pass, and copy.
-        return (freeze_or_step(plan, c, _going(c, limit)) if guarded else take_step(plan, c)), None
+        if not guarded:
+            return take_step(plan, c), None
+        return carried(plan, freeze_or_step(plan, c, _going(c, limit))), None
 
     @jax.checkpoint
     def block(c: Carry) -> Carry:
@@ -103,7 +138,7 @@ def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Car
         return (block(c) if skips is None else lax.cond(skips, block, lambda c: c, c)), None
 
     carry = spread(lambda c: body(c, None)[0], strong_counters(carry))
-    carry, _ = lax.scan(outer, carry, None, length=blocks)
+    carry = _scan(outer, carry, blocks)
     return lax.scan(body, carry, None, length=rest)[0] if rest else carry
 
 
@@ -117,7 +152,7 @@ def skip_or_step(plan: Plan, carry: Carry, going: Any) -> Carry:
     """Return the carry after a step, which is not computed where no lane is going."""
 
     def step(live: Any, c: Carry) -> Carry:
-        return freeze_or_step(plan, c, live)
+        return carried(plan, freeze_or_step(plan, c, live))
 
     return cond(any_lane(going), step, lambda _, c: c, lane_lives(going), carry)
 

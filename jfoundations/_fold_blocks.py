@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ._inputs import elements
+
 
 def like_of(element: Any) -> Any:
     """Return shapes and dtypes of an element, or of what already is."""
@@ -62,7 +64,7 @@ def go_on(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
 def one_by_one(init: Any, step: Any, finished: Any, xs: Any) -> Any:
     """Return the memory of a block: a fold's `block` unless it has its own."""
     start = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
-    return go_on(step, finished, start, xs)
+    return go_on(step, finished, start, elements(xs))
 
 
 def init_of(init: Any, g: Any, like: Any) -> Any:
@@ -77,7 +79,7 @@ def step_of(step: Any, g: Any, memory: Any, x: Any) -> Any:
 
 def block_of(block: Any, g: Any, xs: Any) -> Any:
     """Return the memory of a block, mapped."""
-    return block(jax.vmap(g)(xs))
+    return block(jax.vmap(g)(elements(xs)))
 
 
 def all_hold(predicates: Any, x: Any) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 
 from ._fold_blocks import like_of_block, step_where, unless_left_out
+from ._inputs import elements
 
 LONGEST, SHORTEST = 128, 4  # elements in a row
 ROOM = 2**28  # bytes that the memories of a block's rows may take
@@ -42,7 +43,7 @@ def block_where(init: Any, step: Any, merge: Any, block: Any, p: Any, xs: Any) -
     Raises:
         TypeError: p returns no scalar.
     """
-    xs = jax.tree.map(jnp.asarray, xs)
+    xs = elements(xs)
     empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
     kept = _kept(p, xs)
     if len(kept) == 0 or not jax.tree.leaves(empty):

@@ -14,8 +14,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from ._callable import describe, hold
-from ._loop import LoopResult
 from ._plan import Program
+from ._result import LoopResult
 from ._tree import keystr
 
 T = TypeVar("T")

@@ -13,7 +13,8 @@ from ._fold_blocks import go_on as one_by_one
 from ._fold_blocks import like_of_block
 from ._partials import Partials
 from ._programs import compiled
-from ._source import Chunks, Source, called, check_block, element_of, load_chunk, rows_in
+from ._sharding import automatic
+from ._source import Chunks, Source, as_block, called, element_of, load_chunk, rows_in
 from ._tree import Flat, flat, tracing, unflat
 
 
@@ -34,7 +35,7 @@ class Piece:
 
 def fold_chunk(run: Callable[[Any], Flat], block: Any, who: str) -> Piece:
     """Check and fold one block, as every executor does, by the program of its fold."""
-    check_block(block, f"fold's {who}")
+    block = as_block(block, f"fold's {who}")
     return _folded(run, block, element_of(block), who)
 
 
@@ -52,6 +53,7 @@ def program_of(a_fold: Fold[Any]) -> Callable[[Any], Flat]:
     return compiled(run_block, a_fold)
 
 
+@automatic
 def run_block(a_fold: Fold[Any], xs: Any) -> Flat:
     """Return the memory of a block."""
     return flat(a_fold.block(jax.tree.map(jax.numpy.asarray, xs)))
@@ -126,7 +128,7 @@ class Ledger:
     def _resume(self, i: int, block: Any) -> None:
         """Take in what the checkpoint holds, given a chunk that it has seen."""
         assert self.file is not None and self.about is not None
-        check_block(block, f"fold's {called(i, self.total)}")
+        block = as_block(block, f"fold's {called(i, self.total)}")
         rows = dict(self.about["samples"])[i]
         if rows_in(block) != rows:
             raise self._cut_otherwise(f"{rows} rows in {called(i, self.total)}", rows_in(block))
@@ -154,9 +156,9 @@ class Ledger:
 
     def take(self, i: int, block: Any) -> Any:
         """Fold a block here, take it in, and return its memory."""
-        element = self.check(i, block)
+        block = self.check(i, block)
         if self.a_fold.merge is not None:
-            piece = _folded(self.run, block, element, called(i, self.total))
+            piece = _folded(self.run, block, element_of(block), called(i, self.total))
             self.add(i, piece)
             return piece.memory
         self.memory = self.go_on(self.memory if i else self.start(block), block)
@@ -169,11 +171,11 @@ class Ledger:
         return finished is not None and not tracing() and bool(finished(self.memory))
 
     def check(self, i: int, block: Any) -> Any:
-        """Return what a block's elements are, or raise: it is none, or unlike those before."""
+        """Return a block as JAX takes it, or raise: it is none, or unlike those before."""
         who = called(i, self.total)
-        check_block(block, f"fold's {who}")
-        self._check_alike(who, element := element_of(block))
-        return element
+        block = as_block(block, f"fold's {who}")
+        self._check_alike(who, element_of(block))
+        return block
 
     def add(self, i: int, piece: Piece) -> None:
         """Take in a chunk that was folded, here or elsewhere."""
@@ -232,11 +234,13 @@ class Ledger:
         return self.memory if self.a_fold.merge is None else self.partials.joined()
 
 
+@automatic
 def start(a_fold: Fold[Any], xs: Any) -> Any:
     """Return the empty memory."""
     return jax.tree.map(jax.numpy.asarray, a_fold.init(like_of_block(xs)))
 
 
+@automatic
 def go_on(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
     """Return the memory after the elements of a block, one by one."""
     return one_by_one(a_fold.step, a_fold.finished, memory, jax.tree.map(jax.numpy.asarray, xs))

@@ -57,6 +57,7 @@ def lift(function: Callable[P, R]) -> Callable[P, R]:
         function: a Python function, or another callable.
 
     Raises:
+        TypeError: it is not callable.
         ValueError: the function closes over itself, or over a name without a value yet.
 
     >>> import jax
@@ -65,6 +66,8 @@ def lift(function: Callable[P, R]) -> Callable[P, R]:
     >>> jax.tree.leaves(lift(times(2.0))), lift(times(2.0)) == lift(times(2.0))
     ([2.0], True)
     """
+    if not callable(function):
+        raise TypeError(f"lift: {function!r} is not callable; give a closure or another function")
     return _lift(function, ())
 
 

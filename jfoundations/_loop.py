@@ -16,12 +16,11 @@ Array([ 3, 10], dtype=int32)
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from ._callable import describe, hold, is_pytree
 from ._callback import callback_name, flatten
@@ -29,117 +28,11 @@ from ._drivers import DRIVERS, begin_python, run_loop, run_python
 from ._events import events_of
 from ._plan import Carry, Plan, Program
 from ._programs import compiled
-from ._show import line_of, table_of
-from ._tree import as_arrays, check_count, keystr, nearest, pytree, static, tracing
+from ._result import LoopResult, Memories
+from ._tree import as_arrays, check_count, check_key, keystr, nearest, tracing
 
 S = TypeVar("S")
 Driver = Literal["while", "scan", "checkpointed", "python"]
-
-
-@pytree
-class LoopResult(Generic[S]):
-    """What a loop leaves: a pytree, so it comes out of `jit` and `vmap` whole.
-
-    Attributes:
-        state: the last state, after `after_run`.
-        steps: int32, steps taken since the run began.
-        stopped_by: uint32 mask, bit k set where callback k asked to stop; 0 when nobody did.
-        memory: the memory of every callback that has one, by name.
-        resumable: the state and memories before `after_run`, where some callback hears it.
-        names: the callbacks' names, in order.
-        limit: what ended the run where no callback did: "max_steps", or the "time_budget" of
-            `chunks`.
-    """
-
-    state: S
-    steps: jax.Array
-    stopped_by: jax.Array
-    memory: dict[str, Any]
-    resumable: Any
-    names: tuple[str, ...] = static(default=())
-    limit: str = static(default="max_steps")
-
-    @property
-    def reasons(self) -> tuple[Any, ...]:
-        """Who stopped the run: names of callbacks; when nobody did, `("max_steps",)` or the like.
-
-        For a batch of runs a tuple of such tuples, nested as the batch is. On the host only.
-        """
-        if isinstance(self.stopped_by, Tracer):
-            raise TypeError(
-                "reasons are names, which a traced function cannot hold; "
-                "return the LoopResult from jit and ask it there, or use stopped_by"
-            )
-        return _reasons(np.asarray(self.stopped_by), self.names, self.limit)
-
-    def stopped(self, name: str) -> jax.Array:
-        """Tell whether a callback asked to stop: a bool array, one a lane; works under jit.
-
-        Raises:
-            ValueError: no callback has that name.
-
-        >>> import jfoundations as jf
-        >>> small = jf.stop_when(lambda x: x < 0.1, name="small")
-        >>> run = jax.vmap(lambda x: jf.iterate(lambda x: x / 2, x, small, max_steps=4))
-        >>> run(jnp.array([1.0, 9.0])).stopped("small")
-        Array([ True, False], dtype=bool)
-        """
-        if name not in self.names:
-            raise ValueError(
-                f"no callback of this run is called {name!r}; "
-                f"they are {', '.join(self.names) or 'none'}{nearest(name, self.names)}"
-            )
-        return self.stopped_by >> self.names.index(name) & 1 != 0
-
-    def again(self) -> "LoopResult[S]":
-        """Return this result as the start of another run, in which the callbacks go on remembering.
-
-        `resume(result.again(), step, …)` counts its steps from 0, whoever stopped the run before,
-        and hears no `before_run`. So loops nest, as fit, epoch and batch do: the state of the outer
-        loop is (or holds) the result of the inner one, whose memories and stops its callbacks see.
-        A `history` in the inner loop needs its `capacity` said, to be of one size throughout;
-        `chunks` of an outer loop whose state is a result begin with `iterate(…, max_steps=0)`.
-
-        >>> import jfoundations as jf
-        >>> halve, low = lambda x: x / 2, jf.stop_when(lambda x: x < 1e-3, name="low")
-        >>> seen = jf.callbacks.history(capacity=99)
-        >>> epoch = lambda run: jf.resume(run.again(), halve, seen, low, max_steps=4)
-        >>> start = jf.iterate(halve, 1.0, seen, low, max_steps=0)
-        >>> fit = jf.iterate(epoch, start, lambda run: (run, run.stopped("low")), max_steps=9)
-        >>> int(fit.steps), int(fit.state.steps), fit.state.memory["history"].values.size
-        (3, 2, 10)
-        """
-        steps, nobody = jnp.zeros_like(self.steps), jnp.zeros_like(self.stopped_by)
-        return LoopResult(self.state, steps, nobody, self.memory, None, self.names)
-
-    def table(self) -> str:
-        """Return steps, reasons, state and memories as a text, of a batch a line a lane.
-
-        A few numbers are shown, of larger arrays the dtype and shape. On the host only.
-
-        >>> import jfoundations as jf
-        >>> small = jf.stop_when(lambda x: x < 0.1, name="small")
-        >>> run = lambda x: jf.iterate(lambda x: x / 2, x, small, max_steps=9)
-        >>> print(jax.vmap(run)(jnp.array([1.0, 90.0])).table())
-        lane  steps  stopped by  state
-        0     4      small       0.0625
-        1     9      max_steps   0.175781
-        """
-        if isinstance(self.stopped_by, Tracer):
-            raise TypeError(
-                "table shows numbers, which a traced function does not know; "
-                "return the LoopResult from jit and print it there"
-            )
-        return table_of(self)
-
-    def __repr__(self) -> str:
-        return line_of(self)
-
-
-def _reasons(mask: np.ndarray, names: tuple[str, ...], limit: str) -> tuple[Any, ...]:
-    if mask.ndim:
-        return tuple(_reasons(m, names, limit) for m in mask)
-    return tuple(n for k, n in enumerate(names) if int(mask) >> k & 1) or (limit,)
 
 
 def iterate(
@@ -171,7 +64,9 @@ def iterate(
     Inside `shard_map` each device stops by itself, as lanes do, unless step or callbacks hold a
     collective: a stop that differs across its mesh axis is refused. `agree` makes it the same.
 
-    Step and callbacks are traced once, as by `jax.jit`: what they read must not change.
+    Step and callbacks are traced once, as by `jax.jit`: what they read must not change, and what
+    they print is shown once, without values. To print, plot or set a breakpoint use
+    `driver="python"`, or the body of a `for` over `chunks`; `jax.debug.print` works everywhere.
 
     Args:
         step: `state -> state`, or a Pipe of stages that together are.
@@ -196,6 +91,7 @@ def iterate(
     """
     max_steps = check_count(max_steps, "max_steps", "iterate")
     check_driver(driver, "iterate")
+    check_key(key, "iterate")
     program = make_program(step, callbacks, "iterate")
     state = as_arrays(state, "iterate")
     if driver == "python":
@@ -244,6 +140,7 @@ def resume(
             f"resume: it goes on from a LoopResult, which iterate, resume and chunks return, not "
             f"from {describe(result)}; start a new run with iterate"
         )
+    check_key(key, "resume")
     result = dataclasses.replace(result, limit="max_steps")
     program = make_program(step, callbacks, "resume")
     if driver == "python":
@@ -269,7 +166,10 @@ def check_driver(driver: Any, who: str) -> None:
 def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> Program:
     """Return the step and the callbacks, flat, as one pytree."""
     if not callable(step):
-        raise TypeError(f"{who}: the step is {step!r}, which is not callable")
+        raise TypeError(
+            f"{who}: the step is {step!r}, which is not callable; it comes first, a function "
+            "state -> state, then the state"
+        )
     callbacks = flatten(callbacks)
     for k, callback in enumerate(callbacks):
         # Here and not while tracing: jit would refuse the functions in a list in its own words.
@@ -318,11 +218,11 @@ def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[Any]:
     """Return the result of a carry, and of what `after_run` made of it."""
     names = tuple(part.name for part in plan.listeners)
     resumable = (carry.state, carry.memories) if "after_run" in plan.events else None
-    memory = {
-        part.name: memory
+    memory = Memories(
+        (part.name, memory)
         for part, memory in zip(plan.listeners, finished.memories, strict=True)
         if part.init is not None
-    }
+    )
     steps, mask = jnp.asarray(carry.step), jnp.asarray(carry.mask)
     return LoopResult(finished.state, steps, mask, memory, resumable, names)
 

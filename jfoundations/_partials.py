@@ -14,6 +14,7 @@ from jax import lax
 
 from ._fold import Fold
 from ._programs import compiled
+from ._sharding import automatic
 from ._tree import Flat, check_like, flat, unflat
 
 Node = tuple[int, int]  # height, place
@@ -75,6 +76,7 @@ def _together(merge: Callable[..., Flat], memories: list[Flat]) -> Flat:
     return merge(memories + padding, len(memories))
 
 
+@automatic
 def _merged(a_fold: Fold[Any], flat_memories: list[Flat], count: Any) -> Flat:
     memories, merge = list(map(unflat, flat_memories)), a_fold.merge
     assert merge is not None

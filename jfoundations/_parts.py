@@ -13,9 +13,10 @@ from jax.core import Tracer
 
 from ._drivers import run_loop
 from ._lane_axes import Axes, over_lanes
-from ._loop import LoopResult, to_carry, to_result
+from ._loop import to_carry, to_result
 from ._plan import Plan, Program
 from ._programs import compiled
+from ._result import LoopResult
 
 
 class Progress(NamedTuple):

@@ -14,7 +14,8 @@ from jax import lax
 
 from ._callable import Structural, describe, hold, release
 from ._callback import RUN_EVENTS
-from ._events import WHOLE, Caller, caller, fire, listen, merge_bits
+from ._events import fire, listen, merge_bits
+from ._handlers import WHOLE, Caller, caller
 from ._pipe import Pipe
 from ._programs import compiled
 from ._tree import check_like, is_weak, settle
@@ -46,10 +47,6 @@ class Program(Structural):
         """Rebuild from the held functions."""
         step, *callbacks = map(release, held)
         return cls(step, tuple(callbacks))
-
-
-class NeverStops(Exception):
-    """Raised while tracing a guarded loop, when no callback of it can ask to stop."""
 
 
 class Plan:
@@ -93,7 +90,8 @@ class Plan:
         # Who takes the whole context passes it on, perhaps to one that names the key.
         self.needs_key = any({"key", WHOLE} & c.words for c in (*self.stages, *handlers))
         self.can_stop: bool | None = None
-        self.demand_stop = False  # whether a step that cannot stop should say so by NeverStops
+        self.demand_stop = False  # whether a step that cannot stop is not to be guarded
+        self.needless = False  # whether the step traced last cannot stop
         self.may_be_stopped = "before_run" in self.events  # whether the mask may be set beforehand
         self.free_axes: frozenset[Any] = frozenset()  # mesh axes along which each may stop alone
 
@@ -162,8 +160,7 @@ class Plan:
         check_like(new, state, self.who)
         new, memories, b2 = fire("after_step", self.listeners, new, memories, words)
         bits = merge_bits(merge_bits(b0, b1), b2)
-        if self.demand_stop and bits is False:
-            raise NeverStops
+        self.needless = bits is False
         return new, memories, bits
 
     def _step(self, state: Any, memories: Any, words: dict[str, Any]) -> tuple[Any, Any, Any]:

@@ -14,6 +14,8 @@ with its own memory; the whole is one callback, with one stop and a name that sa
 ('~low | odd',)
 """
 
+import functools
+import operator
 from collections.abc import Container, Hashable
 from typing import Any
 
@@ -21,9 +23,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._callable import hold, partial, release
+from ._callable import hold, release
 from ._callback import Callback, Chain, callback_name
-from ._events import GIVEN, Listener, fire, freeze, listener, merge_bits, unique
+from ._events import Listener, any_of, hear_all, listener, unique
+from ._handlers import GIVEN, Calls, Nest, freeze
 
 BINDING = ("|", "&", "~")  # from the weakest on, as in Python
 ASKED = "asked"
@@ -56,7 +59,7 @@ class StopPredicate(Callback):
         return _join("&", other, self)
 
     def __invert__(self) -> "StopPredicate":
-        return Joined("~", (self,))
+        return _join("~", self)
 
     def __bool__(self) -> bool:
         raise TypeError(
@@ -65,51 +68,151 @@ class StopPredicate(Callback):
         )
 
 
-def _join(op: str, *operands: Any) -> "StopPredicate":
+class Composite(StopPredicate):
+    """A callback made of others, its parts, which are its children in the tree.
+
+    Each is so once, in however many events it is heard: a nest of them grows with its depth.
+
+    Attributes:
+        parts: functions and callbacks.
+        setting: what else it is made of, hashable.
+        plan: its name, the events it hears, whether it has memory.
+    """
+
+    parts: tuple[Any, ...]
+    setting: Any
+    plan: tuple[str, tuple[str, ...], bool]
+
+    def _put(self, parts: tuple[Any, ...], setting: Any, plan: Any) -> "Composite":
+        name, heard, remembers = plan
+        call = _heard_with_memory if remembers else _heard_without
+        events = tuple((e, functools.partial(call, type(self), setting, parts, e)) for e in heard)
+        start = functools.partial(_started, type(self), setting, parts) if remembers else None
+        self._set(start, events, name)
+        for field, value in (("parts", parts), ("setting", setting), ("plan", plan)):
+            object.__setattr__(self, field, value)
+        return self
+
+    @staticmethod
+    def start(setting: Any, parts: tuple[Any, ...], state: Any, max_steps: int | None) -> Calls:
+        """Return the first memory."""
+        raise NotImplementedError
+
+    @staticmethod
+    def hear(
+        setting: Any, parts: tuple[Any, ...], event: str, memory: Any, state: Any, context: Any
+    ) -> Calls:
+        """Let the parts hear an event: `(memory, state, stop)`; the memory is None without one."""
+        raise NotImplementedError
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
+        """Return the parts as children, plain functions static."""
+        keyed = enumerate(map(hold, self.parts))
+        return [(jax.tree_util.SequenceKey(k), m) for k, m in keyed], (self.setting, self.plan)
+
+    @classmethod
+    def tree_unflatten(cls, structure: Any, held: tuple[Any, ...]) -> "Composite":
+        """Rebuild from the parts."""
+        return object.__new__(cls)._put(tuple(map(release, held)), *structure)
+
+
+def _started(
+    kind: type[Composite], setting: Any, parts: Any, state: Any, *, max_steps: int | None = None
+) -> Nest:
+    return Nest(kind.start(setting, parts, state, max_steps))
+
+
+def _heard_with_memory(
+    kind: type[Composite],
+    setting: Any,
+    parts: Any,
+    event: str,
+    memory: Any,
+    state: Any,
+    *,
+    _context: Any,
+) -> Nest:
+    return Nest(kind.hear(setting, parts, event, memory, state, _context))
+
+
+def _heard_without(
+    kind: type[Composite], setting: Any, parts: Any, event: str, state: Any, *, _context: Any
+) -> Nest:
+    def calls() -> Calls:
+        _, new, stop = yield from kind.hear(setting, parts, event, None, state, _context)
+        return new, stop
+
+    return Nest(calls())
+
+
+def _join(op: str, *operands: Any) -> "Joined":
     members: list[Any] = []
+    heard, remembers = {"after_step"}, False
     for operand in operands:
         if isinstance(operand, Chain):
             operand = Joined("|", operand.callbacks)  # what a chain's stop is
         # Flat, so that brackets leave no trace: (a | b) | c is a | (b | c).
-        same = isinstance(operand, Joined) and operand.op == op
+        same = isinstance(operand, Joined) and operand.op == op != "~"
         members += operand.members if same else (operand,)
-    return Joined(op, tuple(members))
+        (part,) = listeners((operand,), GIVEN)
+        heard |= set(part.handlers)
+        remembers |= part.init is not None
+    return Joined(op, tuple(members), (heard, remembers))
 
 
 @jax.tree_util.register_pytree_with_keys_class
-class Joined(StopPredicate):
+class Joined(Composite):
     """Callbacks joined by an operator; made by `|`, `&` and `~`."""
 
-    op: str
-    members: tuple[Any, ...]
-    plan: tuple[str, tuple[str, ...], bool]  # its name, its events, whether it has memory
-
-    def __init__(self, op: str, members: tuple[Any, ...]):
+    def __init__(self, op: str, members: tuple[Any, ...], known: Any = None):
         name = _spell(op, members)
-        parts = listeners(members, GIVEN, name)
-        heard = {event for part in parts for event in part.handlers} | {"after_step"}
-        remembers = any(part.init is not None for part in parts) or _spreads(heard)
-        self._join(op, members, (name, tuple(sorted(heard)), remembers))
+        if known is None:
+            parts = listeners(members, GIVEN, name)
+            heard = {event for part in parts for event in part.handlers} | {"after_step"}
+            known = heard, any(part.init is not None for part in parts)
+        heard, remembers = known
+        self._put(members, op, (name, tuple(sorted(heard)), remembers or _spreads(heard)))
 
-    def _join(self, op: str, members: tuple[Any, ...], plan: tuple[str, Any, bool]) -> None:
-        name, heard, remembers = plan
-        hear = _hear if remembers else _hear_without_memory
-        events = tuple((e, partial(hear, op, members, e)) for e in heard)
-        self._set(partial(_start, members) if remembers else None, events, name)
-        for field, value in (("op", op), ("members", members), ("plan", plan)):
-            object.__setattr__(self, field, value)
+    @property
+    def op(self) -> str:
+        """How they are joined."""
+        return self.setting
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
-        """Return the members as children, plain functions static."""
-        keyed = enumerate(map(hold, self.members))
-        return [(jax.tree_util.SequenceKey(k), m) for k, m in keyed], (self.op, self.plan)
+    @property
+    def members(self) -> tuple[Any, ...]:
+        """The callbacks."""
+        return self.parts
 
-    @classmethod
-    def tree_unflatten(cls, structure: Any, held: tuple[Any, ...]) -> "Joined":
-        """Rebuild from the members."""
-        new = object.__new__(cls)
-        new._join(structure[0], tuple(map(release, held)), structure[1])
-        return new
+    @staticmethod
+    def start(setting: str, parts: tuple[Any, ...], state: Any, max_steps: int | None) -> Calls:
+        """Return the members' memories by name, and where needed who has asked in this step."""
+        memory = {}
+        heard: set[str] = set()
+        for part in first_listeners(parts, max_steps):
+            heard |= set(part.handlers)
+            if part.init is not None:
+                memory[part.name] = yield part.begin(state, max_steps)
+        if _spreads(heard):
+            memory[ASKED] = jnp.zeros(len(parts), np.bool_)
+        return memory
+
+    @staticmethod
+    def hear(
+        setting: str, parts: tuple[Any, ...], event: str, memory: Any, state: Any, context: Any
+    ) -> Calls:
+        """Let all members hear an event; the last of a step, `after_step`, decides."""
+        op, memory, members = setting, memory or {}, listeners(parts, context)
+        memories = [memory.get(part.name, ()) for part in members]
+        state, memories, stops = yield from hear_all(event, members, state, memories, context)
+        new = {p.name: m for p, m in zip(members, memories, strict=True) if p.init is not None}
+        if event in ("before_run", "after_run"):
+            return {**memory, **new}, state, False if op == "~" else _decide(op, stops)
+        if ASKED in memory:
+            asked = memory[ASKED] | jnp.stack([jnp.asarray(stop) for stop in stops])
+            stops = [asked[k] for k in range(len(stops))]
+            left = jnp.zeros_like(asked) if event == "after_step" else asked
+            new[ASKED] = freeze(context["live"], left, memory[ASKED])
+        return new, state, _decide(op, stops) if event == "after_step" else False
 
 
 def _spell(op: str, members: tuple[Any, ...]) -> str:
@@ -123,7 +226,7 @@ def _spell(op: str, members: tuple[Any, ...]) -> str:
 
 def listeners(members: tuple[Any, ...], given: Container[str], whole: str = "") -> list[Listener]:
     """Return the normal forms of callbacks that are heard within another."""
-    names = unique(list(map(callback_name, members)))
+    names = unique(list(map(callback_name, members)), ASKED)
     return [
         listener(c, name, f"{name} in {whole}" if whole else name, None, given)
         for c, name in zip(members, names, strict=True)
@@ -140,43 +243,13 @@ def _spreads(heard: set[str]) -> bool:
     return bool(heard - {"before_run", "after_step", "after_run"})
 
 
-def _start(members: tuple[Any, ...], state: Any, *, max_steps: int | None = None) -> dict[str, Any]:
-    parts = first_listeners(members, max_steps)
-    memory = {p.name: p.start(state, max_steps) for p in parts if p.init is not None}
-    if _spreads({event for part in parts for event in part.handlers}):
-        memory[ASKED] = jnp.zeros((), np.uint32)
-    return memory
-
-
-def _hear_without_memory(
-    op: str, members: tuple[Any, ...], event: str, state: Any, *, _context: Any
-) -> tuple[Any, Any]:
-    return _hear(op, members, event, {}, state, _context=_context)[1:]
-
-
-def _hear(
-    op: str, members: tuple[Any, ...], event: str, memory: Any, state: Any, *, _context: Any
-) -> tuple[dict[str, Any], Any, Any]:
-    """Let all members hear an event; the last of a step, `after_step`, decides."""
-    parts = listeners(members, _context)
-    memories = tuple(memory.get(part.name, ()) for part in parts)
-    state, memories, bits = fire(event, parts, state, memories, _context)
-    new = {p.name: m for p, m in zip(parts, memories, strict=True) if p.init is not None}
-    if event in ("before_run", "after_run"):
-        stop = False if op == "~" or bits is False else _decide(op, len(parts), bits)
-        return {**memory, **new}, state, stop
-    if ASKED in memory:
-        asked = bits = merge_bits(memory[ASKED], bits)
-        if event == "after_step":
-            asked = jnp.zeros_like(bits)
-        new[ASKED] = freeze(_context["live"], asked, memory[ASKED])
-    return new, state, _decide(op, len(parts), bits) if event == "after_step" else False
-
-
-def _decide(op: str, n: int, bits: Any) -> Any:
-    """Return the stop of n members, of which those ask whose bit is set."""
-    if bits is False:
-        return op == "~"
+def _decide(op: str, stops: list[Any]) -> Any:
+    """Return the stop of the whole, of members each of which asks or not."""
+    if op == "|":
+        return any_of(stops)
     if op == "&":
-        return bits == np.uint32(2**n - 1)
-    return bits == 0 if op == "~" else bits != 0
+        return (
+            functools.reduce(operator.and_, stops) if all(s is not False for s in stops) else False
+        )
+    stop = any_of(stops)
+    return True if stop is False else ~stop

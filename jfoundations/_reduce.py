@@ -21,7 +21,8 @@ import jax
 from ._callable import identity
 from ._fold import Fold
 from ._programs import compiled
-from ._source import Chunks, check_block, cut
+from ._sharding import automatic
+from ._source import Chunks, as_block, check_block, cut
 from ._tree import check_count, tracing
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def fold(
     if isinstance(data, dict | tuple) or hasattr(data, "dtype"):
         check_block(data, "fold's data")
         if executor is None and checkpoint is None and progress is None:
+            data = as_block(data, "fold's data")
             return _answer(a_fold, data) if tracing() else compiled(_answer, a_fold)(data)
         data = cut(data)
     if executor is not None and (isinstance(executor, type) or not hasattr(executor, "run")):
@@ -201,9 +203,11 @@ def _keep(ledger: "Ledger", error: BaseException) -> None:
     error.add_note(f"fold: what was done is kept in {ledger.file.path}; run it again to go on")
 
 
+@automatic
 def _answer(a_fold: Fold[Any], xs: Any) -> Any:
     return a_fold.extract(a_fold.block(jax.tree.map(jax.numpy.asarray, xs)))
 
 
+@automatic
 def _extracted(a_fold: Fold[Any], memory: Any) -> Any:
     return a_fold.extract(memory)

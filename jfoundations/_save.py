@@ -16,20 +16,24 @@ each leaf the path, dtype, shape, place and checksum), then the leaves' bytes in
 endian. No pickle: what is read can hold numbers only.
 """
 
+import contextlib
 import json
 import os
-import secrets
+import stat
 import sys
 import zlib
+from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from ._inputs import MASKED
 from ._tree import keystr
+from ._written import replace
 
 T = TypeVar("T")
 MAGIC, VERSION = b"jfoundations pytree\n", 1
@@ -41,8 +45,9 @@ def save(path: str | os.PathLike[str], tree: Any) -> None:
     """Write a pytree of arrays, numbers and keys to one file.
 
     The file appears whole under its name, or, if anything fails, not at all: what was there before
-    stays. Sharded arrays are gathered; static fields are not written, since `load` takes them from
-    its `like`.
+    stays. It keeps its mode; through a symbolic link its target is written. What a killed process
+    left half written is swept by the next `save` in that folder. Sharded arrays are gathered;
+    static fields are not written, since `load` takes them from its `like`.
 
     Args:
         path: where; the folder must exist.
@@ -50,14 +55,14 @@ def save(path: str | os.PathLike[str], tree: Any) -> None:
             numbers.
 
     Raises:
-        TypeError: a leaf is none of these, or is being traced.
-        OSError: the file cannot be written.
+        TypeError: a leaf is none of these, is masked, or is being traced.
+        OSError: the file cannot be written, or is a folder, a device or a pipe.
     """
     leaves, blobs, place = [], [], 0
     for route, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         name = keystr(route, "tree")
         data, dtype, shape = _data(leaf, name)
-        blob = np.ascontiguousarray(data if sys.byteorder == "little" else data.byteswap())
+        blob = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
         raw = blob.reshape(-1).view(np.uint8).data if blob.size else b""
         leaves.append(
             {
@@ -74,7 +79,7 @@ def save(path: str | os.PathLike[str], tree: Any) -> None:
         place += blob.nbytes
     header = json.dumps({"version": VERSION, "leaves": leaves}).encode()
     front = MAGIC + np.array([len(header), zlib.crc32(header)], "<u8").tobytes()
-    _replace(Path(path), [front, header, *blobs])
+    replace(Path(path), [front, header, *blobs])
 
 
 def load(path: str | os.PathLike[str], *, like: T) -> T:
@@ -95,29 +100,31 @@ def load(path: str | os.PathLike[str], *, like: T) -> T:
         FileNotFoundError: there is no such file.
     """
     path = Path(path)
-    content = path.read_bytes()
-    leaves, body = _header(path, content)
     routes, structure = jax.tree_util.tree_flatten_with_path(like)
     names = [keystr(route, "tree") for route, _ in routes]
-    found = [leaf["path"] for leaf in leaves]
-    if names != found:
-        raise ValueError(
-            f"load: {path} holds another structure than like; {_difference(found, names)}"
-        )
-    values = []
-    for leaf, (_, wanted) in zip(leaves, routes, strict=True):
-        values.append(_value(path, leaf, _checked(path, leaf, body), wanted))
+    with _opened(path) as (file, leaves):
+        found = [leaf["path"] for leaf in leaves]
+        if names != found:
+            raise ValueError(
+                f"load: {path} holds another structure than like; {_difference(found, names)}"
+            )
+        values = []
+        for leaf, (_, wanted) in zip(leaves, routes, strict=True):
+            _check_kind(path, leaf, wanted)
+            values.append(_value(path, leaf, _bytes(path, file, leaf), wanted))
     return jax.tree.unflatten(structure, values)
 
 
 def first_leaf(path: str | os.PathLike[str]) -> bytes:
     """Return the bytes of the first leaf of a file, checked, whatever else the file holds."""
-    leaves, body = _header(Path(path), Path(path).read_bytes())
-    return bytes(_checked(Path(path), leaves[0], body)) if leaves else b""
+    path = Path(path)
+    with _opened(path) as (file, leaves):
+        return _bytes(path, file, leaves[0]) if leaves else b""
 
 
-def _checked(path: Path, leaf: dict[str, Any], body: memoryview) -> memoryview:
-    raw = body[leaf["start"] : leaf["start"] + leaf["bytes"]]
+def _bytes(path: Path, file: BinaryIO, leaf: dict[str, Any]) -> bytes:
+    """Return the bytes of the leaf that comes next."""
+    raw = file.read(leaf["bytes"])
     if zlib.crc32(raw) != leaf["crc"]:
         raise ValueError(f"load: {path} is damaged at {leaf['path']}; restore it from a copy")
     return raw
@@ -139,8 +146,10 @@ def _data(leaf: Any, name: str) -> tuple[np.ndarray, str, tuple[int, ...]]:
             return np.asarray(leaf, _SCALARS[type(leaf)]), _NAMES[type(leaf)], ()
         except OverflowError:
             raise TypeError(f"save: {name} is {leaf}, which 64 bits do not hold") from None
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise TypeError(f"save: {name} is {MASKED}")
     data = np.asarray(leaf) if isinstance(leaf, jax.Array | np.ndarray | np.generic) else None
-    if data is None or data.dtype.kind in "OSUMm" or data.dtype.names:
+    if data is None or not _is_known(data.dtype):
         kind = type(leaf).__name__ if data is None else f"an array of {data.dtype}"
         raise TypeError(
             f"save: {name} is {kind}, which is not written; keep to arrays of numbers, PRNG keys "
@@ -149,49 +158,76 @@ def _data(leaf: Any, name: str) -> tuple[np.ndarray, str, tuple[int, ...]]:
     return data, data.dtype.name, data.shape
 
 
-def _replace(path: Path, parts: list[Any]) -> None:
-    # A file beside it that takes its name when all is on the disk: readers see the old or the new.
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+def _is_known(dtype: Any) -> bool:
+    """Tell whether JAX has a dtype, be it with x64 alone; not so platforms' long doubles."""
     try:
-        with beside.open("xb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+        jax.typeof(np.empty(0, dtype.newbyteorder("=")))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
-def _header(path: Path, content: bytes) -> tuple[list[dict[str, Any]], memoryview]:
-    if content[: len(MAGIC)] != MAGIC[: len(content)] or not content:
-        raise ValueError(f"load: {path} was not written by jfoundations.save")
-    cut = ValueError(f"load: {path} is cut off after {len(content)} bytes; restore it from a copy")
-    front = len(MAGIC) + 16
-    if len(content) < front:
-        raise cut
-    length, checksum = np.frombuffer(content[len(MAGIC) : front], "<u8").tolist()
-    header = content[front : front + length]
-    if len(header) < length:
-        raise cut
-    if zlib.crc32(header) != checksum:
-        raise ValueError(f"load: the header of {path} is damaged; restore it from a copy")
-    told = json.loads(header)
-    if told["version"] > VERSION:
+@contextlib.contextmanager
+def _opened(path: Path) -> Any:
+    """Yield a file, at its first leaf, and what its header says; no more than that is read."""
+    if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError(
-            f"load: {path} has format {told['version']}, newer than the {VERSION} that this "
-            "version reads; upgrade jfoundations"
+            f"load: {path} was not written by jfoundations.save: it is no regular file; copy what "
+            "comes from a pipe or a device into one first"
         )
-    body = memoryview(content)[front + length :]
-    size = sum(leaf["bytes"] for leaf in told["leaves"])
-    if len(body) < size:
-        raise cut
-    if len(body) > size:
-        raise ValueError(
-            f"load: {path} has {len(body) - size} bytes too many; restore it from a copy"
-        )
-    return told["leaves"], body
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        front = file.read(len(MAGIC) + 16)
+        if front[: len(MAGIC)] != MAGIC[: len(front)] or not front:
+            raise ValueError(f"load: {path} was not written by jfoundations.save")
+        length, checksum = np.frombuffer(front[len(MAGIC) :].ljust(16, b"\xff"), "<u8").tolist()
+        left = size - len(MAGIC) - 16 - length
+        if left < 0:
+            raise ValueError(f"load: {path} is cut off after {size} bytes; restore it from a copy")
+        header = file.read(length)
+        if zlib.crc32(header) != checksum:
+            raise ValueError(f"load: the header of {path} is damaged; restore it from a copy")
+        leaves = _leaves(path, header)
+        left -= sum(leaf["bytes"] for leaf in leaves)
+        if left < 0:
+            raise ValueError(f"load: {path} is cut off after {size} bytes; restore it from a copy")
+        if left > 0:
+            raise ValueError(f"load: {path} has {left} bytes too many; restore it from a copy")
+        yield file, leaves
+
+
+def _leaves(path: Path, header: bytes) -> list[dict[str, Any]]:
+    """Return what a header says of the leaves, each of which begins where the last one ends."""
+    try:
+        told = json.loads(header)
+        version = told["version"]
+        if type(version) is not int or version < 1:
+            raise ValueError(f"its format is {version!r}")
+        if version > VERSION:
+            raise ValueError(
+                f"it has format {version}, newer than the {VERSION} that this version reads; "
+                "upgrade jfoundations"
+            )
+        place = 0
+        for leaf in told["leaves"]:
+            if leaf["start"] != place or not _is_sound(leaf):
+                raise ValueError(f"it says {leaf!r} of a leaf")
+            place += leaf["bytes"]
+    except KeyError as error:
+        raise ValueError(f"load: {path} was not written by save: it lacks {error}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"load: {path} cannot be read: {error}") from None
+    return told["leaves"]
+
+
+def _is_sound(leaf: dict[str, Any]) -> bool:
+    numbers = [leaf["start"], leaf["bytes"], leaf["crc"], *leaf["shape"]]
+    return (
+        all(type(n) is int and n >= 0 for n in numbers)
+        and isinstance(leaf["path"], str)
+        and isinstance(leaf["dtype"], str)
+        and (leaf["impl"] is None or isinstance(leaf["impl"], str))
+    )
 
 
 def _difference(found: list[str], names: list[str]) -> str:
@@ -203,30 +239,63 @@ def _difference(found: list[str], names: list[str]) -> str:
     return f"the file lacks {names[len(found)]}"
 
 
-def _value(path: Path, leaf: dict[str, Any], raw: Any, wanted: Any) -> Any:
+def _check_kind(path: Path, leaf: dict[str, Any], wanted: Any) -> None:
+    """Raise unless a leaf in the file is what is wanted, and JAX can hold it."""
     dtype, shape, name = leaf["dtype"], tuple(leaf["shape"]), leaf["path"]
     kind, size = _kind(wanted)
-    if (kind, size) != (dtype, shape):
-        wider = kind.replace("32", "64") == dtype
+    if (kind, size) != (dtype, shape) or (leaf["impl"] is None) == dtype.startswith("key<"):
+        wider = kind.replace("32", "64") == dtype or (kind, dtype) == ("complex64", "complex128")
         raise ValueError(
             f"load: {name} of {path} is {dtype}{list(shape)}, but like has {kind}{list(size)}"
             + ("; enable x64 to read it" if wider else "")
         )
-    if leaf["impl"]:
-        words = np.frombuffer(raw, "<u4").reshape(*shape, -1)
-        return jax.random.wrap_key_data(jnp.asarray(words), impl=leaf["impl"])
+    if leaf["impl"] or dtype in _NAMES.values() or isinstance(wanted, np.ndarray | np.generic):
+        return
+    if jax.typeof(np.empty(0, dtype)).dtype.name != dtype:
+        raise ValueError(
+            f"load: {name} of {path} is {dtype}{list(shape)}, which JAX does not hold while x64 is "
+            'off; call jax.config.update("jax_enable_x64", True), or give like a NumPy array there'
+        )
+
+
+def _value(path: Path, leaf: dict[str, Any], raw: bytes, wanted: Any) -> Any:
+    try:
+        if leaf["impl"]:
+            return _keys(leaf, raw)
+        data = _numbers(leaf, raw)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"load: {path} is damaged at {leaf['path']} ({error}); restore it from a copy"
+        ) from None
     for scalar, called in _NAMES.items():
-        if dtype == called:
-            return scalar(np.frombuffer(raw, _SCALARS[scalar])[0])
-    data = np.frombuffer(raw, jnp.dtype(dtype)).reshape(shape)
-    if sys.byteorder != "little":
-        data = data.byteswap()
+        if leaf["dtype"] == called:
+            return scalar(data[()])
     if isinstance(wanted, np.ndarray | np.generic):
         return data.copy() if isinstance(wanted, np.ndarray) else data[()]
-    if not shape and getattr(wanted, "weak_type", False):
+    if not data.shape and getattr(wanted, "weak_type", False):
         return jnp.asarray(data.item())  # a Python number again, as far as promotion goes
     sharding = getattr(wanted, "sharding", None)
     return jnp.asarray(data) if sharding is None else jax.device_put(data, sharding)
+
+
+def _numbers(leaf: dict[str, Any], raw: bytes) -> np.ndarray:
+    scalars = {_NAMES[kind]: dtype for kind, dtype in _SCALARS.items()}
+    dtype = np.dtype(scalars.get(leaf["dtype"], leaf["dtype"]))
+    if len(raw) != dtype.itemsize * prod(leaf["shape"]):
+        raise ValueError(f"it has {len(raw)} bytes")
+    if dtype == np.bool_ and raw.strip(b"\0\1"):
+        raise ValueError("a bool is neither 0 nor 1")
+    data = np.frombuffer(raw, dtype).reshape(leaf["shape"])
+    return data if sys.byteorder == "little" else data.byteswap()
+
+
+def _keys(leaf: dict[str, Any], raw: bytes) -> jax.Array:
+    one = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=leaf["impl"])))
+    words = np.frombuffer(raw, "<u4").reshape(*leaf["shape"], *one.shape)
+    keys = jax.random.wrap_key_data(jnp.asarray(words), impl=leaf["impl"])
+    if keys.dtype.name != leaf["dtype"]:
+        raise ValueError(f"its keys are {keys.dtype.name}")
+    return keys
 
 
 def _kind(wanted: Any) -> tuple[str, tuple[int, ...]]:

@@ -21,12 +21,13 @@ from jax import lax
 
 from ._callable import Structural, describe, hold, release
 from ._callback import callback_name
-from ._drivers import skip_or_step, strong_counters, take_step
-from ._events import NoElement
-from ._loop import LoopResult, make_program, to_carry, to_result
+from ._drivers import if_needed, skip_or_step, strong_counters, take_step
+from ._handlers import NoElement
+from ._loop import make_program, to_carry, to_result
 from ._mesh import spread
-from ._plan import Carry, NeverStops, Plan, Program
-from ._tree import as_arrays, check_count
+from ._plan import Carry, Plan, Program
+from ._result import LoopResult
+from ._tree import as_arrays, check_count, check_function, check_key
 
 
 def as_scan_body(
@@ -73,8 +74,9 @@ def as_scan_body(
     """
     if max_steps is not None:
         max_steps = check_count(max_steps, "max_steps", "as_scan_body")
-    if of is not None and not callable(of):
-        raise TypeError(f"as_scan_body: of is {of!r}, which is not callable")
+    if of is not None:
+        check_function(of, "of", "as_scan_body", "a function state -> y, or None")
+    check_key(key, "as_scan_body")
     return ScanBody(make_program(step, callbacks, "as_scan_body"), key, of, max_steps)
 
 
@@ -116,6 +118,8 @@ class ScanBody(Structural):
 
     def resume(self, result: LoopResult[Any]) -> Carry:
         """Return the carry that goes on with a run, of this kind or of `iterate`."""
+        if not isinstance(result, LoopResult):
+            raise TypeError(f"as_scan_body, resume: {describe(result)} is no LoopResult; use init")
         plan = self._plan(feeds=True)
         return plan.grow(to_carry(plan, result))
 
@@ -123,13 +127,9 @@ class ScanBody(Structural):
         """Take a step, unless a callback has asked to stop: `(carry, y)`."""
         _check_carry(carry)
         plan = self._plan(x=x, feeds=x is not None)
-        plan.demand_stop = not plan.may_be_stopped
-        try:
-            carry = skip_or_step(plan, carry, self.going(carry))
-        except NeverStops:
-            plan.demand_stop = False
-            carry = take_step(plan, carry)
-        return carry, None if self._of is None else self._of(carry.state)
+        new = if_needed(plan, lambda: skip_or_step(plan, carry, self.going(carry)))
+        new = take_step(plan, carry) if new is None else new
+        return new, None if self._of is None else self._of(new.state)
 
     def going(self, carry: Carry) -> jax.Array:
         """Tell whether nobody has asked to stop yet: a bool scalar."""

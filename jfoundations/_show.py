@@ -99,22 +99,22 @@ def _lanes(result: Any) -> Iterator[tuple[tuple[int, ...], int, tuple[str, ...]]
 
 def table_of(result: Any) -> str:
     """Return a `LoopResult` as a table: a line a lane, or of a single run a line a leaf."""
-    leaves = dict(_named_leaves(result))
+    leaves = list(_named_leaves(result))  # a callback may be named as a leaf of another is
     batch = np.ndim(result.steps)
     if not batch:
         head = [["steps", str(int(result.steps))], ["stopped by", ", ".join(result.reasons)]]
-        return text_table(head + [[name, show(leaf)] for name, leaf in leaves.items()])
-    lean = {name: leaf for name, leaf in leaves.items() if _is_few(leaf, batch)}
-    rows = [["lane", "steps", "stopped by", *lean]]
-    values = {name: np.asarray(leaf) for name, leaf in lean.items()}
+        return text_table(head + [[name, show(leaf)] for name, leaf in leaves])
+    lean = [(name, np.asarray(leaf)) for name, leaf in leaves if _is_few(leaf, batch)]
+    rows = [["lane", "steps", "stopped by", *(name for name, _ in lean)]]
     for index, steps, names in _lanes(result):
         lane = ",".join(map(str, index))
         rows.append(
-            [lane, str(steps), ", ".join(names), *(show(v[index]) for v in values.values())]
+            [lane, str(steps), ", ".join(names), *(show(value[index]) for _, value in lean)]
         )
     if len(rows) > LANES + 1:
         rows[LANES // 2 + 1 : -LANES // 2] = [["…"] * len(rows[0])]
-    others = [f"{name} {_a_lane(leaf, batch)}" for name, leaf in leaves.items() if name not in lean]
+    large = [(name, leaf) for name, leaf in leaves if not _is_few(leaf, batch)]
+    others = [f"{name} {_a_lane(leaf, batch)}" for name, leaf in large]
     return text_table(rows) + "".join(f"\nin each lane {other}" for other in others)
 
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from ._inputs import as_given
 from ._settings import settings, under
 from ._tree import check_count, tracing
 
@@ -111,15 +112,22 @@ def element_of(block: Any) -> Any:
     return jax.tree.map(like, block)
 
 
+_NO_ARRAY = "{kind}, which is no array of numbers; {cure}"
+
+
+def as_block(block: Any, who: str) -> Any:
+    """Return a block as JAX takes it without loss, or raise; see `check_block`."""
+    check_block(block, who)
+    return jax.tree.map(lambda leaf: as_given(leaf, who, "a leaf"), block)
+
+
 def check_block(block: Any, who: str) -> None:
-    """Raise unless a block's leaves are arrays with one leading axis."""
+    """Raise unless a block's leaves are arrays with one leading axis; no number is read."""
     lengths = set()
     for leaf in jax.tree.leaves(block):
-        try:
-            shape = jax.typeof(leaf).shape
-        except TypeError:
-            kind = getattr(leaf, "dtype", None) or type(leaf).__name__
-            raise TypeError(f"{who}: a leaf is {kind}, which is no array of numbers") from None
+        shape = getattr(leaf, "shape", ())
+        if not isinstance(leaf, jax.Array):
+            as_given(leaf[:0] if shape else leaf, who, "a leaf", _NO_ARRAY)
         if not shape:
             raise TypeError(
                 f"{who}: a leaf has no leading axis to run over; a list is an iterable of blocks, "

@@ -48,9 +48,14 @@ def compose(
 def compose(*functions: Function) -> Pipe[Any, Any]:
     """Return the composition, last first, as in mathematics: `compose(f, g)(x) == f(g(x))`.
 
+    Raises:
+        TypeError: one of them is not callable.
+
     >>> compose(str, abs)(-3)
     '3'
     """
+    for k, function in enumerate(functions):
+        check_callable(function, f"its function {k + 1}", "compose")
     return Pipe(*reversed(functions))
 
 

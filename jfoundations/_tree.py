@@ -15,6 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ._callable import Static, describe
+from ._inputs import as_array, as_given
 
 T = TypeVar("T")
 
@@ -107,9 +108,9 @@ def tracing() -> bool:
     return isinstance(jnp.zeros(()), Tracer)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
+def nearest(word: Any, words: Iterable[str], least: float = 0.6) -> str:
     """Return '; did you mean X?' for the nearest of the words, or nothing."""
-    close = difflib.get_close_matches(word, list(words), n=1)
+    close = difflib.get_close_matches(str(word), list(words), n=1, cutoff=least)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -118,22 +119,32 @@ def as_arrays(tree: T, who: str) -> T:
 
     Python scalars become weakly typed, as everywhere in JAX.
     """
+    if tree is None:
+        raise TypeError(
+            f"{who}: the state is None, which holds nothing; give what the step is to start from, "
+            "or () if it needs nothing"
+        )
 
-    def convert(path: Any, leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array):
-            return leaf
-        try:
-            if isinstance(leaf, str | bytes):  # NumPy would take some for the name of a dtype
-                raise TypeError
-            return jnp.asarray(leaf)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{who}: the leaf {keystr(path)} is {leaf!r} ({type(leaf).__name__}), which is no "
-                "array; keep functions, strings and other objects out of the state: in a closure, "
-                "or as a static field of a registered dataclass"
-            ) from None
-
+    no_array = (
+        "{value!r} ({value.__class__.__name__}), which is no array; keep functions, strings and "
+        "other objects out of the state: in a closure, or as a static field of a registered "
+        "dataclass"
+    )
+    convert = lambda path, leaf: as_array(leaf, who, f"the leaf {keystr(path)}", no_array)  # noqa: E731
     return jax.tree.map_with_path(convert, tree)
+
+
+def check_key(key: Any, who: str, *, many: bool = False) -> None:
+    """Raise unless a key is None or a PRNG key, typed or of old; `many` lets arrays of them by."""
+    if key is None:
+        return
+    dtype, shape = getattr(key, "dtype", None), np.shape(key)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed and (dtype != np.uint32 or not shape):
+        given = describe(key) if hasattr(key, "dtype") else repr(key)
+        raise TypeError(f"{who}: key is {given}; give a PRNG key, as jax.random.key(0) makes one")
+    if not many and len(shape) != (0 if typed else 1):
+        raise ValueError(f"{who}: key has shape {shape}; one PRNG key is needed, as keys[0]")
 
 
 def keystr(path: Any, root: str = "state") -> str:
@@ -150,6 +161,8 @@ def check_like(new: Any, old: Any, who: str, root: str = "state") -> None:
         raise TypeError(_structure_message(new, old, who, root))
     leaves = jax.tree_util.tree_leaves_with_path(old)
     for (path, before), after in zip(leaves, jax.tree.leaves(new), strict=True):
+        if isinstance(after, np.ndarray | np.generic):  # which JAX narrows without a look
+            as_given(after, who, keystr(path, root))
         try:
             b, a = jax.typeof(before), jax.typeof(after)
         except TypeError:
@@ -256,3 +269,28 @@ def check_count(value: Any, name: str, who: str, least: int = 0) -> int:
     if not least <= value < 2**31:
         raise ValueError(f"{who}: {name} is {value}; it must lie in {least} ... 2**31 - 1")
     return int(value)
+
+
+def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
+    """Return a count as an int32, a leaf of its callback; arrays (perhaps traced) as they are.
+
+    Raises:
+        TypeError, ValueError: it is no integer of at least `least`, as far as that is known.
+    """
+    if isinstance(value, np.ndarray | np.generic) and not value.ndim:
+        value = value.item()
+    if not hasattr(value, "dtype"):
+        return np.int32(check_count(value, name, who, least))
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise TypeError(f"{who}: {name} is {describe(value)}, integers are needed")
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer) and value.size:
+        known = np.asarray(value)  # under jit too, where JAX's own minimum would be traced
+        for bound in (known.min(), known.max()):
+            check_count(int(bound), name, who, least)
+    return value
+
+
+def check_function(value: Any, name: str, who: str, form: str) -> None:
+    """Raise unless an argument is callable; `form` is a function one might have meant."""
+    if not callable(value):
+        raise TypeError(f"{who}: {name} is {value!r}, which is not callable; give {form}")

@@ -8,6 +8,8 @@
 (0.0625, 4, ('stop_when',))
 """
 
+import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +23,10 @@ from ._callable import name_of, partial
 from ._callback import Chain, callback_name, chain
 from ._collectives import check_gate
 from ._compat import cond
-from ._events import GIVEN, caller, fire, freeze
-from ._predicate import StopPredicate, first_listeners, listeners
-from ._tree import check_count, check_stop
+from ._events import Listener, any_of, hear_all
+from ._handlers import GIVEN, Calls, caller, freeze, in_turn
+from ._predicate import Composite, StopPredicate, first_listeners, listeners
+from ._tree import check_function, check_stop, count_leaf
 
 RUN = ("before_run", "after_run")
 
@@ -46,6 +49,7 @@ def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> Stop
     >>> jf.iterate(lambda x: 0.5 * x, 1.0, stop_when(converged), max_steps=100).reasons
     ('converged',)
     """
+    check_function(predicate, "the predicate", "stop_when", "a function state -> bool")
     found = name_of(predicate)
     name = name or ("stop_when" if found == "lambda" else found)
     return StopPredicate(name=name, after_step=partial(_stop_when, predicate, name))
@@ -79,15 +83,61 @@ def when(predicate: Callable[..., Any], *callbacks: Any) -> StopPredicate:
     >>> int(jf.iterate(lambda x: x + 4, 0, cap, max_steps=5).state)
     10
     """
+    check_function(predicate, "the predicate", "when", "a function state -> bool")
     one = chain(*callbacks)
-    members = tuple(one) if isinstance(one, Chain) else (one,)
-    name = "+".join(map(callback_name, members))
-    parts = listeners(members, GIVEN)
-    events = dict.fromkeys(event for part in parts for event in part.handlers)
-    remembers = any(part.init is not None for part in parts)
-    run = _gated if remembers else _gated_without_memory
-    functions = {e: partial(run, predicate, one, e) for e in events}
-    return StopPredicate(partial(_start, one) if remembers else None, name=name, **functions)
+    return Gated.of(predicate, one)
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Gated(Composite):
+    """Callbacks behind predicates, which all must hold; made by `when`.
+
+    Its parts are the predicates, then the callbacks; its setting says how many the former are, and
+    whether the callbacks are a chain's, so that their memories are a tuple.
+    """
+
+    @classmethod
+    def of(cls, predicate: Any, one: Any) -> "Gated":
+        """Return a callback (or a chain) behind a predicate."""
+        new = object.__new__(cls)
+        if isinstance(one, Gated):  # flat: of a nest, all predicates are asked at once
+            n, chained = one.setting
+            new._put((predicate, *one.parts), (n + 1, chained), one.plan)
+            return new
+        chained = isinstance(one, Chain)
+        members = tuple(one) if chained else (one,)
+        parts = listeners(members, GIVEN, "when")
+        heard = tuple(dict.fromkeys(event for part in parts for event in part.handlers))
+        name = "+".join(map(callback_name, members))
+        plan = name, heard, any(part.init is not None for part in parts)
+        new._put((predicate, *members), (1, chained), plan)
+        return new
+
+    @staticmethod
+    def start(setting: Any, parts: tuple[Any, ...], state: Any, max_steps: int | None) -> Calls:
+        """Return the callbacks' memories."""
+        n, chained = setting
+        memories = []
+        for part in first_listeners(parts[n:], max_steps):
+            memories.append((yield part.begin(state, max_steps)))
+        return tuple(memories) if chained else memories[0]
+
+    @staticmethod
+    def hear(
+        setting: Any, parts: tuple[Any, ...], event: str, memory: Any, state: Any, context: Any
+    ) -> Calls:
+        """Let the callbacks hear an event where the predicates hold."""
+        n, chained = setting
+        members = listeners(parts[n:], context)
+        memories = ((),) * len(members) if memory is None else memory if chained else (memory,)
+        holds = event in RUN or _all_hold(parts[:n], event, state, context)
+        if holds is False:
+            return memory, state, False
+        if holds is True:
+            state, new, stops = yield from hear_all(event, members, state, memories, context)
+        else:
+            state, new, stops = yield from _gate(holds, event, members, state, memories, context)
+        return new if chained else new[0], state, any_of(stops)
 
 
 def every(n: Any, *callbacks: Any) -> StopPredicate:
@@ -105,7 +155,7 @@ def every(n: Any, *callbacks: Any) -> StopPredicate:
     >>> int(jf.iterate(lambda x: x + 1, 0, every(3, double), max_steps=6).state)
     18
     """
-    return when(partial(_nth, _leaf(n, "every", 1)), *callbacks)
+    return when(partial(_nth, count_leaf(n, "n", "every", 1)), *callbacks)
 
 
 def after(n: Any, *callbacks: Any) -> StopPredicate:
@@ -127,7 +177,7 @@ def after(n: Any, *callbacks: Any) -> StopPredicate:
     >>> int(jf.iterate(lambda x: x / 2, 1.0, jf.callbacks.after(5, small), max_steps=9).steps)
     6
     """
-    return when(partial(_past, _leaf(n, "after", 0)), *callbacks)
+    return when(partial(_past, count_leaf(n, "n", "after", 0)), *callbacks)
 
 
 def once(n: Any, *callbacks: Any) -> StopPredicate:
@@ -145,11 +195,7 @@ def once(n: Any, *callbacks: Any) -> StopPredicate:
     >>> int(jf.iterate(lambda x: x + 1, 0, jf.callbacks.once(3, kick), max_steps=6).state)
     106
     """
-    return when(partial(_that, _leaf(n, "once", 1)), *callbacks)
-
-
-def _leaf(n: Any, who: str, least: int) -> Any:
-    return n if hasattr(n, "dtype") else np.int32(check_count(n, "n", who, least=least))
+    return when(partial(_that, count_leaf(n, "n", "once", 1)), *callbacks)
 
 
 def _nth(n: Any, state: Any, *, step: Any) -> Any:
@@ -164,58 +210,54 @@ def _that(n: Any, state: Any, *, step: Any) -> Any:
     return step + 1 == jnp.asarray(n, np.int32)
 
 
-def _start(one: Any, state: Any, *, max_steps: int | None = None) -> Any:
-    members = tuple(one) if isinstance(one, Chain) else (one,)
-    memories = tuple(part.start(state, max_steps) for part in first_listeners(members, max_steps))
-    return memories if isinstance(one, Chain) else memories[0]
-
-
-def _gated_without_memory(
-    predicate: Any, one: Any, event: str, state: Any, *, _context: Any
-) -> tuple[Any, Any]:
-    members = tuple(one) if isinstance(one, Chain) else (one,)
-    nothing = ((),) * len(members)
-    return _gate(predicate, members, event, nothing, state, _context)[1:]
-
-
-def _gated(
-    predicate: Any, one: Any, event: str, memory: Any, state: Any, *, _context: Any
-) -> tuple[Any, Any, Any]:
-    chained = isinstance(one, Chain)
-    members = tuple(one) if chained else (one,)
-    memories = memory if chained else (memory,)
-    memories, state, stop = _gate(predicate, members, event, memories, state, _context)
-    return (memories if chained else memories[0]), state, stop
+def _all_hold(predicates: tuple[Any, ...], event: str, state: Any, context: dict[str, Any]) -> Any:
+    """Tell whether all predicates hold: a Python bool where that is known."""
+    all_hold: Any = True
+    for predicate in predicates:
+        words = context if all_hold is True else {**context, "live": context["live"] & all_hold}
+        holds = caller(predicate, 1, "the predicate of when", context)(state, context=words)
+        holds = True if holds is True else check_stop(holds, f"the predicate of when, {event}")
+        if not isinstance(holds, Tracer):
+            holds = bool(holds)  # known: nothing to select, and an eager callback stays eager
+        if holds is False:
+            return False
+        all_hold = holds if all_hold is True else all_hold if holds is True else all_hold & holds
+    return all_hold
 
 
 def _gate(
-    predicate: Any, members: Any, event: str, memories: Any, state: Any, context: dict[str, Any]
-) -> tuple[Any, Any, Any]:
-    """Run an event of the members where the predicate holds: `(memories, state, stop)`."""
-    parts = listeners(members, context)
-
-    def run(live: Any, memories: Any, state: Any) -> tuple[Any, Any, Any]:
-        words = {**context, "live": live}
-        state, memories, bits = fire(event, parts, state, memories, words)
-        return memories, state, bits if bits is False else bits != 0
-
+    holds: Any, event: str, members: list[Listener], state: Any, memories: Any, context: Any
+) -> Calls:
+    """Let callbacks hear an event where a traced predicate holds: `(state, memories, stops)`."""
     live = context["live"]
-    if event in RUN:
-        return run(live, memories, state)
-    holds = caller(predicate, 1, "the predicate of when", context)(state, context=context)
-    holds = True if holds is True else check_stop(holds, f"the predicate of when, {event}")
-    if not isinstance(holds, Tracer):
-        holds = bool(holds)  # known: nothing to select, and an eager callback stays eager
-    if holds is False:
-        return memories, state, False
-    if holds is True:
-        return run(live, memories, state)
-    if all(part.handlers[event].caller.freezes for part in parts if event in part.handlers):
-        # These mask their own writes, so nothing need be copied, however large the memory.
-        memories, new, stop = run(holds if live is True else holds & live, memories, state)
-        return memories, freeze(holds, new, state), stop if stop is False else stop & holds
-    check_gate(holds, partial(run, live), memories, state, who=f"the predicate of when, {event}")
-    return _conditional(holds, partial(run, live), memories, state)
+    new, stops = list(memories), [False]
+    within = {**context, "live": holds if live is True else holds & live}
+    hearing = [k for k, part in enumerate(members) if event in part.handlers]
+    masks = lambda k: members[k].handlers[event].caller.freezes  # noqa: E731
+    for masked, group in itertools.groupby(hearing, masks):
+        places = list(group)
+        some, held = [members[k] for k in places], [new[k] for k in places]
+        if masked:
+            # These mask their own writes, so nothing need be copied, however large the memory.
+            after, held, asked = yield from hear_all(event, some, state, held, within)
+            state = freeze(holds, after, state)
+            stops += [stop if stop is False else stop & holds for stop in asked]
+        else:
+            run = functools.partial(_run, event, some, context)
+            check_gate(holds, run, tuple(held), state, who=f"the predicate of when, {event}")
+            held, state, stop = _conditional(holds, run, tuple(held), state)
+            stops.append(stop)
+        for k, memory in zip(places, held, strict=True):
+            new[k] = memory
+    return state, tuple(new), stops
+
+
+def _run(
+    event: str, members: list[Listener], context: dict[str, Any], memories: Any, state: Any
+) -> tuple[Any, Any, Any]:
+    """Let callbacks hear an event: `(memories, state, stop)`."""
+    state, memories, stops = in_turn(hear_all(event, members, state, memories, context))
+    return memories, state, any_of(stops)
 
 
 def _conditional(holds: Any, run: Any, memories: Any, state: Any) -> tuple[Any, Any, Any]:

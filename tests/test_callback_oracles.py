@@ -215,7 +215,8 @@ def converged_oracle(values, atol, rtol):
     before = FLOAT(0)
     for k, value in enumerate(values):
         with np.errstate(invalid="ignore"):
-            if abs(value - before) <= FLOAT(atol) + FLOAT(rtol) * abs(value):
+            part = FLOAT(rtol) * abs(value) if np.isfinite(value) else 0
+            if value == before or abs(value - before) <= FLOAT(atol) + part:
                 return k + 1
         before = value
     return N

@@ -11,7 +11,7 @@ from .._callback import Callback
 from .._compat import cond
 from .._lanes import any_lane, lane_lives
 from .._tree import pytree
-from ._monitor import check_mode, read, worst
+from ._monitor import check_mode, check_of, is_float, precedes, read, worst
 
 
 @pytree
@@ -19,12 +19,19 @@ class Best:
     """The memory of `best`.
 
     Attributes:
-        value: the best monitored number so far; +inf ("max": −inf) when none was a number.
+        value: the best monitored number so far; +inf ("max": −inf) when none was a number, of
+            integers and bools the largest ("max": smallest) there is.
         state: the state it was seen at; the first state when none was.
+        found: of integers and bools, whether there was one yet; None of floats.
     """
 
     value: jax.Array
     state: Any
+    found: jax.Array | None = None
+
+    def __repr__(self) -> str:
+        found = "" if self.found is None else f", found={self.found!r}"
+        return f"Best(value={self.value!r}, state={self.state!r}{found})"
 
 
 def best(of: Any, *, mode: str = "min") -> Callback:
@@ -46,21 +53,38 @@ def best(of: Any, *, mode: str = "min") -> Callback:
     >>> int(result.state), int(result.memory["best"].state)
     (5, 3)
     """
+    check_of(of, "best")
     sign = check_mode(mode, "best")
     return Callback(partial(_start, of, sign), name="best", after_step=partial(_keep, of, sign))
 
 
 def _start(of: Any, sign: int, state: Any) -> Best:
     # A copy: a donated buffer must not be held twice.
-    return Best(sign * worst(of, state, "best"), jax.tree.map(jnp.array, state))
+    return none_yet(worst(of, state, sign, "best"), jax.tree.map(jnp.array, state))
+
+
+def none_yet(value: jax.Array, state: Any) -> Best:
+    """Return the memory before there was a number."""
+    return Best(value, state, None if is_float(value) else jnp.asarray(False))
+
+
+def is_better(value: jax.Array, old: Best, sign: int) -> Any:
+    """Tell whether a number is better than the best so far; any integer is, where none was yet."""
+    better = precedes(value, old.value, sign)
+    return better if old.found is None else better | ~old.found
+
+
+def seen(value: jax.Array, state: Any) -> Best:
+    """Return the memory of a number that is the best."""
+    return Best(value, state, None if is_float(value) else jnp.asarray(True))
 
 
 def _keep(
     of: Any, sign: int, memory: Best, state: Any, *, live: Any = True
 ) -> tuple[Best, Any, bool]:
     value = read(of, state, "best")
-    better = (sign * value < sign * memory.value) & live
-    return keep_if(better, Best(value, state), memory), state, False
+    better = is_better(value, memory, sign) & live
+    return keep_if(better, seen(value, state), memory), state, False
 
 
 def keep_if(better: Any, new: Best, old: Best) -> Best:

@@ -9,7 +9,7 @@ from .._callable import identity, partial
 from .._callback import Callback
 from .._rounding import protect
 from .._tree import pytree
-from ._monitor import float_leaf
+from ._monitor import check_of, float_leaf, refuse_keys
 
 
 @pytree
@@ -47,6 +47,7 @@ def ema(of: Any = identity, *, decay: Any) -> Callback:
     >>> round(float(result.memory["ema"].value), 4)  # (2/4 + 4/2 + 8) / (1/4 + 1/2 + 1)
     6.0
     """
+    check_of(of, "ema")
     decay = float_leaf(decay, "decay", "ema", 0, 1)
     return Callback(partial(_start, of), name="ema", after_step=partial(_average, of, decay))
 
@@ -58,8 +59,10 @@ def _wide(dtype: Any) -> Any:
 
 
 def _start(of: Any, state: Any) -> Ema:
+    value = jax.eval_shape(of, state)
+    refuse_keys(value, "ema", "mean")
     unknown = lambda leaf: jnp.full_like(leaf, jnp.nan, _wide(leaf.dtype))  # noqa: E731
-    value = jax.tree.map(unknown, jax.eval_shape(of, state))
+    value = jax.tree.map(unknown, value)
     return Ema(value, jnp.zeros((), jnp.result_type(float)))
 
 

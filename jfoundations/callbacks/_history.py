@@ -11,6 +11,7 @@ from jax.core import Tracer
 from .._callable import identity, partial
 from .._callback import Callback
 from .._tree import check_count, pytree
+from ._monitor import check_of
 from ._row import write_row
 
 
@@ -29,13 +30,20 @@ class History:
 
     @property
     def values(self) -> Any:
-        """The records alone, as NumPy arrays; for a batch of lanes a list of them. Host only."""
+        """The records alone, as NumPy arrays; for a batch of lanes a list of them. Host only.
+
+        PRNG keys are JAX's arrays.
+        """
         if isinstance(self.count, Tracer):
             raise TypeError(
                 "History.values has as many rows as steps were taken, which a traced function "
                 "cannot know; return the History from jit, or use buffer and count"
             )
-        return _trim(jax.tree.map(np.asarray, self.buffer), np.asarray(self.count))
+        return _trim(jax.tree.map(_on_host, self.buffer), np.asarray(self.count))
+
+
+def _on_host(leaf: Any) -> Any:
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
 
 def _trim(buffer: Any, count: np.ndarray) -> Any:
@@ -59,6 +67,7 @@ def history(
         initial: record the state before the first step too, as the first.
 
     Raises:
+        TypeError: `of` is not callable, or `initial` no bool.
         ValueError: every or capacity is not positive.
 
     >>> import jfoundations as jf
@@ -69,7 +78,9 @@ def history(
     every = check_count(every, "every", "history", least=1)
     if capacity is not None:
         capacity = check_count(capacity, "capacity", "history", least=1)
-    initial = bool(initial)
+    check_of(of, "history")
+    if not isinstance(initial, bool | np.bool_):
+        raise TypeError(f"history: initial is {initial!r}, True or False is needed")
     events = {"before_run": partial(_record_first, of)} if initial else {}
     all_steps = partial(_start_for_all, of, every, initial)
     return Callback(

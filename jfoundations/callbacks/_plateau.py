@@ -9,10 +9,20 @@ import numpy as np
 
 from .._callable import partial
 from .._callback import Callback
-from .._events import freeze
+from .._handlers import freeze
 from .._rounding import protect
-from .._tree import check_like
-from ._monitor import check_mode, count_leaf, float_leaf, read, worst
+from .._tree import check_function, check_like, count_leaf
+from ._monitor import (
+    check_mode,
+    check_of,
+    first_wait,
+    float_leaf,
+    improves,
+    is_float,
+    read,
+    widened,
+    worst,
+)
 
 
 def reduce_on_plateau(
@@ -38,7 +48,8 @@ def reduce_on_plateau(
 
     Args:
         of: `state -> real scalar`.
-        update: `(state, ratio) -> state`; the ratio is a scalar of the monitored number's dtype.
+        update: `(state, ratio) -> state`; the ratio is a scalar of the monitored number's dtype,
+            of an integer's the default float.
         factor: in [0, 1); a leaf.
         patience: how many waits make a plateau, ≥ 1; a leaf.
         rtol: the least improvement that counts, relative to |best|, ≥ 0; a leaf.
@@ -62,6 +73,8 @@ def reduce_on_plateau(
     2.0
     """
     who = "reduce_on_plateau"
+    check_of(of, who)
+    check_function(update, "update", who, "a function (state, ratio) -> state")
     sign = check_mode(mode, who)
     settings = {
         "factor": float_leaf(factor, "factor", who, 0, 1),
@@ -76,22 +89,26 @@ def reduce_on_plateau(
 
 
 def _start(of: Any, sign: int, state: Any) -> dict[str, jax.Array]:
-    best = worst(of, state, "reduce_on_plateau")
-    zero = jnp.zeros((), np.int32)
-    return {"best": sign * best, "wait": zero, "cooldown": zero, "scale": jnp.ones_like(best)}
+    best = worst(of, state, sign, "reduce_on_plateau")
+    memory = {"best": best, "wait": first_wait(best), "cooldown": jnp.zeros((), np.int32)}
+    return {**memory, "scale": jnp.ones((), _floating(best))}
+
+
+def _floating(value: Any) -> Any:
+    return value.dtype if is_float(value) else jnp.result_type(float)
 
 
 def _reduce(
     of: Any, sign: int, update: Any, settings: dict[str, Any], memory: Any, state: Any
 ) -> tuple[Any, Any, bool]:
     value, best, scale = read(of, state, "reduce_on_plateau"), memory["best"], memory["scale"]
-    factor, rtol, atol, least = (
-        jnp.asarray(settings[k], value.dtype) for k in ("factor", "rtol", "atol", "min_scale")
-    )
+    factor, least = (jnp.asarray(settings[k], scale.dtype) for k in ("factor", "min_scale"))
     patience, cooldown = (jnp.asarray(settings[k], np.int32) for k in ("patience", "cooldown"))
+    wide = widened(scale.dtype)
+    rtol, atol = (jnp.asarray(settings[k], wide) for k in ("rtol", "atol"))
     # Of an infinite best, from which all begins, nothing can be a part.
-    relative = jnp.where(jnp.isfinite(best), protect(rtol * jnp.abs(best)), 0)
-    better = sign * value + (atol + relative) < sign * best
+    relative = jnp.where(jnp.isfinite(best), protect(rtol * jnp.abs(best.astype(wide))), 0)
+    better = improves(value, best, atol + relative, sign) | (memory["wait"] < 0)
     resting = memory["cooldown"] > 0
     wait = jnp.where(better | resting, 0, memory["wait"] + 1)
     due = wait >= patience

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._callable import identity, partial
-from .._events import freeze
+from .._handlers import freeze
 from .._predicate import StopPredicate
-from .._tree import check_like
-from ._best import Best, keep_if
-from ._monitor import check_mode, count_leaf, nonfinite, read, worst
+from .._tree import check_function, check_like, count_leaf
+from ._best import is_better, keep_if, none_yet, seen
+from ._monitor import check_mode, check_of, nonfinite, read, worst
 
 PLACES = ("last", "best")
 
@@ -57,11 +57,13 @@ def rollback_on_nonfinite(
     1e+30 2
     """
     who = "rollback_on_nonfinite"
+    check_of(of, who)
     sign = check_mode(mode, who)
     if to not in PLACES:
         raise ValueError(f"{who}: to is {to!r}; it must be 'last' or 'best'")
     retries = count_leaf(retries, "retries", who, 0)
     update = identity if update is None else update
+    check_function(update, "update", who, "a function state -> state, or None")
     if to == "last":
         hear = partial(_back_to_last, of, update, retries)
         return StopPredicate(_start, name=who, after_step=hear)
@@ -76,8 +78,8 @@ def _start(state: Any) -> dict[str, Any]:
 
 def _start_best(of: Any, sign: int, state: Any) -> dict[str, Any]:
     memory = _start(state)
-    value = sign * worst(of, state, "rollback_on_nonfinite")
-    return {**memory, "good": Best(value, memory["good"])}
+    value = worst(of, state, sign, "rollback_on_nonfinite")
+    return {**memory, "good": none_yet(value, memory["good"])}
 
 
 def _back_to_last(
@@ -93,9 +95,9 @@ def _back_to_best(
 ) -> tuple[Any, Any, Any]:
     value, good = read(of, state, "rollback_on_nonfinite"), memory["good"]
     bad = ~jnp.isfinite(value) & live
-    better = ~bad & live & (sign * value < sign * good.value)
+    better = ~bad & live & is_better(value, good, sign)
     state, used, stop = _go_back(bad, good.state, update, retries, memory["retries"], state)
-    new = Best(jnp.where(bad, good.value, value), state)
+    new = seen(jnp.where(bad, good.value, value), state)
     return {"good": keep_if(bad | better, new, good), "retries": used}, state, stop
 
 

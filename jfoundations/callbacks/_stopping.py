@@ -13,12 +13,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax import lax
 
 from .._callable import identity, partial
 from .._predicate import StopPredicate
 from .._rounding import protect
-from ._monitor import check_mode, count_leaf, float_leaf, nonfinite, read, worst
+from .._tree import count_leaf
+from ._monitor import (
+    check_mode,
+    check_of,
+    distance,
+    exceeds,
+    first_wait,
+    float_leaf,
+    improves,
+    nonfinite,
+    read,
+    refuse_keys,
+    widened,
+    worst,
+)
 
 
 def early_stopping(
@@ -28,7 +42,8 @@ def early_stopping(
 
     An improvement is `value + min_delta < best` ("max": mirrored), from a best of +inf on; anything
     else, nan included, is a wait. With patience 2 a constant metric stops at its third step.
-    Its memory is `{"best": …, "wait": int32}`.
+    Integers are compared as integers; the first of them is an improvement. Its memory is
+    `{"best": …, "wait": int32}`, the wait of integers being -1 as long as there was none.
 
     Args:
         of: `state -> real scalar`.
@@ -47,6 +62,7 @@ def early_stopping(
     >>> int(jf.iterate(lambda x: x + 1, 0, never_better, max_steps=10).steps)
     3
     """
+    check_of(of, "early_stopping")
     sign = check_mode(mode, "early_stopping")
     patience = count_leaf(patience, "patience", "early_stopping", 1)
     min_delta = float_leaf(min_delta, "min_delta", "early_stopping", 0)
@@ -58,15 +74,15 @@ def early_stopping(
 
 
 def _start(of: Any, sign: int, state: Any) -> dict[str, jax.Array]:
-    return {"best": sign * worst(of, state, "early_stopping"), "wait": jnp.zeros((), np.int32)}
+    best = worst(of, state, sign, "early_stopping")
+    return {"best": best, "wait": first_wait(best)}
 
 
 def _wait(
     of: Any, sign: int, patience: Any, min_delta: Any, memory: Any, state: Any
 ) -> tuple[Any, Any, jax.Array]:
     value, best = read(of, state, "early_stopping"), memory["best"]
-    margin = jnp.asarray(min_delta, value.dtype)
-    better = sign * value + margin < sign * best
+    better = improves(value, best, min_delta, sign) | (memory["wait"] < 0)
     wait = jnp.where(better, 0, memory["wait"] + 1)
     stop = wait >= jnp.asarray(patience, wait.dtype)
     return {"best": jnp.where(better, value, best), "wait": wait}, state, stop
@@ -75,7 +91,8 @@ def _wait(
 def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> StopPredicate:
     """Stop when what is looked at changes by no more than atol + rtol·|value| in a step.
 
-    Every leaf and every element must hold still; nan never does. Its memory is the value before.
+    Every leaf and every element must hold still; nan never does, an infinity does where it stays.
+    Its memory is the value before.
     Where a step may be rejected and change nothing, as in a line search, let it look at accepted
     steps only: `when(lambda s: s.accepted, converged(of))`.
 
@@ -86,38 +103,60 @@ def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> StopPr
 
     Raises:
         ValueError: a tolerance is negative.
+        TypeError: while tracing, when a PRNG key is among what is looked at.
 
     >>> import jfoundations as jf
     >>> int(jf.iterate(lambda x: x / 2, 1.0, converged(atol=0.1), max_steps=99).steps)
     4
     """
+    check_of(of, "converged")
     atol, rtol = float_leaf(atol, "atol", "converged", 0), float_leaf(rtol, "rtol", "converged", 0)
-    return StopPredicate(of, name="converged", after_step=partial(_still, of, atol, rtol))
+    return StopPredicate(
+        partial(_first, of), name="converged", after_step=partial(_still, of, atol, rtol)
+    )
+
+
+def _first(of: Any, state: Any) -> Any:
+    value = of(state)
+    refuse_keys(value, "converged", "distance")
+    return value
 
 
 def _still(of: Any, atol: Any, rtol: Any, before: Any, state: Any) -> tuple[Any, Any, jax.Array]:
     def close(a: Any, b: Any) -> jax.Array:
-        change = _distance(a, b)
-        if not jnp.issubdtype(change.dtype, jnp.inexact):
-            dtype = jnp.result_type(float)
-            a, change = jnp.asarray(a, dtype), change.astype(dtype)
-        slack = protect(jnp.asarray(rtol, change.dtype) * jnp.abs(a))
-        return jnp.all(change <= jnp.asarray(atol, change.dtype) + slack)
+        a, b = jnp.asarray(a), jnp.asarray(b)
+        near = _near if jnp.issubdtype(a.dtype, jnp.inexact) else _near_integers
+        return jnp.all(near(a, b, atol, rtol))
 
     now = of(state)
     still = jax.tree.leaves(jax.tree.map(close, now, before))
     return now, state, jnp.all(jnp.stack(still)) if still else jnp.asarray(True)
 
 
-def _distance(a: Any, b: Any) -> jax.Array:
-    """Return |a - b|, of integers in their unsigned kind, where it cannot overflow."""
-    a, b = jnp.asarray(a), jnp.asarray(b)
-    if a.dtype == np.bool_:
-        return a ^ b
-    if jnp.issubdtype(a.dtype, jnp.integer):
-        unsigned = np.dtype(f"u{a.dtype}".replace("uu", "u"))
-        return jnp.maximum(a, b).astype(unsigned) - jnp.minimum(a, b).astype(unsigned)
-    return jnp.abs(a - b)
+def _near(a: jax.Array, b: jax.Array, atol: Any, rtol: Any) -> jax.Array:
+    if jnp.iscomplexobj(a):
+        change = jnp.abs(lax.complex(_change(a.real, b.real), _change(a.imag, b.imag)))
+    else:
+        wide = widened(a.dtype)
+        a, b = a.astype(wide), b.astype(wide)
+        change = jnp.abs(_change(a, b))
+    atol, rtol = jnp.asarray(atol, change.dtype), jnp.asarray(rtol, change.dtype)
+    size = jnp.abs(a)  # nothing can be a part of an infinity
+    return change <= atol + jnp.where(jnp.isinf(size), 0, protect(rtol * size))
+
+
+def _change(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.where(a == b, 0, a - b)  # of an infinity that stays the difference is no number
+
+
+def _near_integers(a: jax.Array, b: jax.Array, atol: Any, rtol: Any) -> jax.Array:
+    dtype, gap, atol = jnp.result_type(float), distance(a, b), jnp.asarray(atol)
+    slack = protect(jnp.asarray(rtol, dtype) * jnp.abs(a.astype(dtype)))
+    if jnp.issubdtype(atol.dtype, jnp.integer):  # taken away exactly, as a float might not hold it
+        gap = jnp.where(exceeds(gap, atol), gap - atol.astype(gap.dtype), 0)
+    else:
+        slack = atol.astype(dtype) + slack
+    return (slack >= 0) & ~exceeds(gap, slack)
 
 
 def terminate_on_nonfinite(of: Any = identity) -> StopPredicate:
@@ -126,11 +165,15 @@ def terminate_on_nonfinite(of: Any = identity) -> StopPredicate:
     Args:
         of: `state -> pytree of arrays`; integers are always finite.
 
+    Raises:
+        TypeError: `of` is not callable.
+
     >>> import jfoundations as jf
     >>> result = jf.iterate(lambda x: x * 1e30, 1.0, terminate_on_nonfinite(), max_steps=9)
     >>> int(result.steps), result.reasons
     (2, ('terminate_on_nonfinite',))
     """
+    check_of(of, "terminate_on_nonfinite")
     return StopPredicate(name="terminate_on_nonfinite", after_step=partial(_guard, of))
 
 

@@ -7,6 +7,8 @@ import jax
 from .._callable import identity, partial
 from .._callback import Callback
 from .._fold import Fold, like_of
+from .._sharding import automatic
+from ._monitor import check_of
 
 
 def watch(fold: Fold[Any], of: Any = identity, *, name: str | None = None) -> Callback:
@@ -29,7 +31,11 @@ def watch(fold: Fold[Any], of: Any = identity, *, name: str | None = None) -> Ca
     2.5
     """
     if not isinstance(fold, Fold):
-        raise TypeError(f"watch: {fold!r} is no Fold; take one from jfoundations.folds")
+        call = (
+            f"; call it: {fold.__name__}()" if callable(fold) and hasattr(fold, "__name__") else ""
+        )
+        raise TypeError(f"watch: {fold!r} is no Fold; take one from jfoundations.folds{call}")
+    check_of(of, "watch")
     return Callback(
         partial(_start, fold, of), name=name or fold.name, after_step=partial(_feed, fold, of)
     )
@@ -40,4 +46,4 @@ def _start(fold: Fold[Any], of: Any, state: Any) -> Any:
 
 
 def _feed(fold: Fold[Any], of: Any, memory: Any, state: Any) -> tuple[Any, Any, bool]:
-    return fold.step(memory, of(state)), state, False
+    return automatic(fold.step, lies_as=0)(memory, of(state)), state, False

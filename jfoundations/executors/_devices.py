@@ -115,7 +115,7 @@ def _rounds(chunks: Chunks, ledger: Ledger, size: int) -> Any:
     """Yield lists of as many neighbours as there are devices, all of one length."""
     row: list[tuple[int, Any]] = []
     for i, block in chunks:
-        ledger.check(i, block)
+        block = ledger.check(i, block)
         if row and (len(row) == size or rows_in(block) != rows_in(row[0][1])):
             yield row
             row = []

@@ -55,7 +55,7 @@ def describe(
     """Return the fold of count, extremes, mean, variance, skewness and kurtosis, elementwise.
 
     The answer is a `stats.Description`; of pytrees of arrays it is a pytree with one at each leaf.
-    Its count is that of `count`, an integer; of `Frequency` weights it is their sum, a float.
+    Its count is that of `count`, exact; of `Frequency` weights it is their sum, a float.
 
     Args:
         correction: as in `var`.

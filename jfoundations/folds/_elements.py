@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from .._inputs import as_array, elements
 from ..stats._arguments import Data, join
 from ..stats._forms import alike
 from ..stats._weights import Frequency, Probability, Reliability
@@ -67,7 +68,7 @@ def rows_of(taken: Taken, xs: Any) -> tuple[tuple[jax.Array, ...], Any]:
             f"this fold's elements are {what}, not trees; pick arrays out with "
             ".of(lambda element: ...)"
         )
-    values = alike(tuple(map(jnp.asarray, values)))
+    values = alike(tuple(as_array(v, "this fold", "x") for v in values))
     if len(values) == 2 and values[0].shape != values[1].shape:
         x, y = (v.shape[1:] for v in values)
         raise ValueError(f"x has shape {x} and y {y}; pairs need equal shapes")
@@ -88,7 +89,7 @@ def _two(xs: Any, what: str) -> tuple[Any, Any]:
 
 def _spread(weights: Any, shape: tuple[int, ...]) -> jax.Array:
     """Return weights of the shape (n, ...) with axes put in, so that elements broadcast."""
-    weights = jnp.asarray(weights)
+    weights = as_array(weights, "this fold", "a weight")
     missing = len(shape) - weights.ndim
     if jnp.iscomplexobj(weights):
         raise TypeError("weights are complex; give real ones")
@@ -105,7 +106,7 @@ def _spread(weights: Any, shape: tuple[int, ...]) -> jax.Array:
 
 def one(x: Any) -> Any:
     """Return an element as a block of one."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], x)
+    return jax.tree.map(lambda leaf: leaf[None], elements(x))
 
 
 def zero_rows(like: Any) -> Any:

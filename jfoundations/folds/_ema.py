@@ -7,14 +7,9 @@ import jax.numpy as jnp
 
 from .._callable import partial
 from .._fold import Fold
-from .._tree import pytree
 from ..stats._arguments import accumulator
-
-
-@pytree
-class _Smoothed:
-    weight: jax.Array
-    mean: jax.Array
+from ..stats._ema import fade_of
+from ..stats._stretch import Stretch, elements, mean, merge
 
 
 def ema(decay: Any) -> Fold[jax.Array]:
@@ -31,24 +26,16 @@ def ema(decay: Any) -> Fold[jax.Array]:
     3.0
     """
     decay = jnp.asarray(decay, jnp.result_type(float))
-    return Fold(_init, partial(_step, decay), None, _answer, name="ema")
+    return Fold(_init, partial(_step, decay), None, mean, name="ema")
 
 
-def _init(like: Any) -> _Smoothed:
+def _init(like: Any) -> Stretch:
     if jnp.issubdtype(like.dtype, jnp.complexfloating):
         raise TypeError("folds.ema: the elements are complex, real ones are needed")
     nothing = jnp.zeros(like.shape, accumulator(like.dtype))
-    return _Smoothed(nothing, nothing)
+    return elements((jnp.zeros(like.shape, like.dtype),), nothing, fade=1)
 
 
-def _step(decay: jax.Array, memory: _Smoothed, x: Any) -> _Smoothed:
-    dtype = memory.mean.dtype
-    fade = jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan).astype(dtype)
-    x = jnp.asarray(x).astype(dtype)
-    weight = memory.weight * fade + 1
-    start = jnp.where(memory.weight == 0, x, memory.mean)  # so that a constant stays one
-    return _Smoothed(weight, start + (x - start) / weight)
-
-
-def _answer(memory: _Smoothed) -> jax.Array:
-    return jnp.where(memory.weight == 0, jnp.nan, memory.mean)
+def _step(decay: jax.Array, memory: Stretch, x: Any) -> Stretch:
+    one = jnp.ones_like(memory.weight.mantissa)
+    return merge(memory, elements((jnp.asarray(x),), one, fade=fade_of(decay, one.dtype)))

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._callable import partial
 from .._fold import Fold
+from .._inputs import elements
 from ..stats._count import Count
 
 
@@ -31,10 +32,12 @@ def maximum() -> Fold[jax.Array]:
     return _extremum(_higher, _highest, False, "maximum")
 
 
-def count() -> Fold[jax.Array]:
+def count() -> Fold[jax.Array | Count]:
     """Return the fold that counts elements, exactly, in two words that do not saturate.
 
-    The answer is an integer array (see `stats.Count.answer`); `int(memory)` is exact to 2⁶⁴.
+    The answer is an int64 under x64. Without, JAX has no such integers, and it is a `stats.Count`,
+    whose `int()` and comparisons are exact to 2⁶⁴; its arithmetic, as in `sum() / count()`, gives
+    floats.
 
     >>> import jfoundations as jf
     >>> int(jf.fold(count(), jnp.zeros((5, 3))))
@@ -67,7 +70,7 @@ def _highest(x: Any, initial: Any) -> jax.Array:
 
 
 def _each(pick: Any, a: Any, b: Any) -> Any:
-    return jax.tree.map(pick, a, b)
+    return jax.tree.map(pick, a, elements(b))
 
 
 def _bound(largest: bool, like: Any) -> Any:
@@ -89,7 +92,7 @@ def _reduce(reduce: Any, largest: bool, xs: Any) -> Any:
     def least(x: jax.Array) -> jax.Array:
         return reduce(x, _bound_of(largest, jax.ShapeDtypeStruct((), x.dtype)))
 
-    return jax.tree.map(least, xs)
+    return jax.tree.map(least, elements(xs))
 
 
 def _no_count(like: Any) -> Count:

@@ -22,6 +22,7 @@ from .._callable import describe, identity, partial
 from .._fold import Fold, like_of, like_of_block
 from .._fold_rows import ROOM, element, steps
 from .._tree import check_count
+from ..stats._ids import placed
 
 LONGEST, SHORTEST = 64, 4  # elements in a row
 
@@ -83,13 +84,6 @@ def _pair(element: Any, ndim: int) -> tuple[Any, Any]:
     return found, x
 
 
-def _place(group: jax.Array, n: int) -> jax.Array:
-    """Return groups as int32, n for those out of range."""
-    if group.dtype == np.bool_ or group.dtype.itemsize < 4:
-        group = group.astype(np.int32)
-    return jnp.where((group >= 0) & (group < n), group, n).astype(np.int32)
-
-
 def _start(init: Any, like: Any, lanes: int) -> Any:
     """Return so many memories of nothing."""
     empty = jax.tree.map(jnp.asarray, init(like))
@@ -102,7 +96,7 @@ def _init(n: int, init: Any, like: Any) -> Any:
 
 def _step(n: int, step: Any, memory: Any, element: Any) -> Any:
     group, x = _pair(element, 0)
-    place = _place(group, n)
+    place = placed(group, n)
     new = step(jax.tree.map(lambda m: m[jnp.minimum(place, n - 1)], memory), x)
     return jax.tree.map(lambda m, v: m.at[place].set(v, mode="drop"), memory, new)
 
@@ -123,7 +117,7 @@ def _block(n: int, f: Fold[Any], xs: Any) -> Any:
     if size == 0 or bytes_of * (size // width + n) > max(ROOM, 4 * n * bytes_of):
         start = _start(f.init, like, n)
         return lax.scan(lambda m, e: (_step(n, f.step, m, e), None), start, (group, x))[0]
-    place = _place(group, n)
+    place = placed(group, n)
     order = _order(place, n)
     count = jnp.zeros(n, np.int32).at[place].add(1, mode="drop")
     first = jnp.cumsum(count, dtype=np.int32) - count

@@ -8,8 +8,10 @@ import numpy as np
 
 from .._callable import partial
 from .._fold import Fold
+from .._inputs import as_array
 from .._tree import pytree
 from ..stats._count import Count
+from ..stats._histogram import ends_of
 from ..stats._histogram import histogram as histogram_of
 from ._elements import Kind, Taken, checked, one, rows_of, zero_rows
 from ._words import Words
@@ -25,7 +27,7 @@ class _Bins:
 
 def histogram(
     bins: Any, *, range: tuple[Any, Any] | None = None, weights: Kind = None
-) -> Fold[tuple[jax.Array, jax.Array]]:
+) -> Fold[tuple[jax.Array | Count, jax.Array]]:
     """Return the fold of how many elements fall into each bin, elementwise, and of the edges.
 
     Bin i holds edges[i] ≤ x < edges[i + 1], and the last bin its right edge too. What lies outside
@@ -38,11 +40,12 @@ def histogram(
 
     Returns:
         A fold whose answer is the counts, of an element's shape and then (bins,): exact integers in
-        two words (see `stats.Count.answer`), of weights floats; and the edges.
+        int64 under x64, else a `stats.Count`; of weights floats; and the edges.
 
     Raises:
         TypeError: bins is a number without a range.
 
+    >>> import jax.numpy as jnp
     >>> import jfoundations as jf
     >>> counts, edges = jf.fold(histogram([0.0, 2.0, 20.0]), jnp.array([1.0, 2.0, 4.0, 18.0]))
     >>> counts.tolist()
@@ -54,9 +57,8 @@ def histogram(
             "the data are. Give range=(low, high), or bins as an array of edges"
         )
     if np.ndim(bins):
-        bins = jnp.asarray(bins)
-    if range is not None:
-        range = (jnp.asarray(range[0]), jnp.asarray(range[1]))
+        bins = as_array(bins, "folds.histogram", "bins")
+    range = ends_of("folds.histogram", range, jnp.result_type(float))
     taken = checked("histogram", weights, "propagate")
     init, step, block = (partial(f, taken, bins, range) for f in (_init, _step, _block))
     return Fold(init, step, _merge, _answer, block, name="histogram")
@@ -82,6 +84,6 @@ def _merge(a: _Bins, b: _Bins) -> _Bins:
     return _Bins(a.found + b.found, a.edges)  # type: ignore[operator]
 
 
-def _answer(memory: _Bins) -> tuple[jax.Array, jax.Array]:
+def _answer(memory: _Bins) -> tuple[jax.Array | Count, jax.Array]:
     found = memory.found
     return found.answer() if isinstance(found, Count) else found.value, memory.edges

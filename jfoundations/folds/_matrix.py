@@ -10,6 +10,7 @@ import numpy as np
 
 from .._callable import is_pytree, partial
 from .._fold import Fold
+from .._inputs import elements
 from .._rounding import divide
 from .._tree import pytree
 from ..stats._arguments import accumulator
@@ -82,12 +83,12 @@ def _vectors(xs: Any) -> jax.Array:
             f"this fold's elements are {what}; vectors of real numbers, of shape (variables,), or "
             "trees of real arrays are needed; make them with .of(lambda element: ...)"
         )
-    return jnp.asarray(xs)
+    return elements(xs)
 
 
 def _joined(xs: Any) -> jax.Array:
     """Return the leaves of a block of trees side by side, of shape (n, variables)."""
-    leaves = list(map(jnp.asarray, jax.tree.leaves(xs)))
+    leaves = jax.tree.leaves(elements(xs))
     rows = [leaf.reshape(len(leaf), prod(leaf.shape[1:])) for leaf in leaves]
     dtypes = {row.dtype for row in rows}
     if len(dtypes) > 1:
@@ -132,10 +133,11 @@ def _cov(correction: Any, memory: _Matrix) -> jax.Array:
     (unit,) = memory.each.units
     dtype = memory.each.dtype
     free = memory.each.weight.free(None, jnp.asarray(correction, dtype), dtype)[:, None]
-    found = divide(memory.products.value, jnp.where(free > 0, free, 1))
+    valid = (free > 0) & (memory.each.total > 0)[:, None]
+    found = divide(memory.products.value, jnp.where(valid, free, 1))
     # powers of two, but their product may leave the range before the answer does
     low, high = jnp.minimum(unit[:, None], unit[None, :]), jnp.maximum(unit[:, None], unit[None, :])
-    return jnp.where(free > 0, found, jnp.nan) * low * high
+    return jnp.where(valid, found, jnp.nan) * low * high
 
 
 def _corr(memory: _Matrix) -> jax.Array:

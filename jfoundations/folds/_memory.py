@@ -18,11 +18,13 @@ from jax import lax
 
 from .._rounding import divide
 from .._tree import pytree
+from ..stats._arguments import Data
 from ..stats._blocks import counted
 from ..stats._count import Count
+from ..stats._forms import Call, times
 from ..stats._gradients import memory as sums_of
 from ..stats._higher import power_sums
-from ..stats._units import binary_unit, inverse_unit
+from ..stats._units import binary_unit, coarse_unit, inverse_unit, unit_of
 from ..stats._weights import Frequency, Reliability
 from ._words import Words, choose
 
@@ -113,8 +115,9 @@ class Memory:
     def over(self, power: int, kind: Any, correction: Any) -> jax.Array:
         """Return a sum of squares or products over what the weights leave, in units."""
         free = self.weight.free(kind, jnp.asarray(correction, self.dtype), self.dtype)
-        found = divide(self.powers[power].value, jnp.where(free > 0, free, 1))
-        return jnp.where(free > 0, found, jnp.nan)
+        valid = (free > 0) & (self.total > 0)
+        found = divide(self.powers[power].value, jnp.where(valid, free, 1))
+        return jnp.where(valid, found, jnp.nan)
 
 
 def gather(values: tuple[jax.Array, ...], weights: Any, kind: Any, order: int) -> Memory:
@@ -126,20 +129,41 @@ def gather(values: tuple[jax.Array, ...], weights: Any, kind: Any, order: int) -
         kind: the class of the weights, or None.
         order: 0 (means alone), 2 or 4.
     """
+    call = Call(Data(values, None, None), weights, (0,))
+    values, scales = call.ranged(values, coarse_unit if order == 0 else unit_of)
+    heft = None  # what the weights are in
+    if weights is not None and weights.dtype != np.bool_:
+        heft = unit_of(weights, None, (0,))
+        weights = weights * inverse_unit(heft)
     found = sums_of(values, weights, (0,), min(order, 2), "default")
+    scales = [s if s is None else jnp.squeeze(s, 0) for s in scales]
+    heft = heft if heft is None else jnp.squeeze(heft, 0)
     total, words, powers, units = jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), found)
-    weight = _weight(total, values[0], weights, kind)
-    pivots, offsets = zip(*(_about_finite(*pair) for pair in words), strict=True)
-    memory = Memory(weight, pivots, tuple(map(Words.of, offsets)))
+    pairs = [_about_finite(*pair) for pair in words]
+    weight = _weight(total, values[0], weights, kind, heft)
+    outside = [_outside(*pair, s) for pair, s in zip(pairs, scales, strict=True)]
+    pivots, offsets = zip(*outside, strict=True)
     if order == 0:
-        return memory
+        return Memory(weight, pivots, offsets)
     near = [_near(p, total, u) for p, u in zip(powers, units, strict=False)]
     ratios = [u / n for u, n in zip(units, near, strict=True)]
     scaled = [p * ratios[i] * ratios[j] for p, (i, j) in zip(powers, _pairs(values), strict=True)]
     if order == 4:
-        about = pivots[0], offsets[0], near[0]
-        scaled += power_sums(values[0], weights, *about, (0,), (3, 4))
-    return Memory(weight, pivots, memory.offsets, tuple(near), tuple(map(Words.of, scaled)))
+        scaled += power_sums(values[0], weights, *pairs[0], near[0], (0,), (3, 4))
+    scaled = [Words.of(times(p, heft)) for p in scaled]
+    near = [times(n, s) for n, s in zip(near, scales, strict=True)]
+    return Memory(weight, pivots, offsets, tuple(near), tuple(scaled))
+
+
+def _outside(pivot: jax.Array, offset: jax.Array, unit: Any) -> tuple[jax.Array, Words]:
+    """Return a mean as it is outside its unit: what is left to a value at an end of the range."""
+    if unit is None:
+        return pivot, Words.of(offset)
+    mean = Words.of(pivot) + Words.of(offset)
+    # a value of the data and what is left to it; but this may be out of range, and is then moved
+    far = unit > 1
+    pivot = jnp.where(far, mean.high, pivot)
+    return pivot * unit, Words.of(jnp.where(far, mean.low, offset) * unit)
 
 
 def _about_finite(pivot: jax.Array, offset: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -159,7 +183,7 @@ def _near(m2: jax.Array, total: jax.Array, unit: jax.Array) -> jax.Array:
     return jnp.where(deviation > 0, binary_unit(deviation * unit), unit)
 
 
-def _weight(total: jax.Array, x: jax.Array, weights: Any, kind: Any) -> Weight:
+def _weight(total: jax.Array, x: jax.Array, weights: Any, kind: Any, heft: Any) -> Weight:
     if weights is None:
         count = Count.of(x.shape[0], x.shape[1:])
     else:
@@ -168,17 +192,16 @@ def _weight(total: jax.Array, x: jax.Array, weights: Any, kind: Any) -> Weight:
         return Weight(count)
     heavy = None
     if issubclass(kind, Reliability):
-        heavy = _heavy(jnp.broadcast_to(weights, x.shape), total)
-    return Weight(Words.of(total), heavy, count)
+        heavy = times(_heavy(jnp.broadcast_to(weights, x.shape), total), heft)
+        heavy = Words.of(heavy)
+    return Weight(Words.of(times(total, heft)), heavy, count)
 
 
-def _heavy(weights: jax.Array, total: jax.Array) -> Words:
-    whole = jnp.where(total > 0, total, 1)[None]
-    scale = binary_unit(whole)
-    shares = weights.astype(total.dtype) * inverse_unit(scale)
-    several, [(pivot, offset)], _, _ = sums_of((shares * shares,), weights != 0, (0,), 1, "default")
-    heavy = several * (pivot + offset) / (whole * inverse_unit(scale)) * scale
-    return Words.of(jnp.squeeze(heavy, 0))
+def _heavy(weights: jax.Array, total: jax.Array) -> jax.Array:
+    w = weights.astype(total.dtype)
+    several, [(pivot, offset)], _, _ = sums_of((w * w,), weights != 0, (0,), 1, "default")
+    heavy = several * (pivot + offset) / jnp.where(total > 0, total, 1)[None]
+    return jnp.squeeze(heavy, 0)
 
 
 def merge(a: Memory, b: Memory) -> Memory:
@@ -189,18 +212,25 @@ def merge(a: Memory, b: Memory) -> Memory:
     total = choose(no_a & no_b, Words.of(jnp.ones_like(wa.high)), wa + wb)
     share_a, share_b = wa / total, wb / total
     lever = wa * share_b
+    # in units that are 1 but at the ends of the range, where a difference would leave it
+    scales = tuple(map(_scale, a.pivots, b.pivots))
     gaps = tuple(
-        choose(no_a | no_b, Words.of(jnp.zeros_like(p)), Words.between(p, q) + (ob - oa))
-        for p, q, oa, ob in zip(a.pivots, b.pivots, a.offsets, b.offsets, strict=True)
+        choose(
+            no_a | no_b,
+            Words.of(jnp.zeros_like(p)),
+            Words.between(p / s, q / s) + (ob.times(1 / s) - oa.times(1 / s)),
+        )
+        for p, q, oa, ob, s in zip(a.pivots, b.pivots, a.offsets, b.offsets, scales, strict=True)
     )
-    offsets = tuple(
-        _moved(oa, ob, gap * share_b)
-        for oa, ob, gap in zip(a.offsets, b.offsets, gaps, strict=True)
-    )
+    means = [
+        _moved(p, oa, ob, gap * share_b, s)
+        for p, oa, ob, gap, s in zip(a.pivots, a.offsets, b.offsets, gaps, scales, strict=True)
+    ]
+    pivots, offsets = zip(*means, strict=True)
     units, powers = (), ()
     if a.powers:
-        units = tuple(map(_common, a.units, b.units, gaps))
-        gaps = tuple(g.times(1 / u) for g, u in zip(gaps, units, strict=True))
+        units = tuple(map(_common, a.units, b.units, gaps, scales))
+        gaps = tuple(g.times(s / u) for g, u, s in zip(gaps, units, scales, strict=True))
         mine, its = _rescaled(a, units), _rescaled(b, units)
         powers = tuple(
             p + q + gaps[i] * gaps[j] * lever
@@ -209,7 +239,7 @@ def merge(a: Memory, b: Memory) -> Memory:
         if len(gaps) == 1 and len(mine) == 3:
             powers += _third_and_fourth(mine, its, gaps[0], lever, share_a, share_b)
     weight = a.weight + b.weight
-    both = Memory(weight, a.pivots, offsets, units, powers)
+    both = Memory(weight, pivots, offsets, units, powers)
     kept = choose(no_b, _bare(a), choose(no_a, _bare(b), _bare(both)))
     return Memory(weight, *kept)
 
@@ -218,14 +248,29 @@ def _bare(memory: Memory) -> Any:
     return memory.pivots, memory.offsets, memory.units, memory.powers
 
 
-def _moved(a: Words, b: Words, step: Words) -> Words:
+def _scale(a: jax.Array, b: jax.Array) -> jax.Array:
+    size = jnp.maximum(jnp.abs(a), jnp.abs(b))
+    far = size > 2.0 ** (jnp.finfo(size.dtype).maxexp - 32)
+    return lax.stop_gradient(jnp.where(far, 2.0**28, 1.0).astype(size.dtype))
+
+
+def _moved(
+    pivot: jax.Array, a: Words, b: Words, step: Words, scale: jax.Array
+) -> tuple[jax.Array, Words]:
     # inf - inf is nan, but the mean of two infinite means of one sign is infinite
     finite = jnp.isfinite(a.high) & jnp.isfinite(b.high)
-    return choose(finite, a + step, Words.of(a.high + b.high))
+    offset = choose(finite, a + step, Words.of(a.high + b.high))
+    # far out, what is left to the first pivot may be out of range: the mean's first word is one
+    mean = Words.of(pivot / scale) + (a.times(1 / scale) + step)
+    far = (scale > 1) & finite
+    left = choose(far, Words.of(mean.low * scale), offset)
+    return jnp.where(far, mean.high * scale, pivot), left
 
 
-def _common(a: jax.Array, b: jax.Array, gap: Words) -> jax.Array:
-    return jnp.maximum(jnp.maximum(a, b), binary_unit(lax.stop_gradient(gap.high)))
+def _common(a: jax.Array, b: jax.Array, gap: Words, scale: jax.Array) -> jax.Array:
+    most = 2.0 ** (jnp.finfo(a.dtype).maxexp - 8)  # as `binary_unit` has it
+    far = jnp.minimum(binary_unit(lax.stop_gradient(gap.high)), most / scale) * scale
+    return jnp.maximum(jnp.maximum(a, b), far)
 
 
 def _rescaled(memory: Memory, units: tuple[jax.Array, ...]) -> list[Words]:

@@ -1,5 +1,6 @@
 """Mean, variance, shape, covariance and correlation as folds."""
 
+import functools
 from typing import Any
 
 import jax
@@ -244,13 +245,21 @@ def variance(kind: Any, correction: Any, part: Memory) -> jax.Array:
 
 
 def _var(kind: Any, correction: Any, memory: Any) -> jax.Array:
-    return sum(variance(kind, correction, part) for part in memory)  # type: ignore[return-value]
+    value, unit = _square(kind, correction, memory)
+    return value * unit * unit
 
 
 def _std(kind: Any, correction: Any, memory: Any) -> jax.Array:
-    if len(memory) == 1:
-        return root(memory[0].over(0, kind, correction)) * memory[0].units[0]
-    return root(_var(kind, correction, memory))
+    value, unit = _square(kind, correction, memory)
+    return root(value) * unit
+
+
+def _square(kind: Any, correction: Any, memory: Any) -> tuple[jax.Array, jax.Array]:
+    """Return the variance of all parts in units of the largest, and these units."""
+    unit = functools.reduce(jnp.maximum, (part.units[0] for part in memory))
+    ratios = [part.units[0] / unit for part in memory]
+    parts = zip(memory, ratios, strict=True)
+    return sum(p.over(0, kind, correction) * r * r for p, r in parts), unit  # type: ignore
 
 
 def _sem(kind: Any, correction: Any, memory: Any) -> jax.Array:

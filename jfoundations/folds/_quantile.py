@@ -18,6 +18,7 @@ from jax.core import Tracer
 
 from .._callable import partial
 from .._fold import Fold
+from .._inputs import as_array, elements
 from .._tree import pytree
 from ..stats._arguments import accumulator
 from ..stats._count import Count
@@ -118,7 +119,7 @@ def _apart(ends: jax.Array) -> jax.Array:
 
 
 def _quantile(who: str, q: Any, within: Any, nan: Any) -> Fold[jax.Array]:
-    q = jnp.asarray(q, jnp.result_type(float))
+    q = as_array(q, f"folds.{who}", "q").astype(jnp.result_type(float))
     if q.ndim > 1:
         raise ValueError(f"folds.{who}: q has shape {q.shape}; a scalar or one dimension is needed")
     if not isinstance(q, Tracer) and not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= 1)):
@@ -150,7 +151,7 @@ def _block(nan: Any, xs: Any) -> Sketch:
             f"this fold's elements are {what}; real arrays, which have an order, are needed; pick "
             "them out with .of(lambda element: ...)"
         )
-    xs = jnp.asarray(xs)
+    xs = elements(xs)
     return Sketch(counted(bin_of(xs), bins_of(xs.dtype) + 1), np.dtype(xs.dtype), nan)
 
 
@@ -160,7 +161,7 @@ def _init(nan: Any, like: Any) -> Sketch:
 
 def _step(nan: Any, memory: Sketch, x: Any) -> Sketch:
     # a block of one would write all bins anew
-    x = jnp.asarray(x)
+    x = elements(x)
     index = bin_of(x).reshape(-1, 1)
     rows = jax.tree.map(lambda v: v.reshape(len(index), -1), memory.bins)
     old = jax.tree.map(lambda v: jnp.take_along_axis(v, index, axis=1)[:, 0], rows)
@@ -204,7 +205,7 @@ def _places(within: Sketch, q: jax.Array) -> Places:
 
 def _block_inner(places: jax.Array, xs: Any) -> Count:
     """Count the remaining bits of the elements in each bin asked for: (2, m, ..., 2**bits)."""
-    xs = jnp.asarray(xs)
+    xs = elements(xs)
     keys, bins, drop = keys_of(xs), bin_of(xs), dropped_bits(xs.dtype)
     inner = (keys & np.array((1 << drop) - 1, keys.dtype)).astype(jnp.int32)
     flat = places.reshape(-1, *places.shape[2:])

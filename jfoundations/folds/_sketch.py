@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from .._tree import pytree, static
 from ..stats._arguments import accumulator
@@ -65,8 +66,8 @@ class Sketch:
     nan: str = static()
 
     @property
-    def count(self) -> jax.Array:
-        """How many elements there are, an integer array (see `stats.Count.answer`)."""
+    def count(self) -> jax.Array | Count:
+        """How many elements there are: int64 under x64, else a `stats.Count`."""
         return self._size().answer()
 
     def quantile(self, q: Any) -> jax.Array:
@@ -163,7 +164,8 @@ def counted(index: jax.Array, bins: int) -> Count:
     """Count indices of shape (n, ...) into (..., bins); those from bins on are left out."""
     shape = index.shape[1:]
     rows = index.reshape(len(index), prod(shape)).T
-    start = jnp.zeros(bins, jnp.int32)
+    # no compiler can tell that it holds zeros: what follows from those alone takes minutes to fold
+    start = lax.optimization_barrier(jnp.zeros(bins, jnp.int32))
 
     def count(row: jax.Array) -> jax.Array:
         return in_blocks(lambda found, part: add(found, part, None), start, row)

@@ -5,6 +5,7 @@
 """
 
 import functools
+import inspect
 import operator
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._inputs import NO_NUMBERS, as_array
+from .._sharding import automatic
 from ._weights import Frequency, Probability, Reliability
 
 Axis = int | tuple[int, ...] | None
@@ -87,19 +90,11 @@ def check(
 
 def numbers(who: str, name: str, value: Any) -> jax.Array:
     """Return a value as an array of numbers, or say that it is none."""
-    is_key = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.extended)
-    if isinstance(value, jax.Array) and not is_key:
-        return value  # most calls: nothing to convert
-    try:
-        # NumPy would read a dtype's name in text
-        if not is_key and not any(isinstance(v, str | bytes) for v in jax.tree.leaves(value)):
-            return jnp.asarray(value)
-        raise TypeError
-    except (TypeError, ValueError):
-        kind = getattr(value, "dtype", None) or type(value).__name__
-        raise TypeError(
-            f"{who}: {name} is {kind}, which holds no numbers; give a real or complex array"
-        ) from None
+    array = as_array(value, who, name)
+    if jnp.issubdtype(array.dtype, jax.dtypes.extended):
+        cure = "give a real or complex array, as jax.random.key_data makes of keys"
+        raise TypeError(f"{who}: {name} is {NO_NUMBERS.format(kind=array.dtype, cure=cure)}")
+    return array
 
 
 def axes_of(who: str, axis: Axis, ndim: int) -> Axes:
@@ -173,5 +168,23 @@ def answer(value: jax.Array, data: Data, axes: Axes, keepdims: bool) -> jax.Arra
 
 
 def compiled(*static: str) -> Any:
-    """Compile a core once a shape: an eager call is one dispatch, a traced one is inlined."""
-    return functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan", *static))
+    """Compile a core once a shape: an eager call is one dispatch, a traced one is inlined.
+
+    Args:
+        *static: the names of arguments that are no arrays, beside `axes`, `keepdims` and `nan`.
+    """
+
+    def decorate(core: Any) -> Any:
+        names = tuple(inspect.signature(core).parameters)
+        fixed = {"axes", "keepdims", "nan", *static}.intersection(names)
+
+        @functools.wraps(core)
+        def run(*given: Any, **named: Any) -> Any:
+            named |= dict(zip(names, given, strict=False))
+            options = {name: named.pop(name) for name in fixed.intersection(named)}
+            call = lambda named: core(**named, **options)  # noqa: E731
+            return automatic(call, reduced=options.get("axes", ()))(named)
+
+        return jax.jit(run, static_argnames=sorted(fixed))
+
+    return decorate

@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .._inputs import as_given
 from .._tree import pytree
-from ._arguments import Axis, Data, Nan, answer, check, compiled, join
+from ._arguments import Axis, Data, Nan, answer, check, compiled
 from ._blocks import counted
+from ._count import Count
 from ._forms import Call
 from ._minmax import minmax
 from ._shape import Shape
@@ -30,7 +32,8 @@ class Description:
     """A sample at a glance; every field has the shape that is kept.
 
     Attributes:
-        count: how many elements there are; of frequencies their sum.
+        count: how many elements there are (of folds a `Count`, while x64 is off); of frequencies
+            their sum.
         minimum: the least element, in the data's dtype.
         maximum: the greatest element, in the data's dtype.
         mean: the arithmetic mean.
@@ -39,7 +42,7 @@ class Description:
         kurtosis: the excess kurtosis, biased; nan of a constant.
     """
 
-    count: jax.Array
+    count: jax.Array | Count
     minimum: jax.Array
     maximum: jax.Array
     mean: jax.Array
@@ -96,25 +99,26 @@ def describe(
     4
     """
     data, axes = check("describe", {"x": x}, axis, weights, where, nan, ordered=True)
+    correction = as_given(correction, "describe", "correction")
     return _describe(data, correction, axes=axes, keepdims=bool(keepdims), nan=nan)
 
 
 @compiled()
 def _describe(data: Data, correction: Any, axes: Any, keepdims: Any, nan: Any) -> Description:
-    call = Call(data, join(data, nan), axes, correction, "default")
+    call = Call.of(data, nan, axes, correction)
     shape = Shape.of(call)
     options = {"weights": data.weights, "where": data.where, "nan": nan}
     low, high = minmax(data.values[0], axis=axes, keepdims=True, **options)
     rest = (shape.mean, shape.var(call), shape.skew, shape.kurtosis)
     rest = (answer(v, data, axes, False) for v in rest)
-    fields = (_count(data, call.weights, shape.total, axes), low, high, *rest)
+    fields = (_count(call, shape.total), low, high, *rest)
     return Description(*(v if keepdims else jnp.squeeze(v, axes) for v in fields))
 
 
-def _count(data: Data, weights: Any, total: jax.Array, axes: Any) -> jax.Array:
-    if weights is None:
-        size = prod(data.values[0].shape[a] for a in axes)
+def _count(call: Call, total: jax.Array) -> jax.Array:
+    if call.weights is None:
+        size = prod(call.data.values[0].shape[a] for a in call.axes)
         return jnp.full(total.shape, size, np.int32 if size < 2**31 else np.uint32)
-    if isinstance(data.weights, Frequency) and weights.dtype != np.bool_:
-        return total
-    return jnp.sum(counted(weights), axis=axes, keepdims=True, dtype=np.int32)
+    if isinstance(call.data.weights, Frequency) and call.weight_unit is not None:
+        return call.size(total)
+    return jnp.sum(counted(call.weights), axis=call.axes, keepdims=True, dtype=np.int32)

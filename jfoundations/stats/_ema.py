@@ -1,28 +1,30 @@
-"""Exponentially weighted mean and variance along an axis, in parallel, by an associative scan.
+"""Exponentially weighted mean and variance along an axis, in parallel.
+
+A weight has an exponent of its own and never fades to nothing: within a gap, however long, the mean
+stays what it was, and so does the variance.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations import stats
->>> stats.ema(jnp.array([1.0, 2.0, 4.0]), decay=0.5)
-Array([1.       , 1.6666667, 3.       ], dtype=float32)
+>>> stats.ema(jnp.array([1.0, 2.0, 4.0]), decay=0.5).round(4)
+Array([1.    , 1.6667, 3.    ], dtype=float32)
 """
 
-import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 
-from ._arguments import Data, accumulator, answer, check, join
-from ._blocks import difference, widen
-from ._weights import Reliability, in_units
+from ._arguments import Data, answer, compiled
+from ._stretch import check_along, elements, mean, moment, prefixes, strength
+from ._weights import Reliability
 
 
 def ema(
     x: Any,
     *,
     decay: Any,
-    axis: int = -1,
+    axis: int = 0,
     weights: Any = None,
     where: Any = None,
     nan: str = "propagate",
@@ -35,7 +37,7 @@ def ema(
     Args:
         x: real array; bool and int become the default float.
         decay: a scalar in [0, 1); others give nan.
-        axis: along which axis.
+        axis: along which axis; samples run along the first by default.
         weights: more or less of an element, on top of the decay.
         where: which elements there are.
         nan: "propagate" or "omit".
@@ -45,13 +47,13 @@ def ema(
 
     Raises:
         TypeError: x holds no real numbers.
-        ValueError: the axis is out of range, or x has none.
+        ValueError: the axis is out of range, or x has none; decay is no scalar.
 
     >>> ema(jnp.array([5.0, 5.0, 5.0]), decay=0.9)
     Array([5., 5., 5.], dtype=float32)
     """
-    data, place = _checked("ema", x, axis, weights, where, nan)
-    return _ema(data, decay, axes=place, nan=nan)
+    data, place = check_along("ema", {"x": x}, axis, weights, where, nan)
+    return _call("ema", data, place, decay, 0, nan)
 
 
 def ema_var(
@@ -59,7 +61,7 @@ def ema_var(
     *,
     decay: Any,
     correction: float = 0,
-    axis: int = -1,
+    axis: int = 0,
     weights: Any = None,
     where: Any = None,
     nan: str = "propagate",
@@ -73,7 +75,7 @@ def ema_var(
         x: real array; bool and int become the default float.
         decay: a scalar in [0, 1); others give nan.
         correction: 0 or 1.
-        axis: along which axis.
+        axis: along which axis; samples run along the first by default.
         weights: more or less of an element, on top of the decay.
         where: which elements there are.
         nan: "propagate" or "omit".
@@ -83,84 +85,36 @@ def ema_var(
 
     Raises:
         TypeError: x holds no real numbers.
-        ValueError: the axis is out of range, or x has none.
+        ValueError: the axis is out of range, or x has none; decay is no scalar.
 
-    >>> ema_var(jnp.array([1.0, 3.0]), decay=0.5)
-    Array([0.       , 0.8888889], dtype=float32)
+    >>> ema_var(jnp.array([1.0, 3.0]), decay=0.5).round(4)
+    Array([0.    , 0.8889], dtype=float32)
     """
-    data, place = _checked("ema_var", x, axis, weights, where, nan)
-    return _ema_var(data, decay, correction, axes=place, nan=nan)
+    data, place = check_along("ema_var", {"x": x}, axis, weights, where, nan)
+    return _call("ema_var", data, place, decay, correction, nan)
 
 
-def _checked(
-    who: str, x: Any, axis: int, weights: Any, where: Any, nan: str
-) -> tuple[Data, tuple[int, ...]]:
-    data, axes = check(who, {"x": x}, axis, weights, where, nan)
-    if jnp.iscomplexobj(data.values[0]):
-        raise TypeError(f"{who}: x is complex, real numbers are needed")
-    return data, axes
+def _call(name: str, data: Data, place: int, decay: Any, correction: Any, nan: str) -> jax.Array:
+    if np.ndim(decay):
+        raise ValueError(f"{name}: decay has shape {np.shape(decay)}, a scalar is needed")
+    return _core(data, decay, correction, name=name, axis=place, nan=nan)
 
 
-class _Memory(NamedTuple):
-    """Weights of a stretch of elements, their squares' sum, mean, Σw(x − mean)², and its length."""
-
-    weight: jax.Array
-    squares: jax.Array
-    mean: jax.Array
-    spread: jax.Array
-    fade: jax.Array  # decay to the power of the stretch's length
-
-
-def _later(a: _Memory, b: _Memory) -> _Memory:
-    """Return the memory of stretch a followed by stretch b: b's length fades a's weights."""
-    wa, spread = a.weight * b.fade, a.spread * b.fade
-    total = wa + b.weight
-    share = b.weight / jnp.where(total == 0, 1, total)
-    gap = jnp.where((wa == 0) | (b.weight == 0), 0, b.mean - a.mean)
-    mean = jnp.where(wa == 0, b.mean, a.mean + gap * share)
-    squares = a.squares * b.fade * b.fade + b.squares
-    return _Memory(
-        total, squares, mean, spread + b.spread + gap * gap * wa * share, a.fade * b.fade
-    )
+@compiled("name", "axis")
+def _core(data: Data, decay: Any, correction: Any, name: str, axis: int, nan: Any) -> jax.Array:
+    weights = jnp.moveaxis(strength(data, nan), axis, 0)
+    if weights.size == 0:
+        return answer(jnp.moveaxis(weights, 0, axis), data, (), False)
+    values = tuple(jnp.moveaxis(v, axis, 0) for v in data.values)
+    kind = Reliability(None) if name == "ema_var" else None
+    fade = fade_of(decay, weights.dtype)
+    found = prefixes(elements(values, weights, kind, 0 if kind is None else 1, fade))
+    value = mean(found) if kind is None else moment(found, kind, correction)
+    value = jnp.where(jnp.isnan(fade), jnp.nan, value)
+    return answer(jnp.moveaxis(value, 0, axis), data, (), False)
 
 
-def _scan(data: Data, decay: Any, axes: Any, nan: Any) -> tuple[_Memory, jax.Array]:
-    (x,), (axis,) = data.values, axes
-    x = widen(x)
-    dtype = accumulator(x.dtype)
-    if x.size == 0:
-        nothing = jnp.zeros(x.shape, dtype)
-        return _Memory(*(nothing,) * 5), nothing
-    joined = join(data, nan)
-    weights = jnp.ones(x.shape, dtype) if joined is None else joined.astype(dtype)
-    weights, _ = in_units(data.weights, weights)  # of any scale: the answers do not depend on it
-    keep = weights != 0
-    first = jnp.argmax(keep, axis=axis, keepdims=True)
-    pivot = jnp.take_along_axis(x, first, axis=axis)
-    if jnp.issubdtype(x.dtype, jnp.inexact):
-        pivot = lax.stop_gradient(jnp.where(jnp.isfinite(pivot), pivot, 0))
-    shifted = jnp.where(keep, difference(x, pivot), 0)
+def fade_of(decay: Any, dtype: Any) -> jax.Array:
+    """Return what a step leaves of earlier weights: the decay, nan where it is none."""
     decay = jnp.asarray(decay, dtype)
-    decay = jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)
-    fade = jnp.broadcast_to(decay, x.shape)
-    start = _Memory(weights, weights * weights, shifted, jnp.zeros_like(shifted), fade)
-    found: Any = lax.associative_scan(_later, start, axis=axis)
-    return found, pivot.astype(dtype)
-
-
-@functools.partial(jax.jit, static_argnames=("axes", "nan"))
-def _ema(data: Data, decay: Any, axes: Any, nan: Any) -> jax.Array:
-    found, pivot = _scan(data, decay, axes, nan)
-    known = (found.weight != 0) & ~jnp.isnan(found.fade)
-    return answer(jnp.where(known, pivot + found.mean, jnp.nan), data, (), False)
-
-
-@functools.partial(jax.jit, static_argnames=("axes", "nan"))
-def _ema_var(data: Data, decay: Any, correction: Any, axes: Any, nan: Any) -> jax.Array:
-    found, _ = _scan(data, decay, axes, nan)
-    free = Reliability(None).free(found.weight, found.squares, None, correction)
-    # the first element alone leaves a denominator of 0 up to rounding
-    free = jnp.where(free > 4 * jnp.finfo(free.dtype).eps * found.weight, free, 0)
-    value = jnp.where(free > 0, found.spread / jnp.where(free > 0, free, 1), jnp.nan)
-    known = ~jnp.isnan(found.weight) & ~jnp.isnan(found.fade)
-    return answer(jnp.where(known, value, jnp.nan), data, (), False)
+    return jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)

@@ -17,9 +17,13 @@ from jax import lax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from .._rounding import divide, protect
+from . import _two_words as two_words
 from ._arguments import Axis, Data, Nan, accumulator, check, compiled, join, numbers
-from ._quantile import rounded_product
+from ._minmax import bounds
 from ._tally import rows, unrow
+from ._two_words import Pair
+from ._units import binary_unit, inverse_unit
 from ._walk import add, in_blocks
 from ._weights import Weights
 
@@ -47,8 +51,8 @@ def histogram(
             value v gives v − ½ … v + ½, no element 0 … 1.
         axis: the axis or axes to count over; all by default. All share the edges.
         keepdims: keep reduced axes with length 1.
-        weights: what each element adds, of any kind; 0 is deletion. nan or negative weights make
-            their bin nan.
+        weights: what each element adds, of any kind, rounded once a bin; 0 is deletion. nan or
+            negative weights make their bin nan.
         where: bools that broadcast against x; elements at False do not exist.
         nan: with "propagate", a nan gives nan edges where the range is not given, as would an
             infinity; "omit" takes the range of the others.
@@ -60,7 +64,8 @@ def histogram(
     Raises:
         TypeError: x holds no numbers that can be ordered, or bins is neither int nor numbers.
         ValueError: bins < 1, edges that are not one-dimensional, at least two and rising, a range
-            that is not finite and rising, or shapes and axes that do not fit.
+            that is not finite and rising, or not so in x's floating dtype, or is subnormal, or
+            shapes and axes that do not fit.
 
     >>> histogram([0.1, 0.2, 0.9], bins=[0.0, 0.5, 1.0])[0].tolist()
     [2, 1]
@@ -69,9 +74,8 @@ def histogram(
     if isinstance(bins, str):
         raise TypeError(f"histogram: bins is {bins!r}; give a number of bins or their edges")
     if np.ndim(bins) == 0 and not isinstance(bins, Tracer):
-        return _histogram(
-            data, _ends(range), None, axes, bool(keepdims), nan, bins=_number_of(bins)
-        )
+        ends = ends_of("histogram", range, _known(data.values[0].dtype))
+        return _histogram(data, ends, None, axes, bool(keepdims), nan, bins=_number_of(bins))
     edges = _edges(bins)
     count = edges.shape[0] - 1
     return _histogram(data, None, edges, axes, bool(keepdims), nan, bins=count)
@@ -99,16 +103,44 @@ def _edges(bins: Any) -> jax.Array:
     return edges
 
 
-def _ends(given: Any) -> tuple[jax.Array, jax.Array] | None:
+def _known(dtype: Any) -> Any:
+    return dtype if jnp.issubdtype(dtype, jnp.inexact) else accumulator(dtype)
+
+
+def ends_of(who: str, given: Any, dtype: Any) -> tuple[jax.Array, jax.Array] | None:
+    """Return a range's ends as floats, or say why they cannot be those of data of a dtype."""
     if given is None:
         return None
-    first, last = (numbers("histogram", "range", end) for end in given)
-    if first.shape or last.shape:
-        raise ValueError("histogram: range must be a pair of scalars")
-    if not isinstance(first, Tracer) and not isinstance(last, Tracer):
-        if not -np.inf < float(first) <= float(last) < np.inf:
-            raise ValueError(f"histogram: range is ({first}, {last}); finite and rising is needed")
-    return first, last
+    first, last = given
+    if np.ndim(first) or np.ndim(last):
+        raise ValueError(f"{who}: range must be a pair of scalars")
+    if isinstance(first, Tracer) or isinstance(last, Tracer):
+        return numbers(who, "range", first), numbers(who, "range", last)
+    try:
+        first, last = float(first), float(last)
+    except (TypeError, ValueError):
+        raise TypeError(f"{who}: range is {given}; a pair of real numbers is needed") from None
+    said = f"{who}: range is ({first}, {last}); "
+    if not -np.inf < first <= last < np.inf:
+        raise ValueError(said + "finite and rising is needed")
+    info = jnp.finfo(accumulator(dtype))
+    with np.errstate(over="ignore"):
+        held = np.array([first, last]).astype(dtype)
+    low, high = held.astype(float)
+    if not np.isfinite([low, high]).all():
+        raise ValueError(said + f"{np.dtype(dtype)}, the data's type, holds no number so large")
+    if any(0 < abs(end) < float(info.smallest_normal) for end in (first, last)):
+        raise ValueError(
+            said + "numbers this near to 0 are taken for 0 when they are compared; multiply the "
+            "data and the range by a power of two"
+        )
+    if first < last and low == high:
+        raise ValueError(
+            said + f"both ends are {low} in {np.dtype(dtype)}; subtract it from the data and from "
+            "the range"
+        )
+    low, high = jnp.asarray(held.astype(info.dtype))
+    return low, high
 
 
 @compiled("bins")
@@ -119,7 +151,7 @@ def _histogram(
     counts, dtype = join(data, nan), accumulator(x.dtype)
     if data.weights is not None and counts is not None and counts.dtype == np.bool_:
         counts = counts.astype(dtype)
-    known = x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else dtype
+    known = _known(x.dtype)
     even = edges is None
     if even:
         first, last = _outer(x, counts, dtype) if ends is None else ends
@@ -137,28 +169,83 @@ def _histogram(
 
 def _count_rows(find: Any, x: jax.Array, counts: Any, edges: jax.Array) -> jax.Array:
     bins = edges.shape[0] - 1
-    dtype = jnp.int32 if counts is None or counts.dtype == np.bool_ else counts.dtype
 
-    def step(found: jax.Array, x: jax.Array, counts: Any) -> jax.Array:
-        x = x.astype(edges.dtype)
-        inside = (x >= edges[0]) & (x <= edges[-1])
-        index = jnp.minimum(find(x, edges), bins - 1)
-        return add(found, jnp.where(inside, index, bins), counts)
+    def place(x: jax.Array) -> jax.Array:
+        x, exact = below(x, edges.dtype)
+        inside = (x >= edges[0]) & ((x < edges[-1]) | ((x == edges[-1]) & exact))
+        return jnp.where(inside, jnp.minimum(find(x, edges), bins - 1), bins)
+
+    def count(found: jax.Array, x: jax.Array, counts: Any) -> jax.Array:
+        return add(found, place(x), counts)
+
+    def weigh(found: Pair, x: jax.Array, counts: jax.Array) -> Pair:
+        return two_words.add(found, binned(place(x), counts, bins))
 
     def row(x: jax.Array, counts: Any) -> jax.Array:
-        return in_blocks(step, jnp.zeros(bins, dtype), x, counts)
+        if counts is None or counts.dtype == np.bool_:
+            return in_blocks(count, jnp.zeros(bins, jnp.int32), x, counts)
+        none = jnp.zeros(bins, counts.dtype)
+        return two_words.one_word(in_blocks(weigh, (none, none), x, counts))
 
     if x.shape[0] == 1:
         return row(x[0], None if counts is None else counts[0])[None]
     return jax.vmap(row)(x, counts)
 
 
+def below(x: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
+    """Return numbers rounded down to floats of a dtype, and whether each is one of these.
+
+    An integer is at or above a float where it, so rounded, is: no float need hold it.
+    """
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        return x.astype(dtype), jnp.ones(x.shape, bool)
+    bits, digits = jnp.iinfo(x.dtype).bits, jnp.finfo(dtype).nmant + 1
+    if bits <= digits:
+        return x.astype(dtype), jnp.ones(x.shape, bool)
+    used = bits - lax.clz(jnp.where(x < 0, ~x, x)).astype(jnp.int32)
+    spare = jnp.maximum(used - digits, 0).astype(x.dtype)
+    rounded = (x >> spare) << spare
+    return rounded.astype(dtype), rounded == x
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def binned(index: jax.Array, weights: jax.Array, bins: int) -> Pair:
+    """Return the sums of weights ≥ 0 in bins, in two words; indices past the end add nothing.
+
+    Weights are cut, in units of the largest in their bin, into digits that integers add up exactly.
+    """
+    dtype = weights.dtype
+    integer, digit, digits = (np.int32, 12, 5) if dtype == np.float32 else (np.int64, 44, 3)
+    none = jnp.zeros(bins, dtype)
+    top = none.at[index].max(weights, mode="drop")
+    unit = binary_unit(top)
+    rest = weights * inverse_unit(unit).at[index].get(mode="fill", fill_value=0)
+    total, scale = (none, none), 2.0 ** (8 - digit)  # no weight is 2**8 units
+    for _ in range(digits):
+        part = jnp.floor(rest / scale)
+        rest = rest - part * scale
+        found = jnp.zeros(bins, integer).at[index].add(part.astype(integer), mode="drop")
+        high, low = two_words.exact_words(found, dtype)
+        total, scale = two_words.add(total, (high * scale, low * scale)), scale * 2.0**-digit
+    high, low = total[0] * unit, total[1] * unit
+    good = jnp.isfinite(top)
+    return jnp.where(good, high, top), jnp.where(good, low, 0)
+
+
+@binned.defjvp
+def _binned_rule(bins: int, primals: Any, tangents: Any) -> Any:
+    none = jnp.zeros(bins, primals[1].dtype)
+    found = binned(*primals, bins)
+    return found, (none.at[primals[0]].add(tangents[1], mode="drop"), none)
+
+
 def _outer(x: jax.Array, counts: Any, dtype: Any) -> tuple[jax.Array, jax.Array]:
     """Return the least and the greatest element that counts; 0 and 1 of none."""
     keep = jnp.ones(x.shape, bool) if counts is None else counts.astype(bool)
-    x = x.astype(dtype)
-    least = jnp.min(x, where=keep, initial=np.inf)
-    most = jnp.max(x, where=keep, initial=-np.inf)
+    nothing = dict(zip((jnp.min, jnp.max), bounds(x.dtype), strict=True))
+    ends = (f(x, where=keep, initial=end) for f, end in nothing.items())
+    (least, _), (most, exact) = (below(end, dtype) for end in ends)
+    most = jnp.where(exact, most, jnp.nextafter(most, jnp.array(np.inf, dtype)))
     some = jnp.any(keep)
     return jnp.where(some, least, 0), jnp.where(some, most, 1)
 
@@ -167,14 +254,23 @@ def _even(first: jax.Array, last: jax.Array, bins: int) -> jax.Array:
     good = jnp.isfinite(first) & jnp.isfinite(last) & (first <= last)
     half = jnp.where(first == last, 0.5, 0).astype(first.dtype)
     first, last = jnp.where(good, first - half, jnp.nan), jnp.where(good, last + half, jnp.nan)
+    # in units, since last − first may be larger than any number
+    unit = _unit(first, last)
+    low, high = first * inverse_unit(unit), last * inverse_unit(unit)
     # jnp.linspace may fall where bins are narrower than an ulp; this is NumPy's, and rises
-    steps = jnp.arange(bins + 1, dtype=first.dtype)
-    edges = jnp.minimum(first + rounded_product((last - first) / bins, steps), last)
-    return edges.at[-1].set(last)
+    steps = jnp.arange(1, bins, dtype=first.dtype)
+    width = divide(high - low, jnp.asarray(bins, first.dtype))
+    inner = jnp.clip(low + protect(width * steps), low, high) * unit
+    return jnp.concatenate([first[None], jnp.clip(inner, first, last), last[None]])
+
+
+def _unit(first: jax.Array, last: jax.Array) -> jax.Array:
+    return binary_unit(jnp.maximum(jnp.abs(first), jnp.abs(last)))
 
 
 def _resolved(edges: jax.Array) -> jax.Array:
     """Tell whether even bins are so much wider than an ulp that a guess misses by one at most."""
+    edges = edges * inverse_unit(_unit(edges[0], edges[-1]))
     ulp = jnp.finfo(edges.dtype).eps * jnp.maximum(jnp.abs(edges[0]), jnp.abs(edges[-1]))
     return (jnp.min(jnp.diff(edges)) >= 8 * ulp) & (edges.shape[0] < 1 << 16)
 
@@ -182,8 +278,10 @@ def _resolved(edges: jax.Array) -> jax.Array:
 def _guess(x: jax.Array, edges: jax.Array) -> jax.Array:
     """Return each element's bin by dividing, put right by the edges themselves."""
     bins = edges.shape[0] - 1
-    scale = bins / (edges[-1] - edges[0])
-    guess = jnp.clip(jnp.floor((x - edges[0]) * scale), 0, bins - 1).astype(jnp.int32)
+    inverse = inverse_unit(_unit(edges[0], edges[-1]))
+    first, last = edges[0] * inverse, edges[-1] * inverse
+    scale = bins / (last - first)
+    guess = jnp.clip(jnp.floor((x * inverse - first) * scale), 0, bins - 1).astype(jnp.int32)
     guess = guess - (x < edges[guess]).astype(jnp.int32)
     return guess + (x >= edges[guess + 1]).astype(jnp.int32)
 

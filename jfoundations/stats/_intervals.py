@@ -19,10 +19,15 @@ from jax import lax
 from jax.core import Tracer
 
 from .._programs import compiled
+from .._sharding import automatic
 from .._tree import check_count, pytree
-from ._arguments import Axis, Nan, accumulator, check, join, numbers
+from ._arguments import Axis, Nan, check, numbers
+from ._arguments import compiled as one_program
+from ._basic import std
+from ._forms import Call, alike
+from ._order import quantile
 from ._pairs import corr
-from ._weights import Frequency, Probability
+from ._weights import Weights
 
 
 def pearson_interval(
@@ -70,22 +75,16 @@ def pearson_interval(
     return _fisher(r, n, level)
 
 
-@functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan"))
+@one_program()
 def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array:
-    dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
-    joined = join(data, nan)
-    shape = data.values[0].shape
-    w = jnp.ones(shape, dtype) if joined is None else joined.astype(dtype)
-    add = functools.partial(jnp.sum, axis=axes, keepdims=keepdims)
-    total = add(w)
-    if data.weights is None or isinstance(data.weights, Frequency):
-        return total
-    if isinstance(data.weights, Probability):
-        return add((w != 0).astype(dtype))
-    return total * total / jnp.where(total == 0, 1, add(w * w))
+    call = Call.of(data, nan, axes)
+    total = call.memory(alike(data.values[:1]), 0)[0]
+    size = call.size(total)
+    return size if keepdims else jnp.squeeze(size, axes)
 
 
 @jax.jit
+@automatic
 def _fisher(r: jax.Array, n: jax.Array, level: Any) -> tuple[jax.Array, jax.Array]:
     dtype = n.dtype
     quantile = 2**0.5 * lax.erf_inv(jnp.asarray(level, dtype))  # of the normal distribution
@@ -135,21 +134,23 @@ def bootstrap(
     """Bootstrap any statistic: resample the elements along axis 0, with replacement.
 
     Args:
-        statistic: `(*samples) -> pytree of arrays`; pure. With `where` or `weights` it is called
-            with those keywords too, resampled along.
+        statistic: `(*samples) -> pytree of real arrays`; pure. With `where` or `weights` it is
+            called with those keywords too, resampled along. Its ints and bools are taken as floats.
         *samples: arrays with one leading axis in common, resampled together.
         key: a PRNG key; equal keys give equal bits.
         resamples: how many samples are drawn, a Python int.
         level: the interval's confidence, in (0, 1).
         method: "percentile" (quantiles of the distribution) or "basic" (mirrored at the estimate).
-        weights: weights of the elements, which stay with their element when it is drawn.
-        where: bools along axis 0; hidden elements are never drawn, as if they were deleted.
+        weights: weights of the elements, which stay with their element when it is drawn. An
+            element of weight 0 is never drawn, as if it were deleted.
+        where: bools along axis 0; hidden elements are never drawn either.
 
     Returns:
         A `Bootstrap` of arrays of the statistic's shape.
 
     Raises:
-        TypeError: the key is missing, a sample holds no numbers, or resamples is traced.
+        TypeError: the key is missing, a sample holds no numbers, the statistic is complex, or
+            resamples is traced.
         ValueError: the leading axes differ; the level or the method is unknown.
 
     Source: Efron (1979), "Bootstrap methods: another look at the jackknife".
@@ -171,39 +172,74 @@ def bootstrap(
         raise ValueError(f"bootstrap: method is {method!r}; it must be 'percentile' or 'basic'")
     extra: dict[str, Any] = {}
     if weights is not None:
-        extra["weights"] = weights
+        kind = type(weights) if isinstance(weights, Weights) else None
+        values = weights.values if kind else weights
+        values = _one_each("weights", values, arrays[0].shape[0])
+        extra["weights"] = kind(values) if kind else values
     if where is not None:
-        extra["where"] = numbers("bootstrap", "where", where)
+        extra["where"] = _one_each("where", where, arrays[0].shape[0])
     run = compiled(_bootstrap, statistic, resamples=resamples, method=method)
     return run(arrays, extra, key, level)
 
 
-def _bootstrap(
+def _one_each(name: str, value: Any, n: int) -> jax.Array:
+    value = numbers("bootstrap", name, value)
+    if value.shape[:1] != (n,):
+        raise ValueError(
+            f"bootstrap: {name} has shape {value.shape}; one for each of the {n} elements along "
+            "axis 0 is needed"
+        )
+    if name == "where" and value.dtype != np.bool_:
+        raise TypeError(f"bootstrap: where has dtype {value.dtype}, a bool array is needed")
+    return value
+
+
+def _bootstrap(statistic: Any, *arguments: Any, **options: Any) -> Bootstrap:
+    return automatic(functools.partial(_drawn, statistic, **options))(*arguments)
+
+
+def _drawn(
     statistic: Any, arrays: Any, extra: Any, key: Any, level: Any, resamples: int, method: str
 ) -> Bootstrap:
     n = arrays[0].shape[0]
-    valid = extra.get("where")
-    count = n if valid is None else jnp.sum(valid, dtype=np.int32)
-    # the valid elements' places, in order: deleting hidden ones beforehand gives the same draws
-    places = lax.iota(np.int32, n) if valid is None else jnp.argsort(~valid, stable=True)
+    words = dict(extra)
+    valid = jnp.ones(n, bool)
+    for mask in jax.tree.leaves(words):
+        valid = valid & jnp.any(mask.astype(bool).reshape(n, -1), axis=1)
+    count = jnp.sum(valid, dtype=np.int32) if words else n
+    # the valid elements' places, in order: deleting the others beforehand gives the same draws
+    places = jnp.argsort(~valid, stable=True) if words else lax.iota(np.int32, n)
+
+    def kept(value: jax.Array) -> jax.Array:
+        index = lax.broadcasted_iota(np.int32, value.shape, 0)
+        return jnp.where(index < count, value, jnp.zeros((), value.dtype))
 
     def once(key: jax.Array) -> Any:
-        drawn = jax.random.randint(key, (n,), 0, jnp.maximum(count, 1))
-        chosen = jnp.take(places, drawn)
-        take = lambda a: jnp.take(a, chosen, axis=0)  # noqa: E731
-        words = {k: jax.tree.map(take, v) for k, v in extra.items() if k == "weights"}
-        if valid is not None:
-            words["where"] = lax.iota(np.int32, n) < count
-        return statistic(*map(take, arrays), **words)
+        at = jnp.take(places, jax.random.randint(key, (n,), 0, jnp.maximum(count, 1)))
+        take = functools.partial(jnp.take, indices=at, axis=0)
+        drawn = {name: jax.tree.map(take, value) for name, value in words.items()}
+        return _answers(statistic, *map(take, arrays), **jax.tree.map(kept, drawn))
 
     keys = jax.random.split(key, resamples)
     distribution = lax.map(once, keys, batch_size=min(resamples, 32))
-    estimate = statistic(*arrays, **extra)
+    estimate = _answers(statistic, *arrays, **words)
+    level = jnp.asarray(level, jnp.result_type(float))
     tails = jnp.stack([(1 - level) / 2, (1 + level) / 2])
-    ends = jax.tree.map(lambda d: jnp.quantile(d, tails.astype(d.dtype), axis=0), distribution)
+    ends = jax.tree.map(lambda d: quantile(d, tails, axis=0), distribution)
     low, high = (jax.tree.map(lambda e, k=k: e[k], ends) for k in (0, 1))
     if method == "basic":
-        mirror = lambda e, end: 2 * e - end  # noqa: E731
+        mirror = lambda e, end: e.astype(end.dtype) + (e.astype(end.dtype) - end)  # noqa: E731
         low, high = (jax.tree.map(mirror, estimate, end) for end in (high, low))
-    error = jax.tree.map(lambda d: jnp.std(d, axis=0, ddof=1), distribution)
+    error = jax.tree.map(lambda d: std(d, axis=0, correction=1), distribution)
     return Bootstrap(estimate, low, high, error, distribution)
+
+
+def _answers(statistic: Any, *samples: Any, **words: Any) -> Any:
+    found = jax.tree.map(jnp.asarray, statistic(*samples, **words))
+    for value in jax.tree.leaves(found):
+        if jnp.iscomplexobj(value):
+            raise TypeError(
+                f"bootstrap: the statistic returns {value.dtype}, which has no order and so no "
+                "interval; return its real and its imaginary part, as (z.real, z.imag)"
+            )
+    return found

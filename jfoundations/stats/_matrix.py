@@ -17,14 +17,14 @@ A row that is hidden, weightless or, with `nan="omit"`, not complete, is dropped
 import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ._arguments import Data, Nan, accumulator, answer, join, numbers
-from ._forms import Call, alike, coefficient, complex_coefficient
+from ._arguments import Data, Nan, accumulator, answer, compiled, numbers
+from ._forms import Call, coefficient, complex_coefficient
 from ._gram import central_products
+from ._units import binary_unit, inverse_unit, unit_of
 from ._weights import Frequency, Weights
 
 
@@ -157,15 +157,16 @@ def _fits(who: str, name: str, array: Array, shapes: list[tuple[int, ...]]) -> A
     return array
 
 
-@functools.partial(jax.jit, static_argnames=("correlate", "nan"))
+@compiled("correlate")
 def _core(data: Data, correction: Any, *, correlate: bool, nan: Any) -> Array:
     is_complex = any(map(jnp.iscomplexobj, data.values))
     shape = data.values[0].shape[1], data.values[-1].shape[1]
     dtype = accumulator(functools.reduce(jnp.promote_types, (v.dtype for v in data.values)))
     if 0 in (data.values[0].shape[0], *shape):
         return answer(jnp.full(shape, jnp.nan, dtype), data, (), False)
-    weights = _row_weights(data, nan)
-    found = central_products(_columns(data.values), weights, 2 if is_complex else 1)
+    call = _row_weights(data, nan, correction)
+    columns, scales = _columns(call, data.values)
+    found = central_products(columns, call.weights, 2 if is_complex else 1)
     squares, units, parts = found.squares, found.units, [found.products]
     if is_complex:  # E z conj(v), from the parts of both
         left, right = jnp.split(found.products, [shape[1]], axis=1)
@@ -173,13 +174,18 @@ def _core(data: Data, correction: Any, *, correlate: bool, nan: Any) -> Array:
         parts = [a + d, c - b]
         squares = [jnp.add(*jnp.split(q, 2, axis=1)) for q in squares]
         units = [u[:, : u.shape[1] // 2] for u in units]
+        scales = [u if u is None else u[:, : u.shape[1] // 2] for u in scales]
     if correlate:
         form = complex_coefficient if is_complex else coefficient
-        value = form(squares[0].T, squares[-1], _join_parts(parts))
+        light = inverse_unit(binary_unit(found.total))
+        value = form(
+            squares[0].T * light, squares[-1] * light, _join_parts([p * light for p in parts])
+        )
         value = value if len(data.values) == 2 else _mirror(value)
     else:
-        call = Call(data, weights, (0,), correction, "default")
         parts = [_scale(call.over(p, found.total), units[0].T, units[-1]) for p in parts]
+        if scales[0] is not None:  # integers need none
+            parts = [_scale(p, scales[0].T, scales[-1]) for p in parts]  # type: ignore[union-attr]
         value = _join_parts(parts)
     return answer(value, data, (), False)
 
@@ -188,15 +194,22 @@ def _join_parts(parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else lax.complex(*parts)
 
 
-def _columns(values: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return real matrices of one dtype; complex ones become real parts beside imaginary parts."""
-    if any(map(jnp.iscomplexobj, values)):
-        values = tuple(jnp.concatenate([v.real, jnp.imag(v)], axis=1) for v in values)
-    return alike(values)
+def _columns(call: Call, values: tuple[Array, ...]) -> tuple[tuple[Array, ...], list[Any]]:
+    """Return real matrices of one dtype, in units of their columns' sizes, and these units.
+
+    Complex ones become real parts beside imaginary parts, which share their units.
+    """
+    if not any(map(jnp.iscomplexobj, values)):
+        return call.ranged(values, unit_of)
+    values = tuple(jnp.concatenate([v.real, jnp.imag(v)], axis=1) for v in values)
+    scaled, units = call.ranged(values, unit_of)
+    larger = [jnp.tile(jnp.maximum(*jnp.split(u, 2, axis=1)), 2) for u in units]
+    pairs = zip(scaled, units, larger, strict=True)
+    return tuple(v * (u * inverse_unit(most)) for v, u, most in pairs), larger
 
 
-def _row_weights(data: Data, nan: Any) -> Array | None:
-    """Return how much each row counts, (n, 1): None, bools or floats ≥ 0."""
+def _row_weights(data: Data, nan: Any, correction: Any) -> Call:
+    """Return how much each row counts, (n, 1): None, bools or floats ≥ 0, and what rows leave."""
     column = lambda v: v.reshape(len(v), -1)  # noqa: E731
     keep = None if data.where is None else jnp.all(column(data.where), axis=1, keepdims=True)
     for value in data.values if nan == "omit" else ():
@@ -205,10 +218,11 @@ def _row_weights(data: Data, nan: Any) -> Array | None:
             keep = known if keep is None else keep & known
     weights = data.weights
     weights = None if weights is None else type(weights)(column(jnp.asarray(weights.values)))
-    return join(Data(tuple(v[:, :1] for v in data.values), weights, keep))
+    column_alone = Data(tuple(v[:, :1] for v in data.values), weights, keep)
+    return Call.of(column_alone, "propagate", (0,), correction)
 
 
-def _scale(value: Array, u: Array, v: Array) -> Array:
+def _scale(value: Array, u: Any, v: Any) -> Array:
     """Multiply by both variables' units: by their roots first, which stay in range together."""
     (a, b), (c, d) = _halves(u), _halves(v)
     return value * (a * c) * (b * d)

@@ -75,7 +75,7 @@ def _minmax(data: Data, axes: Any, keepdims: Any, nan: Any) -> Any:
 def extremes(x: jax.Array, keep: Any, axes: Axes) -> tuple[jax.Array, jax.Array]:
     """Return the least and the greatest of what is kept, without the reduced axes."""
     # one reduction of pairs reads x once
-    least, most = _bounds(x.dtype)
+    least, most = bounds(x.dtype)
     joins = [(lax.min, least), (lax.max, most)]
     kept = [n for a, n in enumerate(x.shape) if a not in axes]
     data = [in_three(v, axes) for v in (x, keep) if v is not None]
@@ -112,7 +112,7 @@ def _tangents(axes: Any, primals: Any, tangents: Any) -> Any:
     return found, tuple(map(share, found))
 
 
-def _bounds(dtype: Any) -> tuple[Any, Any]:
+def bounds(dtype: Any) -> tuple[Any, Any]:
     """Return what changes no minimum, and what changes no maximum."""
     if jnp.issubdtype(dtype, jnp.inexact):
         return np.array(np.inf, dtype), np.array(-np.inf, dtype)

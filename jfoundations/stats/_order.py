@@ -18,6 +18,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from ._arguments import Axis, Data, Nan, accumulator, answer, check, compiled, numbers
+from ._blocks import difference
 from ._quantile import quantiles
 from ._tally import Tally, hide, rows, tally, unrow
 from ._trim import trimmed
@@ -252,24 +253,44 @@ def _quantile(data: Data, q: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
 
 @compiled()
 def _iqr(data: Data, axes: Any, keepdims: Any, nan: Any) -> Any:
-    quartiles = jnp.array([0.25, 0.75])
-    value = quantiles(rows(data.values[0], axes), tally(data, axes, nan), quartiles)
+    tallied = tally(data, axes, nan)
+    x, _ = _shifted(rows(data.values[0], axes), tallied)
+    value = quantiles(x, tallied, jnp.array([0.25, 0.75]))
     return answer(unrow(value[:, 1] - value[:, 0], data, axes), data, axes, keepdims)
 
 
 @compiled()
 def _trim_mean(data: Data, cut: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
-    value = trimmed(rows(data.values[0], axes), tally(data, axes, nan), cut)
+    tallied = tally(data, axes, nan)
+    x, pivot = _shifted(rows(data.values[0], axes), tallied)
+    value = trimmed(x, tallied, cut) + pivot[:, 0]
     return answer(unrow(value, data, axes), data, axes, keepdims)
 
 
 @compiled()
 def _median_abs_dev(data: Data, axes: Any, keepdims: Any, nan: Any) -> Any:
     tallied = tally(data, axes, nan)
-    x = hide(rows(data.values[0], axes), tallied.counts)
+    x, _ = _shifted(hide(rows(data.values[0], axes), tallied.counts), tallied)
     x = x.astype(accumulator(x.dtype))
-    value = _middle(jnp.abs(x - _middle(x, tallied)), tallied)
+    # a deviation may be twice as large as the largest number
+    size = jnp.max(jnp.where(jnp.isfinite(x), jnp.abs(x), 0), axis=1, keepdims=True, initial=0)
+    half = jnp.where(size > jnp.finfo(x.dtype).max / 4, 0.5, 1).astype(x.dtype)
+    x = x * half
+    value = _middle(jnp.abs(x - _middle(x, tallied)), tallied) / half
     return answer(unrow(value[:, 0], data, axes), data, axes, keepdims)
+
+
+def _shifted(x: jax.Array, tallied: Tally) -> tuple[jax.Array, jax.Array]:
+    """Return rows of integers, which no float may hold, as distances from about their median.
+
+    Returns:
+        x and 0, or floats and what was subtracted, of shape (rows, 1).
+    """
+    dtype = accumulator(x.dtype)
+    if jnp.issubdtype(x.dtype, jnp.inexact) or x.dtype.itemsize < 4:
+        return x, jnp.zeros((x.shape[0], 1), dtype)
+    pivot = jnp.round(jnp.nan_to_num(_middle(x, tallied))).astype(x.dtype)
+    return difference(x, pivot), pivot.astype(dtype)
 
 
 def _middle(x: jax.Array, tallied: Tally) -> jax.Array:

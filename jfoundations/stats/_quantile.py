@@ -9,18 +9,21 @@ Source: Hyndman and Fan (1996), "Sample quantiles in statistical packages", type
 "Weighted quantile estimators".
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._rounding import protect
 from ._arguments import accumulator
 from ._keys import encode, last_key
-from ._select import first_above, neighbours, total
+from ._select import neighbours, total
 from ._sum import total as sum_of
 from ._tally import Tally, hide, is_whole, padded
+from ._two_words import Pair, add, each, exact_words, multiply, one_word, running_sum
+from ._units import binary_unit, inverse_unit, unit_of
 
 
 def quantiles(x: jax.Array, tallied: Tally, q: jax.Array) -> jax.Array:
@@ -45,11 +48,11 @@ def quantiles(x: jax.Array, tallied: Tally, q: jax.Array) -> jax.Array:
 
 
 def by_kind(of_whole: Any, of_fractions: Any, x: jax.Array, counts: Any, *rest: Any) -> jax.Array:
-    """Call the first function for whole counts, the second for fractional ones.
+    """Call the first function for whole counts, the second for fractional ones, or too many.
 
     Sums of fractions are not exact, so whole numbers given as floats are worth a look at the data.
     """
-    if counts is None or not jnp.issubdtype(counts.dtype, jnp.inexact):
+    if counts is None or counts.dtype == np.bool_:
         return of_whole(x, counts, *rest)
 
     def as_integers(x: jax.Array, counts: jax.Array, *rest: Any) -> jax.Array:
@@ -73,7 +76,7 @@ def position(q: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
     before. Here q is split into 12 and 12 bits, last into 7, 12 and 12: their products are exact.
     """
     if q.dtype == np.float64:
-        product = q * last.astype(q.dtype)
+        product = protect(q * last.astype(q.dtype))  # rounded as NumPy's
         whole = jnp.floor(product)
         return whole.astype(jnp.int32), product - whole
     bits = lax.bitcast_convert_type(q, jnp.uint32) & np.uint32(0xFFFFF000)
@@ -92,57 +95,89 @@ def position(q: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
 def between(low: jax.Array, high: jax.Array, part: jax.Array) -> jax.Array:
     """Return low + part·(high − low): their rounded mean at ½, and either end exactly.
 
-    Infinite ends keep their meaning: −inf and 1 give −inf, inf and inf give inf.
+    Infinite ends keep their meaning: −inf and 1 give −inf, inf and inf give inf. The distance is
+    taken in units of the ends, since it may be larger than any number.
     """
     finite = jnp.isfinite(low) & jnp.isfinite(high)
     a, b = jnp.where(finite, low, 0), jnp.where(finite, high, 0)
-    value = jnp.where(
-        part < 0.5, a + rounded_product(b - a, part), b - rounded_product(b - a, 1 - part)
-    )
+    unit = binary_unit(jnp.maximum(jnp.abs(a), jnp.abs(b)))
+    left, right = a * inverse_unit(unit), b * inverse_unit(unit)
+    nearer = part < 0.5
+    step = protect((right - left) * jnp.where(nearer, part, 1 - part)) * unit
+    value = jnp.where(nearer, a + step, b - step)
     # the last term is 0 there; it keeps the derivative in q
-    left, right = rounded_product(a, 0.5), rounded_product(b, 0.5)
-    middle = left + right + rounded_product(right - left, 2 * part - 1)
+    middle = (left + right) * 0.5 * unit + (right - left) * (part - 0.5) * unit
     value = jnp.where(part == 0.5, middle, value)
     ends = jnp.where((part == 0) | (low == high), low, low + high)
     return jnp.where(finite, value, ends)
 
 
-def rounded_product(a: jax.Array, b: Any) -> jax.Array:
-    """Return a·b rounded, not fused into the sum that follows: NumPy's bits."""
-    info = jnp.finfo(a.dtype)
-    return lax.reduce_precision(a * b, info.nexp, info.nmant)
-
-
 def _of_fractions(x: jax.Array, counts: jax.Array, q: jax.Array) -> jax.Array:
-    ordered, count, through = in_order(x, counts)
-    before = jnp.concatenate([jnp.zeros_like(through[:, :1]), through[:, :-1]], axis=1)
-    size = through[:, -1:]
-    start = q[None] * jnp.maximum(size - 1, 0)
-    spoilt = jnp.any(jnp.isnan(ordered), axis=1)
-    value = ordered.astype(through.dtype)
+    order = in_order(x, counts, q.dtype)
+    none = jnp.zeros_like(order.one)
+    last = add(order.size, (-order.one, none))
+    last = each(lambda word: jnp.where(last[0] > 0, word, 0), last)
+    width = jnp.minimum(order.size[0], order.one)
 
-    def window(start: jax.Array) -> jax.Array:
-        # of [start, start + 1], measured from one after the whole number below it
-        whole = jnp.floor(start)[:, None]
-        part = start[:, None] - whole
-        left = jnp.maximum(before - whole - 1, part - 1)
-        right = jnp.minimum(through - whole - 1, part)
-        share = jnp.where(count > 0, jnp.maximum(right - left, 0), 0)
-        at = first_above(through, start[:, None])
-        return average(value, share, jnp.take_along_axis(value, at, axis=1), width)
+    def window(q: jax.Array) -> jax.Array:
+        return order.mean(multiply((jnp.broadcast_to(q, none.shape), none), last), width)
 
-    width = jnp.minimum(size[:, 0], 1)
-    found = jax.vmap(window, in_axes=1, out_axes=1)(start)
-    return jnp.where((size > 0) & ~spoilt[:, None], found, jnp.nan)
+    return jax.vmap(window, out_axes=1)(q)
 
 
-def in_order(x: jax.Array, counts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return rows sorted, with their counts and the counts' running sums; what counts 0 is last."""
+class InOrder(NamedTuple):
+    """Rows in ascending order, with fractional counts; what counts 0 is last.
+
+    Counts are in units of a power of two, and their running sums in two words: neither their scale
+    nor how many there are costs digits.
+
+    Attributes:
+        value: the elements as floats, of shape (rows, n).
+        often: how often each is there.
+        through: the running sums of the counts.
+        one: a count of one, of shape (rows, 1).
+        good: whether anything counts, and no nan does, of shape (rows,).
+    """
+
+    value: jax.Array
+    often: jax.Array
+    through: Pair
+    one: jax.Array
+    good: jax.Array
+
+    @property
+    def size(self) -> Pair:
+        """The sum of all counts, of shape (rows, 1)."""
+        return each(lambda word: word[:, -1:], self.through)
+
+    def mean(self, start: Pair, width: jax.Array) -> jax.Array:
+        """Return the mean of the elements over a window of their counts, of shape (rows,)."""
+        end = one_word(add(self.through, each(jnp.negative, start)))
+        begin = jnp.concatenate([-one_word(start), end[:, :-1]], axis=1)
+        share = jnp.maximum(jnp.minimum(end, width) - jnp.maximum(begin, 0), 0)
+        share = jnp.where(self.often > 0, share / jnp.where(width > 0, width, 1), 0)
+        # the element that the window begins in: all of a window too narrow for two words
+        place = lax.broadcasted_iota(jnp.int32, end.shape, 1)
+        last = jnp.max(jnp.where(self.often > 0, place, 0), axis=1, keepdims=True)
+        at = jnp.min(jnp.where((end > 0) & (place < last), place, last), axis=1, keepdims=True)
+        about = jnp.take_along_axis(self.value, at, axis=1)
+        found = average(self.value, share, about, jnp.ones(at.shape[:1], share.dtype))
+        return jnp.where(self.good, found, jnp.nan)
+
+
+def in_order(x: jax.Array, counts: jax.Array, dtype: Any) -> InOrder:
+    """Return rows sorted, the counts' sums in floats of a dtype."""
     x = hide(x, counts)
     keys = jnp.where(counts > 0, encode(x), last_key(encode(x).dtype))
     places = lax.broadcasted_iota(jnp.int32, x.shape, 1)
     _, counts, places = lax.sort((keys, counts, places), num_keys=1)
-    return jnp.take_along_axis(x, places, axis=1), counts, jnp.cumsum(counts, axis=1)
+    x = jnp.take_along_axis(x, places, axis=1)
+    words = exact_words(counts, dtype)
+    inverse = inverse_unit(unit_of(one_word(words), None, (1,)))
+    words = each(lambda word: word * inverse, words)
+    through = running_sum(words)
+    good = (through[0][:, -1] > 0) & ~jnp.any(jnp.isnan(x), axis=1)
+    return InOrder(x.astype(dtype), one_word(words), through, inverse, good)
 
 
 def average(x: jax.Array, share: jax.Array, about: jax.Array, size: jax.Array) -> jax.Array:
@@ -156,7 +191,9 @@ def average(x: jax.Array, share: jax.Array, about: jax.Array, size: jax.Array) -
     """
     used, finite = share > 0, jnp.isfinite(x)
     about = lax.stop_gradient(jnp.where(jnp.isfinite(about), about, 0))
-    rest = jnp.where(used & finite, x - about, 0)
-    mean = sum_of(rest, share, (1,), "default")[:, 0] / jnp.where(size > 0, size, 1)
+    # in units: a difference of two numbers, and the sum of many, may be larger than any number
+    unit = unit_of(x, used, (1,))
+    rest = jnp.where(used & finite, x * inverse_unit(unit) - about * inverse_unit(unit), 0)
+    mean = sum_of(rest, share, (1,), "default") / jnp.where(size > 0, size, 1)[:, None]
     ends = jnp.sum(jnp.where(used & ~finite, x, 0), axis=1)
-    return jnp.where(jnp.any(used & ~finite, axis=1), ends, about[:, 0] + mean)
+    return jnp.where(jnp.any(used & ~finite, axis=1), ends, (about + mean * unit)[:, 0])

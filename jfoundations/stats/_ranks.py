@@ -14,10 +14,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from ._arguments import Axis, Nan, answer, check, compiled
+from .._rounding import protect
+from ._arguments import Axis, Nan, accumulator, answer, check, compiled
 from ._forms import coefficient
 from ._keys import encode, last_key
+from ._sum import total as sum_of
 from ._tally import hide, padded, rows, tally, unrow
+from ._two_words import Pair, add, each, exact_words, one_word, running_sum
+from ._units import binary_unit, inverse_unit, unit_of
 from ._weights import Weights
 
 
@@ -67,10 +71,15 @@ def _rank_corr(data: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
     counts, bad = tally(data, axes, nan)
     pairs = [rows(v, axes) for v in data.values]
     (x, counts), (y, _) = (padded(v, counts) for v in pairs)
-    a, b = centred_ranks(x, counts), centred_ranks(y, counts)
-    often = jnp.ones((), a.dtype) if counts is None else counts.astype(a.dtype)
-    sxx, syy, sxy = (jnp.sum(often * (u * v), axis=1) for u, v in ((a, a), (b, b), (a, b)))
-    value = coefficient(sxx, syy, sxy)
+    dtype = accumulator(jnp.result_type(*(v.dtype for v in pairs)))
+    often = jnp.ones(x.shape, bool) if counts is None else counts
+    often = exact_words(often, dtype)
+    inverse = inverse_unit(unit_of(one_word(often), None, (1,)))
+    often = each(lambda word: word * inverse, often)
+    a, b = centred_ranks(x, often), centred_ranks(y, often)
+    products = jnp.stack([protect(u * v) for u, v in ((a, a), (b, b), (a, b))])
+    weights = jnp.broadcast_to(one_word(often), products.shape)
+    value = coefficient(*sum_of(products, weights, (2,), "default")[..., 0])
     spoilt = jnp.broadcast_to(bad, value.shape)
     for v in (x, y):
         if jnp.issubdtype(v.dtype, jnp.inexact):
@@ -79,32 +88,27 @@ def _rank_corr(data: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
     return answer(value, data, axes, keepdims)
 
 
-def centred_ranks(x: jax.Array, counts: Any) -> jax.Array:
+def centred_ranks(x: jax.Array, counts: Pair) -> jax.Array:
     """Return (what counts below) − (what counts above) of each element, by a power of two.
 
     That is twice the midrank less W + 1, so its mean is 0 with no subtraction, and the values are
     integers while W < 2²⁴; the power of two keeps their squares' sums in range.
     """
     keys, places = encode(x), lax.broadcasted_iota(jnp.int32, x.shape, 1)
-    if counts is None:
-        counts = jnp.ones(x.shape, jnp.int32)
-    elif not jnp.issubdtype(counts.dtype, jnp.inexact):
-        counts = counts.astype(jnp.int32)
     # −0.0 and 0.0 tie, though their keys differ
     keys = jnp.where(x == jnp.zeros((), x.dtype), encode(jnp.zeros((), x.dtype)), keys)
-    keys = jnp.where(counts > 0, keys, last_key(keys.dtype))
-    keys, counts, places = lax.sort((keys, counts, places), num_keys=1)
-    through = jnp.cumsum(counts, axis=1, dtype=counts.dtype)
+    keys = jnp.where(one_word(counts) > 0, keys, last_key(keys.dtype))
+    keys, high, low, order = lax.sort((keys, *counts, places), num_keys=1)
+    through = running_sum((high, low))
+    size = each(lambda word: word[:, -1:], through)
     step = keys[:, 1:] != keys[:, :-1]
     edge = jnp.ones((x.shape[0], 1), bool)
     first, last = jnp.concatenate([edge, step], axis=1), jnp.concatenate([step, edge], axis=1)
-    before = lax.cummax(jnp.where(first, through - counts, 0), axis=1)
-    after = lax.cummin(jnp.where(last, through, through[:, -1:]), axis=1, reverse=True)
-    ranks = _scaled(before - (through[:, -1:] - after), through[:, -1:])
-    return jax.vmap(lambda row, at: jnp.zeros_like(row).at[at].set(row))(ranks, places)
-
-
-def _scaled(ranks: jax.Array, size: jax.Array) -> jax.Array:
-    dtype = ranks.dtype if jnp.issubdtype(ranks.dtype, jnp.inexact) else jnp.result_type(float)
-    _, exponent = jnp.frexp(size.astype(dtype))
-    return ranks.astype(dtype) * jnp.ldexp(jnp.ones((), dtype), -exponent)
+    begin = lax.cummax(jnp.where(first, places, 0), axis=1)
+    end = lax.cummin(jnp.where(last, places, x.shape[1] - 1), axis=1, reverse=True)
+    before = each(lambda word: jnp.pad(word, ((0, 0), (1, 0)))[:, :-1], through)
+    before = each(lambda word: jnp.take_along_axis(word, begin, axis=1), before)
+    after = each(lambda word: jnp.take_along_axis(word, end, axis=1), through)
+    ranks = one_word(add(add(before, after), each(jnp.negative, size)))
+    ranks = ranks * inverse_unit(binary_unit(one_word(size)))
+    return jax.vmap(lambda row, at: jnp.zeros_like(row).at[at].set(row))(ranks, order)

@@ -20,7 +20,7 @@ from jax import Array, lax
 from .._rounding import divide, protect
 from ._blocks import accumulator
 from ._integers import Format, Word, product, words
-from ._kernel import Sums, canonical
+from ._kernel import Sums, canonical, central_sums
 from ._limbs import Limbs, carry, gather, leading, length, magnitude, plain
 from ._two_words import two_product
 
@@ -48,6 +48,8 @@ def reproducible_sums(
     The central sums are exact up to one rounding; so are the means, in two words.
     """
     shape = values[0].shape
+    if 0 in shape:
+        return central_sums(values, axes, order, weights)
     data, kept = canonical(values, axes, _valid(weights), "default")
     dtype = accumulator(data.values[0].dtype)
     whole = _weight(data.weight, data.values[0].shape, dtype)

@@ -2,7 +2,8 @@
 
 The data are cut into blocks as long as the window. A window is the end of one block and the
 beginning of the next, so its memory is the merge of a suffix scan and a prefix scan: nothing that
-has left the window leaves a trace in the digits.
+has left the window leaves a trace in the digits. Each memory is in units of its own: scaling the
+data or the weights by a power of two changes no bit of what does not depend on it.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations import stats
@@ -12,7 +13,6 @@ Array([ 1.5,  3. , 11. ], dtype=float32)
 Source: van Herk (1992) and Gil and Werman (1993), who do so for the extremes of a window.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -21,18 +21,26 @@ import numpy as np
 from jax import lax
 
 from .._tree import check_count
-from ._arguments import Data, accumulator, answer, check, join
-from ._blocks import difference, widen
-from ._forms import coefficient
-from ._moments import CoMoments, Moments, merge
-from ._weights import free_in_units, in_units
+from ._arguments import Data, answer, compiled
+from ._stretch import (
+    Stretch,
+    check_along,
+    correlation,
+    elements,
+    mean,
+    merge,
+    moment,
+    padded,
+    prefixes,
+    strength,
+)
 
 
 def rolling_mean(
     x: Any,
     window: int,
     *,
-    axis: int = -1,
+    axis: int = 0,
     weights: Any = None,
     where: Any = None,
     nan: str = "propagate",
@@ -42,7 +50,7 @@ def rolling_mean(
     Args:
         x: real array with n elements along the axis; bool and int become the default float.
         window: how many elements a window spans, a Python int in 1 … n.
-        axis: along which axis.
+        axis: along which axis; samples run along the first by default.
         weights: as in `mean`, of x's elements.
         where: as in `mean`; a hidden element is missing from the windows it lies in.
         nan: "propagate" (to the windows it lies in) or "omit".
@@ -66,7 +74,7 @@ def rolling_var(
     window: int,
     *,
     correction: float = 0,
-    axis: int = -1,
+    axis: int = 0,
     weights: Any = None,
     where: Any = None,
     nan: str = "propagate",
@@ -77,7 +85,7 @@ def rolling_var(
         x: as in `rolling_mean`.
         window: as in `rolling_mean`.
         correction: as in `var`; 1 is what pandas gives by default.
-        axis: along which axis.
+        axis: along which axis; samples run along the first by default.
         weights: as in `var`.
         where: as in `rolling_mean`.
         nan: as in `rolling_mean`.
@@ -102,7 +110,7 @@ def rolling_cov(
     window: int,
     *,
     correction: float = 0,
-    axis: int = -1,
+    axis: int = 0,
     weights: Any = None,
     where: Any = None,
     nan: str = "propagate",
@@ -114,7 +122,7 @@ def rolling_cov(
         y: an array of the same shape.
         window: as in `rolling_mean`.
         correction: as in `cov`.
-        axis: along which axis.
+        axis: along which axis; samples run along the first by default.
         weights: as in `cov`.
         where: as in `rolling_mean`, listwise.
         nan: as in `rolling_mean`, listwise.
@@ -139,7 +147,7 @@ def rolling_corr(
     y: Any,
     window: int,
     *,
-    axis: int = -1,
+    axis: int = 0,
     weights: Any = None,
     where: Any = None,
     nan: str = "propagate",
@@ -150,7 +158,7 @@ def rolling_corr(
         x: as in `rolling_mean`.
         y: an array of the same shape.
         window: as in `rolling_mean`.
-        axis: along which axis.
+        axis: along which axis; samples run along the first by default.
         weights: as in `corr`.
         where: as in `rolling_mean`, listwise.
         nan: as in `rolling_mean`, listwise.
@@ -174,9 +182,7 @@ def rolling_corr(
 def _checked(
     who: str, named: Any, window: Any, axis: int, weights: Any, where: Any, nan: str
 ) -> tuple[Data, int, int]:
-    data, (place,) = check(who, named, int(axis), weights, where, nan)
-    if any(jnp.iscomplexobj(v) for v in data.values):
-        raise TypeError(f"{who}: the data are complex, real numbers are needed")
+    data, place = check_along(who, named, axis, weights, where, nan)
     window = check_count(window, "window", who, least=1)
     n = data.values[0].shape[place]
     if window > n:
@@ -184,83 +190,42 @@ def _checked(
     return data, window, place
 
 
-@functools.partial(jax.jit, static_argnames=("name", "window", "axis", "nan"))
+@compiled("name", "window", "axis")
 def _rolling(data: Data, correction: Any, name: str, window: int, axis: int, nan: Any) -> jax.Array:
-    dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
-    shape = data.values[0].shape
-    joined = join(data, nan)
-    weights = jnp.ones(shape, dtype) if joined is None else joined.astype(dtype)
-    weights, unit = in_units(data.weights, jnp.moveaxis(weights, axis, -1))
-    values = [_words(jnp.moveaxis(v, axis, -1), weights, dtype) for v in data.values]
-    memory = _windows(_elements(values, weights), window)
-    total = memory.weight
+    weights = jnp.moveaxis(strength(data, nan), axis, 0)
+    values = tuple(jnp.moveaxis(v, axis, 0) for v in data.values)
+    powers = {"mean": 0, "corr": 3}.get(name, 1)
+    memory = _windows(elements(values, weights, data.weights, powers), window)
     if name == "mean":
-        mean = values[0][2].astype(dtype) + (memory.pivot + memory.offset)
-        value = jnp.where(total == 0, jnp.nan, mean)
+        value = mean(memory)
     elif name == "corr":
-        value = coefficient(memory.mxx, memory.myy, memory.cxy)
+        value = correlation(memory)
     else:
-        spread = memory.m2 if name == "var" else memory.cxy
-        squares = _sums(weights * weights, window)
-        count = _sums((weights != 0).astype(dtype), window)
-        free = free_in_units(data.weights, unit, total, squares, count, correction)
-        value = jnp.where(free > 0, spread / jnp.where(free > 0, free, 1), jnp.nan)
-    value = jnp.where(jnp.isnan(total), jnp.nan, value)
-    return answer(jnp.moveaxis(value, -1, axis), data, (), False)
+        value = moment(memory, data.weights, correction)
+    return answer(jnp.moveaxis(value, 0, axis), data, (), False)
 
 
-def _words(x: jax.Array, weights: jax.Array, dtype: Any) -> tuple[Any, Any, Any]:
-    """Return data as pivots and offsets, counted from an integer origin (0 for floats)."""
-    x = widen(x)
-    if jnp.issubdtype(x.dtype, jnp.inexact):
-        x = jnp.where(weights != 0, x, 0)
-        finite = jnp.isfinite(x)
-        return jnp.where(finite, x, 0), jnp.where(finite, 0, x), jnp.zeros((), dtype)
-    origin = x[..., :1]
-    return difference(x, origin), jnp.zeros(x.shape, dtype), origin
-
-
-def _elements(values: list[Any], weights: jax.Array) -> Any:
-    zero = jnp.zeros_like(weights)
-    if len(values) == 1:
-        return Moments(weights, values[0][0], values[0][1], zero)
-    (px, ox, _), (py, oy, _) = values
-    return CoMoments(weights, px, ox, py, oy, zero, zero, zero)
-
-
-def _windows(memory: Any, window: int) -> Any:
-    """Merge the memories of every `window` neighbours along the last axis."""
-    n = memory.weight.shape[-1]
+def _windows(memory: Stretch, window: int) -> Stretch:
+    """Merge the memories of every `window` neighbours along axis 0."""
+    n = memory.weight.mantissa.shape[0]
     blocks = -(-n // window)
 
     def cut(leaf: jax.Array) -> jax.Array:
-        pad = [(0, 0)] * (leaf.ndim - 1) + [(0, blocks * window - n)]
-        return jnp.pad(leaf, pad).reshape(*leaf.shape[:-1], blocks, window)
+        leaf = jnp.swapaxes(leaf.reshape(blocks, window, *leaf.shape[1:]), 0, 1)
+        return jnp.stack([leaf, leaf[::-1]], axis=1)  # to be gone through from either end
 
-    parts = jax.tree.map(cut, memory)
-    axis = parts.weight.ndim - 1
-    ends = lax.associative_scan(lambda a, b: merge(b, a), parts, reverse=True, axis=axis)
-    begins = lax.associative_scan(merge, parts, axis=axis)
-    last = np.arange(window - 1, n)
-    first = last - window + 1
-    flat = lambda leaf: leaf.reshape(*leaf.shape[:-2], blocks * window)  # noqa: E731
-    left = jax.tree.map(lambda leaf: flat(leaf)[..., first], ends)
-    right = jax.tree.map(lambda leaf: flat(leaf)[..., last], begins)
-    whole = jnp.asarray(first % window == 0)  # the window is a block: both scans hold all of it
+    def uncut(leaf: jax.Array) -> jax.Array:
+        return jnp.swapaxes(leaf, 0, 1).reshape(blocks * window, *leaf.shape[2:])
+
+    scans = prefixes(jax.tree.map(cut, padded(memory, blocks * window)))
+    last = n - window + 1
+    left = jax.tree.map(lambda leaf: uncut(leaf[::-1, 1])[:last], scans)
+    right = jax.tree.map(lambda leaf: uncut(leaf[:, 0])[window - 1 : n], scans)
     both = merge(left, right)
-    return jax.tree.map(lambda one, two: jnp.where(whole, one, two), right, both)
+    # such a window is a block: both scans hold all of it
+    whole = lax.iota(np.int32, last) % window == 0
 
+    def pick(one: jax.Array, two: jax.Array) -> jax.Array:
+        return jnp.where(whole.reshape(-1, *(1,) * (one.ndim - 1)), one, two)
 
-def _sums(values: jax.Array, window: int) -> jax.Array:
-    """Return the windows' sums of non-negative numbers, by the same two scans."""
-    n = values.shape[-1]
-    blocks = -(-n // window)
-    pad = [(0, 0)] * (values.ndim - 1) + [(0, blocks * window - n)]
-    parts = jnp.pad(values, pad).reshape(*values.shape[:-1], blocks, window)
-    flat = (*values.shape[:-1], blocks * window)
-    ends = lax.cumsum(parts, axis=parts.ndim - 1, reverse=True).reshape(flat)
-    begins = lax.cumsum(parts, axis=parts.ndim - 1).reshape(flat)
-    last = np.arange(window - 1, n)
-    first = last - window + 1
-    left = jnp.where(jnp.asarray(first % window == 0), 0, ends[..., first])
-    return left + begins[..., last]
+    return jax.tree.map(pick, right, both)

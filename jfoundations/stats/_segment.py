@@ -17,11 +17,13 @@ from jax import lax
 
 from .._rounding import divide, protect
 from .._tree import check_count
-from ._arguments import Data, accumulator, answer, check, join, numbers
+from ._arguments import Data, accumulator, answer, check, compiled, join
 from ._blocks import difference, widen
-from ._weights import free_in_units, in_units
+from ._ids import places
+from ._units import binary_unit, in_both_units, inverse_unit
+from ._weights import free_in_units
 
-BLOCK = 4096  # elements added up one after another before a tree takes over: bounds the rounding
+BLOCK = 4096  # elements added up one after another: bounds the rounding
 
 
 def segment_mean(
@@ -37,7 +39,8 @@ def segment_mean(
 
     Args:
         x: array of shape (n, ...); bool and int become the default float.
-        segment_ids: ints of shape (n,); ids outside 0 … num_segments − 1 belong to no segment.
+        segment_ids: ints of shape (n,), of any type; ids outside 0 … num_segments − 1 belong to no
+            segment.
         num_segments: a Python int: how many segments the answer has.
         weights: as in `mean`.
         where: as in `mean`.
@@ -140,38 +143,39 @@ def _checked(
     data, _ = check(who, named, 0 if np.ndim(named["x"]) else None, weights, where, nan)
     if any(map(jnp.iscomplexobj, data.values)):
         raise TypeError(f"{who}: the data are complex, real numbers are needed")
-    ids = numbers(who, "segment_ids", ids)
-    if not jnp.issubdtype(ids.dtype, jnp.integer):
-        raise TypeError(f"{who}: segment_ids have dtype {ids.dtype}, ints are needed")
+    num_segments = check_count(num_segments, "num_segments", who, least=1)
+    ids = places(who, "segment_ids", ids, num_segments)
     shape = data.values[0].shape
     if shape[:1] != ids.shape:
         raise ValueError(
             f"{who}: segment_ids have shape {ids.shape}, x has shape {shape}; "
             "one id for each element along axis 0 is needed"
         )
-    return data, ids, check_count(num_segments, "num_segments", who, least=1)
+    return data, ids, num_segments
 
 
-@functools.partial(jax.jit, static_argnames=("num_segments", "nan"))
+@compiled("num_segments")
 def _segment_mean(data: Data, ids: Any, num_segments: int, nan: Any) -> jax.Array:
     groups = _Groups(data, ids, num_segments, nan)
-    _, pivot, offset = groups.centred(data.values[0])
-    mean = jnp.where(groups.total > 0, pivot.astype(offset.dtype) + offset, jnp.nan)
-    return answer(groups.signed(mean), data, (), False)
+    _, pivot, offset, unit = groups.centred(data.values[0])
+    mean = pivot.astype(offset.dtype)
+    # in units, in which the offset does not leave the range
+    mean = (mean * inverse_unit(unit) + offset) * unit
+    return answer(groups.signed(jnp.where(groups.total > 0, mean, jnp.nan)), data, (), False)
 
 
-@functools.partial(jax.jit, static_argnames=("num_segments", "nan"))
+@compiled("num_segments")
 def _segment_cov(data: Data, ids: Any, correction: Any, num_segments: int, nan: Any) -> jax.Array:
     groups = _Groups(data, ids, num_segments, nan)
-    rests = [groups.centred(v)[0] for v in data.values]
-    a, b = rests[0], rests[-1]
+    (a, *_, u), (b, *_, v) = (groups.centred(x) for x in (data.values[0], data.values[-1]))
     product = groups.add(groups.weigh(protect(a * b)))
     # what rounding left of the deviations' sums, which would be 0: the corrected second pass
     left = protect(groups.add(groups.weigh(a)) * groups.add(groups.weigh(b)))
     product = product - divide(left, jnp.where(groups.total > 0, groups.total, 1))
     sums = groups.total, groups.squares, groups.count
     free = free_in_units(data.weights, groups.unit, *sums, correction)
-    value = jnp.where(free > 0, divide(product, jnp.where(free > 0, free, 1)), jnp.nan)
+    value = in_both_units(divide(product, jnp.where(free > 0, free, 1)), u, v)
+    value = jnp.where((free > 0) & (groups.total > 0), value, jnp.nan)
     return answer(groups.signed(value), data, (), False)
 
 
@@ -180,23 +184,25 @@ class _Groups:
 
     def __init__(self, data: Data, ids: jax.Array, num_segments: int, nan: Any):
         shape = data.values[0].shape
-        self.n, self.segments = shape[0], num_segments
-        # negative ids would count from the end: out of range is no segment, on both sides
-        inside = (ids >= 0) & (ids < num_segments)
-        self.ids = jnp.where(inside, ids, num_segments).astype(np.int32)
-        self.dtype = accumulator(jnp.result_type(*(v.dtype for v in data.values)))
-        real = jnp.finfo(self.dtype).dtype
+        self.n, self.segments, self.ids = shape[0], num_segments, ids
+        dtype = functools.reduce(jnp.promote_types, (v.dtype for v in data.values))
+        self.dtype = dtype = accumulator(dtype)
         joined = join(data, nan)
-        weights = jnp.ones(shape, real) if joined is None else joined.astype(real)
-        weights, self.unit = in_units(data.weights, weights)
-        self.weights = weights
-        self.keep = weights != 0  # nan, a negative weight, is kept: it must show
-        self.total = self.add(weights)
-        self.squares = self.add(weights * weights)
-        self.count = self.add(self.keep.astype(real))
+        self.weights = jnp.ones(shape, dtype) if joined is None else joined.astype(dtype)
+        self.keep = self.weights != 0  # nan, a negative weight, is kept: it must show
+        self.count = self.add(self.keep.astype(np.int32)).astype(dtype)
+        if data.weights is None:
+            self.unit = jnp.ones((), dtype)
+            self.total = self.squares = self.count
+            return
+        # weights on any scale: those of each segment in a unit of their own
+        self.unit = binary_unit(self.most(self.weights))
+        self.weights = self.weights * self.spread(inverse_unit(self.unit))
+        self.total = self.add(self.weights)
+        self.squares = self.add(self.weights * self.weights)
 
     def add(self, values: jax.Array) -> jax.Array:
-        """Return the sums of the segments: blocks one after another, the blocks in a tree."""
+        """Return the sums of the segments: blocks one after another, then the blocks' sums."""
         blocks = max(1, min(self.n // BLOCK, 2**22 // self.segments))
         size = -(-self.n // blocks) if self.n else 1
         block = lax.iota(np.int32, self.n) // size
@@ -204,11 +210,12 @@ class _Groups:
         out = jnp.zeros((blocks * width, *values.shape[1:]), values.dtype)
         out = out.at[block * width + self.ids].add(values, mode="drop")
         out = out.reshape(blocks, width, *values.shape[1:])[:, : self.segments]
-        while out.shape[0] > 1:
-            odd = out[-1:] if out.shape[0] % 2 else out[:0]
-            half = out.shape[0] // 2
-            out = jnp.concatenate([out[:half] + out[half : 2 * half], odd])
-        return out[0]
+        return jnp.sum(out, axis=0, dtype=out.dtype)
+
+    def most(self, values: jax.Array) -> jax.Array:
+        """Return the largest of each segment's values ≥ 0; 0 where it has none."""
+        none = jnp.zeros((self.segments, *values.shape[1:]), values.dtype)
+        return none.at[self.ids].max(lax.stop_gradient(values), mode="drop")
 
     def weigh(self, values: jax.Array) -> jax.Array:
         """Return values times weights, 0 where the weight is 0."""
@@ -218,21 +225,32 @@ class _Groups:
         """Return each element's segment's value."""
         return jnp.take(values, jnp.minimum(self.ids, self.segments - 1), axis=0)
 
-    def centred(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Return deviations from the segments' means, and those means as pivot and offset."""
+    def centred(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """Return deviations from the segments' means, those means as pivot and offset, and units.
+
+        Deviations and offsets are in the units: powers of two, a segment's own.
+        """
         x = widen(x)
         place = lax.broadcasted_iota(np.int32, x.shape, 0)
-        first = jnp.full((self.segments + 1, *x.shape[1:]), self.n, np.int32)
+        first = jnp.full((self.segments, *x.shape[1:]), self.n, np.int32)
         first = first.at[self.ids].min(jnp.where(self.keep, place, self.n), mode="drop")
-        first = jnp.minimum(first[: self.segments], max(self.n - 1, 0))
+        first = jnp.minimum(first, max(self.n - 1, 0))
         pivot = jnp.take_along_axis(x, first, axis=0) if self.n else jnp.zeros(first.shape, x.dtype)
         if jnp.issubdtype(x.dtype, jnp.inexact):
-            pivot = lax.stop_gradient(jnp.where(jnp.isfinite(pivot), pivot, 0))
-        shifted = jnp.where(self.keep, difference(x, self.spread(pivot)), 0)
+            x = jnp.where(self.keep, x, 0).astype(self.dtype)
+            pivot = lax.stop_gradient(jnp.where(jnp.isfinite(pivot), pivot, 0)).astype(self.dtype)
+            unit = binary_unit(self.most(jnp.where(jnp.isfinite(x), jnp.abs(x), 0)))
+            inverse = self.spread(inverse_unit(unit))
+            shifted = x * inverse - self.spread(pivot) * inverse
+        else:
+            unit = jnp.ones(pivot.shape, self.dtype)
+            shifted = difference(x, self.spread(pivot)).astype(self.dtype)
+        shifted = jnp.where(self.keep, shifted, 0)
         total = jnp.where(self.total > 0, self.total, 1)
         offset = divide(self.add(self.weigh(shifted)), total)
         rest = jnp.where(self.keep, shifted - self.spread(offset), 0)
-        return rest, pivot, offset + divide(self.add(self.weigh(rest)), total)
+        left = divide(self.add(self.weigh(rest)), total)
+        return rest, pivot, jnp.where(jnp.isfinite(offset), offset + left, offset), unit
 
     def signed(self, value: jax.Array) -> jax.Array:
         """Return nan where a weight was negative."""

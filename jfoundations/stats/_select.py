@@ -18,6 +18,7 @@ from ._keys import decode, encode, last_key
 from ._walk import add, in_blocks, present
 
 BINS = 1 << 16
+SIDE_BY_SIDE = 16  # rows whose bins are held at once: those of a sharded axis stay where they are
 
 
 class Neighbours(NamedTuple):
@@ -63,6 +64,8 @@ def _neighbours(x: jax.Array, counts: Any, ranks: jax.Array) -> Neighbours:
     if x.shape[0] == 1:
         one = _by_counting(x[0], None if counts is None else counts[0], ranks[0])
         return Neighbours(*(part[None] for part in one))
+    if x.shape[0] <= SIDE_BY_SIDE:
+        return jax.vmap(_by_counting)(x, counts, ranks)
     return lax.map(lambda row: _by_counting(*row), (x, counts, ranks))
 
 

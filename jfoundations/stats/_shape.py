@@ -7,7 +7,6 @@
 (1.0716, -0.7351)
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -15,14 +14,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._tree import check_count
-from ._arguments import Axes, Axis, Data, Nan, answer, check, join
+from ._arguments import Axes, Axis, Data, Nan, answer, check, compiled
 from ._blocks import counted
-from ._forms import Call, alike, root
+from ._forms import Call, root, spread, times
 from ._gradients import shift
 from ._higher import power_sums
 from ._minmax import extremes
-from ._units import binary_unit, inverse_unit
-from ._weights import Frequency, Probability
+from ._units import binary_unit, unit_of
 
 
 def moment(
@@ -170,17 +168,14 @@ def _checked(who: str, x: Any, axis: Axis, weights: Any, where: Any, nan: Nan) -
     return check(who, {"x": x}, axis, weights, where, nan, ordered=True)
 
 
-_compiled = functools.partial(jax.jit, static_argnames=("axes", "keepdims", "nan"))
-
-
 class Shape(NamedTuple):
     """What describes a distribution, from shared sums; reduced axes are kept as 1.
 
     Attributes:
         total: the sum of the weights.
         mean: the mean, nan of nothing.
-        square: the sum of squares, in `unit`**2.
-        unit: a power of two.
+        square: the sum of squares, in units.
+        units: powers of two that the data are in, None for 1.
         skew: the skewness.
         kurtosis: the excess kurtosis.
     """
@@ -188,14 +183,14 @@ class Shape(NamedTuple):
     total: jax.Array
     mean: jax.Array
     square: jax.Array
-    unit: jax.Array
+    units: list[Any]
     skew: jax.Array
     kurtosis: jax.Array
 
     @classmethod
     def of(cls, call: Call) -> "Shape":
         """Gather them: one read for the squares, one for cubes and fourth powers."""
-        (x,) = alike(call.data.values)
+        (x,), (scale,) = call.ranged(call.data.values, unit_of)
         total, [(pivot, offset)], (square,), (unit,) = call.memory((x,), 2)
         whole = jnp.where(total == 0, 1, total)
         near = binary_unit(root(square / whole) * unit)
@@ -207,26 +202,30 @@ class Shape(NamedTuple):
         skew = jnp.where(varied, third / some / root(some), jnp.nan)
         kurtosis = jnp.where(varied, fourth / some / some - 3, jnp.nan)
         _, [words], _, _ = call.memory((x,), 0)
-        mean = jnp.where(total == 0, jnp.nan, words[0] + words[1])
-        return cls(total, mean, square, unit, skew, kurtosis)
+        mean = times(jnp.where(total == 0, jnp.nan, words[0] + words[1]), scale)
+        return cls(total, mean, square, [unit, scale], skew, kurtosis)
 
     def var(self, call: Call) -> jax.Array:
         """Return the variance, with the bits of `var`."""
-        return call.over(self.square, self.total) * self.unit * self.unit
+        return times(call.over(self.square, self.total), *self.units, *self.units)
 
 
-@functools.partial(jax.jit, static_argnames=("order", "axes", "keepdims", "nan"))
+@compiled("order")
 def _moment(data: Data, order: int, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
-    call = Call(data, join(data, nan), axes, 0, "default")
-    (x,) = alike(data.values)
+    call = Call.of(data, nan, axes)
+    (x,), (scale,) = call.ranged(data.values, unit_of)
     total, [(pivot, offset)], _, _ = call.memory((x,), 1)
+    if order < 2 or x.size == 0:  # of nan and of infinities there is no deviation
+        value = pivot + offset
+        value = value * 0 if order else jnp.ones_like(value)
+        return _out(jnp.where(total == 0, jnp.nan, value), data, axes, keepdims)
     parts = _unit_parts(x, call, pivot, offset)
     found, _ = power_sums(
         x, call.weights, pivot, offset, parts[0] * parts[1], axes, (order, order + order % 2)
     )
     value = jnp.expand_dims(found, axes) / jnp.where(total == 0, 1, total)
-    for part in parts:
-        value = value * part**order
+    for _ in range(order):
+        value = times(value, *parts, scale)
     return _out(jnp.where(total == 0, jnp.nan, value), data, axes, keepdims)
 
 
@@ -244,30 +243,24 @@ def _unit_parts(
     return jnp.ldexp(one, half), jnp.ldexp(one, exponent - half)
 
 
-@_compiled
+@compiled()
 def _skew(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
-    shape = Shape.of(Call(data, join(data, nan), axes, 0, "default"))
+    shape = Shape.of(Call.of(data, nan, axes))
     return _out(shape.skew, data, axes, keepdims)
 
 
-@_compiled
+@compiled()
 def _kurtosis(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
-    shape = Shape.of(Call(data, join(data, nan), axes, 0, "default"))
+    shape = Shape.of(Call.of(data, nan, axes))
     return _out(shape.kurtosis, data, axes, keepdims)
 
 
-@_compiled
+@compiled()
 def _sem(data: Data, correction: Any, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
-    call = Call(data, join(data, nan), axes, correction, "default")
-    total, _, (m2,), (unit,) = call.memory(data.values, 2)
-    size = total
-    if call.weights is not None and isinstance(data.weights, Probability):
-        size = jnp.sum((call.weights != 0).astype(total.dtype), axis=axes, keepdims=True)
-    elif call.weights is not None and not isinstance(data.weights, Frequency | None):
-        scale = binary_unit(total)  # squares of weights may leave the range, those of shares do not
-        squares, _ = call.squares_and_count(scale)
-        size = (total * inverse_unit(scale)) ** 2 / jnp.where(total == 0, 1, squares)
-    value = root(call.over(m2, total) / jnp.where(size > 0, size, 1)) * unit
+    call = Call.of(data, nan, axes, correction)
+    square, total, units = spread(call, data.values)
+    size = call.size(total)
+    value = times(root(square / jnp.where(size > 0, size, 1)), *units)
     return _out(value, data, axes, keepdims)
 
 

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._arguments import Axis, Data, Nan, accumulator, answer, check, compiled, join
-from ._forms import Call, alike, root
+from ._arguments import Axis, Data, Nan, accumulator, answer, check, compiled
+from ._forms import Call, root
 from ._gradients import shift
+from ._units import unit_of
 
 
 def standardize(
@@ -58,8 +59,8 @@ def standardize(
 
 @compiled()
 def _standardize(data: Data, correction: Any, axes: Any, keepdims: Any, nan: Any) -> jax.Array:
-    call = Call(data, join(data, nan), axes, correction, "default")
-    (x,) = alike(data.values)
+    call = Call.of(data, nan, axes, correction)
+    (x,), _ = call.ranged(data.values, unit_of)
     if x.size == 0:
         return answer(jnp.zeros(x.shape, accumulator(x.dtype)), data, (), False)
     total, [(pivot, offset)], (m2,), (unit,) = call.memory((x,), 2)

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._rounding import divide
-from ._arguments import Axes, Data, Nan, join
+from ._arguments import Axes, Data, Nan, accumulator, join
+from ._blocks import widen
+from ._sum import total as sum_of
 from ._walk import present
 from ._weights import Frequency, Probability, Reliability
 
@@ -24,7 +26,7 @@ class Tally(NamedTuple):
     """How often the elements of each row are there.
 
     Attributes:
-        counts: None, bools, int32 or floats ≥ 0, of shape (rows, n).
+        counts: None, bools, integers of 32 bits or more or floats, ≥ 0, of shape (rows, n).
         bad: whether a weight that is not hidden is negative or nan, of shape (rows,), or False.
     """
 
@@ -37,10 +39,8 @@ def tally(data: Data, axes: Axes, nan: Nan) -> Tally:
     if data.weights is None:
         return Tally(rows(join(data, nan), axes), False)
     values = jnp.asarray(data.weights.values)
-    if values.dtype != np.bool_ and jnp.issubdtype(values.dtype, jnp.integer):
-        values = _clipped(values)
-        if isinstance(data.weights, Frequency):
-            return _whole(data, values, axes, nan)
+    if isinstance(data.weights, Frequency) and jnp.issubdtype(values.dtype, jnp.integer):
+        return _whole(data, widen(values), axes, nan)
     data = data._replace(weights=type(data.weights)(values))
     counts = rows(join(data, nan), axes)
     if counts.dtype == np.bool_:
@@ -57,21 +57,15 @@ def _whole(data: Data, values: jax.Array, axes: Axes, nan: Nan) -> Tally:
     return Tally(jnp.maximum(counts, 0), jnp.any(counts < 0, axis=1))
 
 
-def _clipped(values: jax.Array) -> jax.Array:
-    bounds = jnp.iinfo(values.dtype)
-    top = min(bounds.max, np.iinfo(np.int32).max)
-    return jnp.clip(values, max(bounds.min, -1), top).astype(jnp.int32)
-
-
 def _effective(kind: Any, counts: jax.Array) -> jax.Array:
     if not isinstance(kind, Reliability | Probability):
         return counts
     # by the largest first: equal weights become exactly 1, and nothing overflows
     largest = jnp.max(counts, axis=1, keepdims=True, initial=0)
     counts = divide(counts, jnp.where(largest > 0, largest, 1))
-    whole = jnp.sum(counts, axis=1, keepdims=True)
+    whole = sum_of(counts, None, (1,), "default")
     if isinstance(kind, Reliability):
-        scale = whole / _positive(jnp.sum(counts * counts, axis=1, keepdims=True))
+        scale = whole / _positive(sum_of(counts, counts, (1,), "default"))
     else:
         seen = jnp.sum(counts > 0, axis=1, keepdims=True, dtype=jnp.int32)
         scale = seen.astype(counts.dtype) / _positive(whole)
@@ -111,5 +105,8 @@ def padded(x: jax.Array, counts: Any) -> tuple[jax.Array, Any]:
 
 
 def is_whole(counts: jax.Array) -> jax.Array:
-    """Tell whether float counts are all whole, and few enough to be summed as integers."""
-    return jnp.all(counts == jnp.floor(counts)) & jnp.all(jnp.sum(counts, axis=1) < 2.0**30)
+    """Tell whether counts are all whole, and few enough to be summed as 32-bit integers."""
+    few = jnp.sum(counts.astype(accumulator(counts.dtype)), axis=1) < 2.0**30
+    if jnp.issubdtype(counts.dtype, jnp.integer):
+        return jnp.all(few)
+    return jnp.all(counts == jnp.floor(counts)) & jnp.all(few)

@@ -9,6 +9,7 @@ from ._arguments import accumulator
 from ._quantile import average, by_kind, in_order, position
 from ._select import neighbours, total
 from ._tally import Tally, hide, padded
+from ._two_words import add, multiply, one_word
 
 
 def trimmed(x: jax.Array, tallied: Tally, proportion: jax.Array) -> jax.Array:
@@ -33,9 +34,7 @@ def trimmed(x: jax.Array, tallied: Tally, proportion: jax.Array) -> jax.Array:
 def _of_whole(x: jax.Array, counts: Any, proportion: jax.Array) -> jax.Array:
     size = total(x, counts)
     cut, part = position(proportion[None], size)
-    # 0.35·20 is 6.9999999 in float32: what misses a whole number by rounding alone is whole
-    near = 1 - part <= 4 * jnp.finfo(part.dtype).eps * (cut + 1).astype(part.dtype)
-    cut = cut + near.astype(cut.dtype)
+    cut = cut + _near(part, cut).astype(cut.dtype)
     ranks = jnp.maximum(jnp.stack([cut, size - cut - 1], axis=1), 0)
     found = neighbours(x, counts, ranks)
     dtype = accumulator(x.dtype)
@@ -62,13 +61,20 @@ def _kept(x: Any, counts: Any, ends: Any, first: Any, last: Any) -> tuple[Any, A
 
 
 def _of_fractions(x: jax.Array, counts: jax.Array, proportion: jax.Array) -> jax.Array:
-    ordered, count, through = in_order(x, counts)
-    before = jnp.concatenate([jnp.zeros_like(through[:, :1]), through[:, :-1]], axis=1)
-    size = through[:, -1:]
-    cut = jnp.floor(proportion * size)
-    share = jnp.minimum(through, size - cut) - jnp.maximum(before, cut)
-    share = jnp.where(count > 0, jnp.maximum(share, 0), 0)
-    value = ordered.astype(through.dtype)
-    found = average(value, share, value[:, :1], jnp.sum(share, axis=1))
-    spoilt = jnp.any(jnp.isnan(ordered), axis=1)
-    return jnp.where((size[:, 0] > 0) & ~spoilt, found, jnp.nan)
+    order = in_order(x, counts, proportion.dtype)
+    none = jnp.zeros_like(order.one)
+    cut = one_word(multiply((jnp.broadcast_to(proportion, none.shape), none), order.size))
+    # in whole counts, unless there are so many that all floats are whole
+    whole = jnp.floor(cut / order.one)
+    whole = whole + _near(cut / order.one - whole, whole).astype(whole.dtype)
+    cut = jnp.where(jnp.isfinite(whole), whole * order.one, cut)
+    return order.mean((cut, none), one_word(add(order.size, (-2 * cut, none))))
+
+
+def _near(part: jax.Array, whole: jax.Array) -> jax.Array:
+    """Tell whether a product is below the next whole number by rounding alone.
+
+    0.35·20 is 6.9999999 in float32.
+    """
+    lost = 4 * jnp.finfo(part.dtype).eps * (whole + 1).astype(part.dtype)
+    return 1 - part <= jnp.minimum(lost, 0.5)

@@ -14,7 +14,8 @@ Sources: Knuth (1969), The Art of Computer Programming 2, 4.2.2; Dekker (1971), 
 technique for extending the available precision".
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +78,46 @@ def over(a: Pair, b: Pair) -> Pair:
 def one_word(a: Pair) -> Array:
     """Round a pair to one word; the lost part of what is not finite is none."""
     return a[0] + jnp.where(jnp.isfinite(a[1]), a[1], 0)
+
+
+def exact_words(x: Array, dtype) -> Pair:
+    """Return numbers in two words: integers exactly, up to twice the digits of the dtype."""
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        return x.astype(dtype), jnp.zeros(x.shape, dtype)
+    bits = jnp.iinfo(x.dtype).bits
+    low = x & np.array((1 << max(0, bits - jnp.finfo(dtype).nmant - 1)) - 1, x.dtype)
+    return two_sum((x - low).astype(dtype), low.astype(dtype))
+
+
+def each(function: Callable[[Array], Array], x: Pair) -> Pair:
+    """Do the same with both words, which may be negated, moved or scaled by a power of two."""
+    return function(x[0]), function(x[1])
+
+
+def running_sum(x: Pair) -> Pair:
+    """Return the sums of all up to each, of pairs of shape (rows, n), n > 0, along axis 1."""
+    # Side by side along chunks, then along the chunks' sums: a program whose length n has no part
+    # in, and about √n operations one after another.
+    rows, n = x[0].shape
+    side = math.isqrt(n - 1) + 1
+    x = each(lambda v: jnp.pad(v, ((0, 0), (0, side * side - n))), x)
+    through = _scan(each(lambda v: jnp.moveaxis(v.reshape(rows, side, side), 2, 0), x))
+    ends = _scan(each(lambda v: v[-1].T, through))
+    before = each(lambda v: jnp.concatenate([jnp.zeros_like(v[:1]), v[:-1]]).T[None], ends)
+    total = add(through, before)
+    return each(lambda v: jnp.moveaxis(v, 0, 2).reshape(rows, side * side)[:, :n], total)
+
+
+def _scan(x: Pair) -> Pair:
+    def step(total: Pair, word: Pair) -> tuple[Pair, Pair]:
+        total = add(total, word)
+        return total, total
+
+    # begins with the first element, which may vary over a mesh as the others do
+    first, others = each(lambda v: v[0], x), each(lambda v: v[1:], x)
+    rest = lax.scan(step, first, others)[1]
+    high, low = (jnp.concatenate([a[None], b]) for a, b in zip(first, rest, strict=True))
+    return high, low
 
 
 def tree_sum_pairs(pairs: list[Pair]) -> list[Pair]:

@@ -10,6 +10,8 @@ computed in units is the same at every scale. `binary_unit` is the one way to ch
 True
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +28,23 @@ def unit_of(x: Array, keep: Array | None, axes: tuple[int, ...]) -> Array:
     """
     seen = jnp.isfinite(x) if keep is None else jnp.isfinite(x) & keep
     return binary_unit(jnp.max(jnp.where(seen, jnp.abs(x), 0), axis=axes, keepdims=True, initial=0))
+
+
+def coarse_unit(x: Array, keep: Array | None, axes: tuple[int, ...]) -> Array:
+    """Return one of three units over axes, which are kept as 1: 1 but at the ends of the range.
+
+    In it sizes can be added up and subtracted, and what is small beside the largest keeps its
+    digits, as a mean of what cancels needs.
+
+    Args:
+        x: as in `unit_of`.
+        keep: as in `unit_of`.
+        axes: as in `unit_of`.
+    """
+    info = jnp.finfo(x.dtype)
+    size = unit_of(x, keep, axes)
+    low = jnp.where(size < 2.0 ** (info.minexp // 2), 2.0 ** (info.minexp // 2 - 1), 1.0)
+    return jnp.where(size >= 2.0 ** (info.maxexp - 28), 2.0**28, low).astype(x.dtype)
 
 
 def binary_unit(x: Array) -> Array:
@@ -46,3 +65,26 @@ def inverse_unit(unit: Array) -> Array:
     twice_the_bias = np.array((2 * (info.maxexp - 1)) << info.nmant, unsigned)
     bits = jax.lax.bitcast_convert_type(unit, unsigned)
     return jax.lax.bitcast_convert_type(twice_the_bias - bits, unit.dtype)
+
+
+def exponent_of(unit: Array) -> Array:
+    """Return the exponent of a power of two, an int32."""
+    info = jnp.finfo(unit.dtype)
+    bits = jax.lax.bitcast_convert_type(unit, np.dtype(f"uint{info.bits}"))
+    return (bits >> info.nmant).astype(np.int32) - np.int32(info.maxexp - 1)
+
+
+def power_of_two(exponent: Array, dtype: Any) -> Array:
+    """Return 2**exponent of int32; 0 below the type's range, its largest power above."""
+    info = jnp.finfo(dtype)
+    bias = info.maxexp - 1
+    biased = jnp.clip(exponent, -bias, bias) + np.int32(bias)
+    bits = biased.astype(np.dtype(f"uint{info.bits}")) << info.nmant
+    return jax.lax.bitcast_convert_type(bits, dtype)
+
+
+def in_both_units(value: Array, u: Array, v: Array) -> Array:
+    """Multiply by two powers of two: what leaves the range on the way does so in the end too."""
+    small, large = jnp.minimum(u, v), jnp.maximum(u, v)
+    up = jnp.abs(value) < 1
+    return value * jnp.where(up, large, small) * jnp.where(up, small, large)

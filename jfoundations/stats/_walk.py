@@ -1,5 +1,6 @@
 """Walk along an array in blocks that stay in the cache, and count into bins on the way."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,24 +13,32 @@ from jax import lax
 BLOCK = 1 << 17
 
 
+# An array is cut across as many lanes, so that each of so many devices has some of each block.
+LANES = 768
+
+
 def in_blocks(step: Callable[..., Any], start: Any, *arrays: jax.Array | None) -> Any:
     """Return `step(carry, *blocks)` folded over blocks of equally long one-dimensional arrays.
 
-    Absent arrays (None) stay absent. The first block is done outside the loop: it takes up the
-    remainder, and gives the carry the sharding of the data.
+    The elements come in an order of their own. Absent arrays (None) stay absent. The first block is
+    done outside the loop: it takes up the remainder, and gives the carry the sharding of the data.
     """
     n = next(a.shape[0] for a in arrays if a is not None)
-    first = min(n, BLOCK + n % BLOCK)
-    carry = step(start, *(None if a is None else a[:first] for a in arrays))
-    if n == first:
+    lanes = math.gcd(n, LANES) if n > BLOCK else 1
+    length, width = n // lanes, BLOCK // lanes
+    first = min(length, width + length % width)
+    # no slice cuts the axis that may be sharded: each device would be sent the whole array
+    rows = [None if a is None else a.reshape(lanes, length) for a in arrays]
+    carry = step(start, *(None if a is None else a[:, :first].reshape(-1) for a in rows))
+    if length == first:
         return carry
 
     def body(i: jax.Array, carry: Any) -> Any:
-        at = first + i * BLOCK
-        cut = (None if a is None else lax.dynamic_slice(a, (at,), (BLOCK,)) for a in arrays)
-        return step(carry, *cut)
+        at = first + i * width
+        cut = (None if a is None else lax.dynamic_slice_in_dim(a, at, width, 1) for a in rows)
+        return step(carry, *(None if a is None else a.reshape(-1) for a in cut))
 
-    return lax.fori_loop(0, (n - first) // BLOCK, body, carry)
+    return lax.fori_loop(0, (length - first) // width, body, carry)
 
 
 def present(counts: jax.Array) -> jax.Array:

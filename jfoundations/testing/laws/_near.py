@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import strategies as st
 
 from ..checks import assert_same
 from ..strategies import (
@@ -50,10 +51,11 @@ def near(
     if rtol == 0:
         assert_same(found, expected, what=what)
         return
-    wide = np.asarray(x).astype(np.float64)
-    largest = float(np.max(np.abs(wide), initial=0))
+    wide = np.asarray(x)
+    wide = np.abs(wide.astype(np.complex128 if np.iscomplexobj(wide) else np.float64))
+    largest = float(np.max(wide, initial=0))
     if rtol is None:
-        leaves = [leaf.dtype for leaf in jax.tree.leaves(found) if is_float(leaf)]
+        leaves = [leaf.dtype for leaf in jax.tree.leaves(found) if is_inexact(leaf)]
         spread = shift == 0
         bounds = [tolerance(d, wide.size, condition(x) if spread else 1.0) for d in leaves]
         rtol = max(bounds, default=0.0)
@@ -61,6 +63,28 @@ def near(
     assert_same(found, expected, rtol=rtol, atol=rtol * size, what=what)
 
 
-def is_float(leaf: Any) -> bool:
-    """Tell whether a leaf holds real floating numbers."""
-    return jnp.issubdtype(leaf.dtype, jnp.floating)
+def is_inexact(leaf: Any) -> bool:
+    """Tell whether a leaf holds floating numbers, real or complex."""
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def of_quarters(dtype: Any, shape: Any) -> Any:
+    """Draw arrays of multiples of 1/4 below 2: a sum with one of `offsets` is exact."""
+    part = st.integers(-7, 7).map(lambda k: k / 4)
+    return arrays(dtype, shape, elements=_of_parts(dtype, part))
+
+
+def offsets(dtype: Any) -> Any:
+    """Draw whole numbers below an eighth of the largest that a dtype has all of."""
+    most = 2 ** (jnp.finfo(dtype_of(dtype)).nmant - 3)
+    return _of_parts(dtype, st.integers(-most, most))
+
+
+def dtype_of(dtype: Any) -> np.dtype:
+    """Return a dtype, by default JAX's default float."""
+    return np.dtype(jnp.result_type(float) if dtype is None else dtype)
+
+
+def _of_parts(dtype: Any, part: Any) -> Any:
+    is_complex = jnp.issubdtype(dtype_of(dtype), jnp.complexfloating)
+    return st.builds(complex, part, part) if is_complex else part

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from ..checks import assert_same
 from ..strategies import arrays, condition, floats_with_offset, tolerance
 from ._check import MAX_EXAMPLES, check
-from ._near import Statistic, samples_of
+from ._near import Statistic, of_quarters, offsets, samples_of
 from ._stats import times_power
 
 PairStatistic = Callable[[jax.Array, jax.Array], Any]
-LENGTHS = (5, 300)
+SHAPES = ((2, 5), (2, 300))
 
 
 def var_is_cov(
@@ -58,10 +58,10 @@ def covariance(
 ) -> None:
     """Hold a covariance to its laws.
 
-    Exact: `cov(x, y) == cov(y, x)`; `cov(-x, y) == -cov(x, y)`; `cov(2**j * x, 2**k * y) ==
-    2**(j + k) * cov(x, y)`; `cov(x + c, y) == cov(x, y)` where x + c is exact; `cov(x, x) >= 0`;
-    a constant's is 0. To what rounding can do to this data: Cauchy and Schwarz,
-    `cov(x, y)**2 <= cov(x, x) * cov(y, y)`.
+    Exact: `cov(y, x)` is the conjugate of `cov(x, y)`, so of real data the same; `cov(-x, y) ==
+    -cov(x, y)`; `cov(2**j * x, 2**k * y) == 2**(j + k) * cov(x, y)`; `cov(x + c, y) == cov(x, y)`
+    where x + c is exact; `cov(x, x) >= 0`; a constant's is 0. To what rounding can do to this data:
+    Cauchy and Schwarz, `|cov(x, y)|**2 <= cov(x, x) * cov(y, y)`.
 
     Args:
         cov: `(x, y) -> covariance`, with one denominator for all pairs of a length.
@@ -78,7 +78,7 @@ def covariance(
     def covariances(xy: jax.Array, j: int, k: int) -> None:
         x, y = xy
         c = cov(x, y)
-        assert_same(cov(y, x), c, what="cov(y, x), and cov(x, y)")
+        assert_same(cov(y, x), jnp.conj(c), what="cov(y, x), and cov(x, y)")
         assert_same(cov(-x, y), -c, what="cov(-x, y), and -cov(x, y)")
         far = cov(times_power(x, j), times_power(y, k))
         what = f"cov(2**{j} * x, 2**{k} * y), and 2**{j + k} * cov(x, y)"
@@ -87,37 +87,26 @@ def covariance(
         assert_same(cov(constant, y), jnp.zeros_like(c), what="cov of a constant and y, and 0")
         _cauchy_schwarz(cov, x, y, c)
 
-    def translations(xy: jax.Array, c: int) -> None:
+    def translations(xy: jax.Array, c: complex) -> None:
         x, y = xy
         moved = x + jnp.asarray(c, x.dtype)
         assert_same(cov(moved, y), cov(x, y), what=f"cov(x + c, y), and cov(x, y), c = {c}")
 
     powers = st.integers(-6, 6)
     check(covariances, max_examples, xy=_pairs(dtype), j=powers, k=powers)
-    check(translations, max_examples, xy=_quarters(dtype), c=_offsets(dtype))
+    check(translations, max_examples, xy=of_quarters(dtype, SHAPES), c=offsets(dtype))
 
 
 def _cauchy_schwarz(cov: PairStatistic, x: jax.Array, y: jax.Array, c: jax.Array) -> None:
-    vx, vy = (float(cov(a, a)) for a in (x, y))
+    vx, vy = (float(jnp.real(cov(a, a))) for a in (x, y))
     assert vx >= 0 and vy >= 0, f"cov(x, x) or cov(y, y) is negative: {vx!r}, {vy!r}"
     slack = 1 + 2 * tolerance(c.dtype, x.size, max(condition(x), condition(y)))
     most = np.sqrt(vx) * np.sqrt(vy) * slack
-    assert not abs(float(c)) > most, f"|cov(x, y)| is {c!r}, above {most!r}, that of deviations"
+    assert not abs(complex(c)) > most, f"|cov(x, y)| is {c!r}, above {most!r}, that of deviations"
 
 
 def _pairs(dtype: Any) -> Any:
-    shapes = tuple((2, n) for n in LENGTHS)
-    return arrays(dtype, shapes) | floats_with_offset(dtype, shapes, largest=1e4)
-
-
-def _quarters(dtype: Any) -> Any:
-    shapes = tuple((2, n) for n in LENGTHS)
-    return arrays(dtype, shapes, elements=st.integers(-7, 7).map(lambda k: k / 4))
-
-
-def _offsets(dtype: Any) -> Any:
-    bits = jnp.finfo(jnp.result_type(float) if dtype is None else dtype).nmant
-    return st.integers(-(2 ** (bits - 3)), 2 ** (bits - 3))
+    return arrays(dtype, SHAPES) | floats_with_offset(dtype, SHAPES, largest=1e4)
 
 
 def correlation(
@@ -131,7 +120,7 @@ def correlation(
     Exact: `|corr(x, y)| ≤ 1`; `corr(x, x) == 1` where x is not constant;
     `corr(2**j * x, 2**k * y) == corr(x, y)`, also far out (2^±96 in float32);
     `corr(x + c, y) == corr(x, y)` where x + c is exact. To two units in the last place, for the two
-    divisions: `corr(x, y)` and `corr(y, x)`.
+    divisions: `corr(y, x)` is the conjugate of `corr(x, y)`.
 
     Args:
         corr: `(x, y) -> coefficient`.
@@ -149,7 +138,7 @@ def correlation(
         x, y = xy
         r = corr(x, y)
         assert not bool(jnp.abs(r) > 1), f"|corr(x, y)| > 1: it is {r!r}"
-        assert_same(corr(y, x), r, ulp=2, what="corr(y, x), and corr(x, y)")
+        assert_same(corr(y, x), jnp.conj(r), ulp=2, what="corr(y, x), and corr(x, y)")
         if bool(jnp.any(x != x[0])):
             assert_same(corr(x, x), jnp.ones_like(r), what="corr(x, x), and 1")
         step = jnp.finfo(x.dtype).maxexp // 8
@@ -157,11 +146,11 @@ def correlation(
         what = f"corr(2**{j * step} * x, 2**{k * step} * y), and corr(x, y)"
         assert_same(corr(far_x, far_y), r, what=what)
 
-    def translations(xy: jax.Array, c: int) -> None:
+    def translations(xy: jax.Array, c: complex) -> None:
         x, y = xy
         moved = x + jnp.asarray(c, x.dtype)
         assert_same(corr(moved, y), corr(x, y), what=f"corr(x + c, y), and corr(x, y), c = {c}")
 
     powers = st.integers(-6, 6)
     check(correlations, max_examples, xy=_pairs(dtype), j=powers, k=powers)
-    check(translations, max_examples, xy=_quarters(dtype), c=_offsets(dtype))
+    check(translations, max_examples, xy=of_quarters(dtype, SHAPES), c=offsets(dtype))

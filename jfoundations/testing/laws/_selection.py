@@ -11,7 +11,7 @@ from ..checks import assert_same
 from ..strategies import masks, permutations_of, weights
 from ._bundle import NotApplicable, names_of
 from ._check import MAX_EXAMPLES, check
-from ._near import Statistic, is_float, near, samples_of
+from ._near import Statistic, dtype_of, is_inexact, near, samples_of
 
 SHORT = (6, 24)  # every number of elements left is a shape to compile for
 
@@ -143,7 +143,7 @@ def repetition(
         what = "f(x, weights=k) is not f(repeat(x, k))"
         near(found, expected, repeated, rtol=rtol, power=power, shift=shift, what=what)
 
-    kind = jnp.result_type(float) if dtype is None else dtype
+    kind = jnp.finfo(dtype_of(dtype)).dtype  # of complex data the weights are real
     both = st.sampled_from(SHORT).flatmap(
         lambda n: st.tuples(samples_of(None, dtype, (n,)), weights((n,), dtype=kind, whole=True))
     )
@@ -182,7 +182,7 @@ def poison(
         value = f(x, where=mask)
         what = "f(x, where=mask) sees what is hidden"
         assert_same(f(y, where=mask), value, what=what)
-        if any(is_float(leaf) for leaf in jax.tree.leaves(value)):
+        if any(is_inexact(leaf) for leaf in jax.tree.leaves(value)):
             of_x, of_y = (gradient_of(f, a, where=mask) for a in (x, y))
             assert_same(of_y, of_x, what=f"the gradient of {what}")
             hidden_part = np.where(np.asarray(mask), 0, np.asarray(of_y))
@@ -193,11 +193,12 @@ def poison(
 
 
 def gradient_of(f: Statistic, x: jax.Array, **options: Any) -> jax.Array:
-    """Return the gradient of the sum of all that a statistic answers in floats."""
+    """Return the gradient of the sum of all that a statistic answers in floats, of both parts."""
 
     def total(x: jax.Array) -> jax.Array:
-        leaves = [leaf for leaf in jax.tree.leaves(f(x, **options)) if is_float(leaf)]
-        return sum((jnp.sum(leaf) for leaf in leaves[1:]), start=jnp.sum(leaves[0]))
+        leaves = [leaf for leaf in jax.tree.leaves(f(x, **options)) if is_inexact(leaf)]
+        sums = [jnp.sum(part) for leaf in leaves for part in (leaf.real, leaf.imag)]
+        return sum(sums[1:], start=sums[0])
 
     return jax.grad(total)(x)
 
@@ -228,7 +229,7 @@ def gradient(
     """
 
     def gradients_are_finite(x: jax.Array) -> None:
-        leaves = [leaf for leaf in jax.tree.leaves(f(x)) if is_float(leaf)]
+        leaves = [leaf for leaf in jax.tree.leaves(f(x)) if is_inexact(leaf)]
         if not leaves or not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in leaves):
             return
         found = gradient_of(f, x)

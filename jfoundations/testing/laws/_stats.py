@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ..checks import assert_same
 from ..strategies import arrays, floats_with_offset, strategy_of
 from ._check import MAX_EXAMPLES, check
-from ._near import BUCKETS, LENGTHS, Statistic, near
+from ._near import BUCKETS, LENGTHS, Statistic, dtype_of, near, of_quarters, offsets
 
 
 def constant(
@@ -68,7 +68,7 @@ def translation(
             apart, for this sum is rounded itself.
         rtol: how far they may differ, relative to the larger; None for what rounding can do to
             this data, see `strategies.tolerance`.
-        dtype: of the samples, a floating dtype; by default JAX's default float.
+        dtype: of the samples, real or complex floats; by default JAX's default float.
         max_examples: how many examples to try.
 
     Raises:
@@ -78,26 +78,27 @@ def translation(
     >>> translation(stats.mean_abs_dev, max_examples=5)
     >>> translation(stats.median, shift=1, max_examples=5)
     """
-    kind = np.dtype(jnp.result_type(float) if dtype is None else dtype)
-    bits = jnp.finfo(kind).nmant
+    kind = dtype_of(dtype)
     if shift and rtol == 0:
         rtol = 2 * float(jnp.finfo(kind).eps)
 
-    def translations_come_out(x: jax.Array, c: int) -> None:
+    def translations_come_out(x: jax.Array, c: complex) -> None:
         moved = x + jnp.asarray(c, kind)
         assume(bool(jnp.all(moved - jnp.asarray(c, kind) == x)))
         before = f(x)
         what = f"f(x + c) is not f(x), c = {c}"
         if shift:
             what = f"f(x + c) is not f(x) + c, c = {c}"
-            before = jax.tree.map(lambda y: y + jnp.asarray(shift * c, y.dtype), before)
+            before = jax.tree.map(lambda y: y + jnp.asarray(_as(shift * c, y)), before)
         # of spread, what rounding can do is relative to the spread itself
         near(f(moved), before, moved, rtol=rtol, power=1, shift=shift, what=what)
 
-    # x are multiples of 1/4 below 2, so that x + c is exact while |c| < 2**(bits - 2)
-    quarters = arrays(kind, BUCKETS, elements=st.integers(-7, 7).map(lambda k: k / 4))
-    offsets = st.integers(-(2 ** (bits - 3)), 2 ** (bits - 3))
-    check(translations_come_out, max_examples, x=quarters, c=offsets)
+    check(translations_come_out, max_examples, x=of_quarters(dtype, BUCKETS), c=offsets(dtype))
+
+
+def _as(c: complex, y: jax.Array) -> np.ndarray:
+    # of complex data a real answer moves by the real part
+    return np.asarray(c if jnp.iscomplexobj(y) else c.real).astype(y.dtype)
 
 
 def scale(
@@ -142,8 +143,15 @@ def scale(
 def times_power(x: jax.Array, k: int) -> jax.Array:
     """Return x·2ᵏ; where that over- or underflows, and so is not exact, draw anew."""
     info = jnp.finfo(x.dtype)
-    wide = np.ldexp(np.asarray(x).astype(np.float64), k)
+    parts: Any = np.asarray(x)
+    parts = np.stack([parts.real, parts.imag]) if np.iscomplexobj(parts) else parts[None]
+    wide = np.ldexp(parts.astype(np.float64), k)
     size = np.abs(wide[np.isfinite(wide) & (wide != 0)])
     least, most = float(info.smallest_normal), float(info.max)
     assume(not size.size or (size.min() >= least and size.max() <= most))
-    return jnp.asarray(wide.astype(x.dtype))
+    narrow = wide.astype(info.dtype)
+    if len(narrow) == 1:
+        return jnp.asarray(narrow[0])
+    found = np.empty(x.shape, x.dtype)  # a sum would make nan of inf
+    found.real, found.imag = narrow
+    return jnp.asarray(found)

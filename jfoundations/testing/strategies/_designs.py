@@ -20,21 +20,20 @@ def designs_of(dtype: Any) -> list[Design]:
         return [lambda rng, shape, dtype: rng.integers(2, size=shape)]
     if jnp.issubdtype(dtype, jnp.integer):
         return [_small_integers, _all_integers]
-    if jnp.issubdtype(dtype, jnp.complexfloating):
-        return [_complex(design) for design in _FLOATS]
-    return _FLOATS
+    return _of_parts(_FLOATS, dtype)
 
 
 def ill_designs(dtype: Any) -> list[Design]:
     """Return the designs that are hard on a statistic."""
-    return [_constant, _two_values, _sorted, _outlier_first, _outlier_last, _huge, _tiny]
+    hard = [_constant, _two_values, _sorted, _outlier_first, _outlier_last, _huge, _tiny]
+    return _of_parts(hard, dtype)
 
 
 def offset_designs(largest: float, dtype: Any) -> list[Design]:
     """Return designs of deviation 1 whose mean is 1, 2, 4 and so on, up to the largest."""
     largest = min(largest, 2.0 ** (jnp.finfo(dtype).maxexp / 3))
     powers = 2.0 ** np.arange(max(0, np.ceil(np.log2(largest))))
-    return [_far(ratio) for ratio in (*powers, largest)]
+    return _of_parts([_far(ratio) for ratio in (*powers, largest)], dtype)
 
 
 def _far(ratio: float) -> Design:
@@ -53,6 +52,13 @@ def _all_integers(rng: Any, shape: Shape, dtype: Any) -> np.ndarray:
     info = jnp.iinfo(dtype)
     wide = np.uint64 if info.min == 0 else np.int64
     return rng.integers(info.min, info.max, size=shape, dtype=wide, endpoint=True)
+
+
+def _of_parts(designs: list[Design], dtype: Any) -> list[Design]:
+    """Return designs of real numbers, or of complex ones whose parts they make."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return [_complex(design) for design in designs]
+    return designs
 
 
 def _complex(design: Design) -> Design:

@@ -50,16 +50,17 @@ def condition(x: Any) -> float:
     κ = 1 + max (x − mean)² / var: 2 of two values in equal numbers, up to n of an outlier.
 
     Args:
-        x: real numbers; of several axes, the largest over columns along the first.
+        x: numbers; of several axes, the largest over columns along the first.
 
     >>> condition([1.0, -1.0]), condition([0.0, 0.0, 0.0, 1e9])
     (2.0, 4.0)
     """
-    wide = np.asarray(x).astype(np.float64)
+    wide = np.asarray(x)
+    wide = wide.astype(np.complex128 if np.iscomplexobj(wide) else np.float64)
     if not wide.size:
         return 1.0
     with np.errstate(all="ignore"):
         wide = wide / np.max(np.abs(wide))  # squares of huge and tiny numbers stay in range
-        far = wide - np.mean(wide, axis=0)
+        far = np.abs(wide - np.mean(wide, axis=0))
         ratio = np.max(far * far, axis=0) / np.mean(far * far, axis=0)
     return 1.0 + float(np.max(np.where(np.isfinite(ratio), ratio, 0)))

@@ -1,0 +1,67 @@
+"""Arrays with explicit sharding, as the meshes of `jax.make_mesh` give them.
+
+There each operation must say how its answer lies over the devices. Statistics cut their data into
+blocks and join them, and leave to the compiler how: it is told so here, for all of them.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+
+
+def automatic(
+    function: Callable[..., Any], *, reduced: tuple[int, ...] = (), lies_as: int | None = None
+) -> Callable[..., Any]:
+    """Return a function within which the compiler chooses how arrays lie over the devices.
+
+    The axes of the data that the answer still has lie as they did; else it is on each device.
+
+    Args:
+        function: of trees of arrays.
+        reduced: the axes of the data that it reduces.
+        lies_as: the place of an argument: each leaf of the answer lies as the same leaf of that.
+    """
+
+    @functools.wraps(function)
+    def run(*arrays: Any) -> Any:
+        types = jax.tree.map(jax.typeof, arrays)
+        lying = [t for t in jax.tree.leaves(types) if _axes(t)]
+        if not lying:
+            return function(*arrays)
+        answer, structure = jax.tree.flatten(jax.eval_shape(function, *jax.tree.map(_bare, types)))
+        if lies_as is None:
+            data = max(lying, key=lambda t: sum(s is not None for s in t.sharding.spec))
+            specs = [_kept(data, reduced, a.shape) for a in answer]
+        else:
+            specs = [t.sharding.spec for t in jax.tree.leaves(types[lies_as])]
+        mesh = lying[0].sharding.mesh
+        out = jax.tree.unflatten(structure, [NamedSharding(mesh, spec) for spec in specs])
+        return jax.sharding.auto_axes(call, axes=_axes(lying[0]), out_sharding=out)(*arrays)
+
+    def call(*arrays: Any) -> Any:
+        # a program that reads none of the arrays would not know of their devices
+        return lax.optimization_barrier((function(*arrays), lax.stop_gradient(arrays)))[0]
+
+    return run
+
+
+def _bare(aval: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
+
+
+def _axes(aval: Any) -> tuple[Any, ...]:
+    """Return the mesh axes over which a value lies explicitly."""
+    return getattr(getattr(getattr(aval, "sharding", None), "mesh", None), "explicit_axes", ())
+
+
+def _kept(data: Any, reduced: tuple[int, ...], shape: tuple[int, ...]) -> PartitionSpec:
+    axes = list(zip(data.shape, data.sharding.spec, strict=True))
+    if len(shape) != len(axes):
+        axes = [axis for k, axis in enumerate(axes) if k not in reduced]
+    axes = [(None, None)] * (len(shape) - len(axes)) + axes[len(axes) - len(shape) :]
+    sizes = zip(shape, axes, strict=True)
+    return PartitionSpec(*(spec if size == n else None for n, (size, spec) in sizes))

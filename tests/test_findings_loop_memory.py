@@ -1,0 +1,98 @@
+"""A program lives no longer than the functions in it, and so does what these closed over.
+
+Cause: a `jax.jit` of a module whose arguments hold a user's functions keeps each program for ever,
+with the arrays that the functions closed over; and JAX itself keeps what a trace had closed over if
+an exception goes out of it, which is how a loop learnt that its callbacks cannot stop. It acts
+wherever a user's function becomes part of a compiled program: step and callbacks of each driver,
+`resume`, `chunks` with and without lanes, pipes, partials, methods, statistics that take functions.
+
+`python tests/memory_child.py 2000 step jit` shows the memory after 500 and after 2,000 calls.
+"""
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from helpers import counted
+from memory_child import KINDS, SMALL, Frozen, apply, run
+
+import jfoundations as jf
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_fresh_function_closed_over_goes_with_it(kind):
+    arrays = []
+    for k in range(2):
+        array = jnp.full(2**18, k, jnp.float32)
+        arrays.append(weakref.ref(array))
+        KINDS[kind](lambda x, array=array: x + array[:4])
+        del array
+    gc.collect()
+    assert [ref() for ref in arrays] == [None, None]
+
+
+def test_many_calls_leave_no_more_than_those_of_jit():
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here.parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(here / "memory_child.py"), "24", "jit", "step", "chunks"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    grown = {}
+    for line in done.stdout.splitlines():
+        name, alive, early, late = line.split("\t")
+        assert int(alive) == 0
+        grown[name] = float(late) - float(early)
+    for name in ("step", "chunks"):  # by 18 MiB, were the arrays kept
+        assert grown[name] < max(grown["jit"], 0) + 8, grown
+
+
+EQUAL = {
+    "one function": lambda f: f,
+    "partial": lambda f: jf.partial(apply, f),
+    "pipe": lambda f: jf.Pipe(a=f) >> jf.Pipe(b=jnp.sin),
+    "frozen dataclass": Frozen,
+    "bound method": lambda f: BOUND.method,
+}
+
+
+class Bound:
+    traces: list[int]
+
+    def method(self, x):
+        self.traces.append(1)
+        return 0.5 * x
+
+
+BOUND = Bound()
+
+
+@pytest.mark.parametrize("build", EQUAL.values(), ids=EQUAL)
+def test_equal_functions_built_anew_are_traced_once(build):
+    step, traces = counted(lambda x: 0.5 * x)
+    BOUND.traces = traces
+
+    def listen():
+        return jf.watch(jf.folds.mean()), jf.callbacks.best(jnp.sum), jf.every(2, jf.proceed)
+
+    for call in (
+        lambda: run(build(step), *listen()),
+        lambda: jf.resume(run(build(step), *listen()), build(step), *listen(), max_steps=5),
+        lambda: [*jf.chunks(build(step), SMALL, *listen(), max_steps=3, every=2)],
+    ):
+        call()
+        first = len(traces)
+        call()
+        assert len(traces) == first
+
+
+def test_a_program_called_within_another_finds_its_own_functions():
+    inner = lambda x: jf.iterate(lambda y: y + 1, x, max_steps=2).state  # noqa: E731
+    assert run(lambda x: inner(x) * 2, driver="python").state.tolist() == [36.0] * 4
+    assert jax.vmap(lambda x: jf.iterate(inner, x, max_steps=2).state)(SMALL).tolist() == [5.0] * 4
