@@ -3,7 +3,8 @@
 Here f, g are functions, p, q pipes, j a juxt, h a partial, v a Reversible, t a transducer,
 c, d callbacks, s, u stop predicates, m, n folds; x is a number, array one of NumPy, ask(m) the
 answer of a fold to data, stop(s) the step at which a predicate stops a loop; raises(call, text) and
-frozen(value, field) tell whether an error comes, rebuilt(c) is c flattened and put together again.
+frozen(value, field) tell whether an error comes, rebuilt(c) is c flattened and put together again,
+copied(m) a copy.
 Each law is tested as it stands here.
 
 Nothing changes in place: no noun has a method like `__iadd__`, so that `p >>= q` binds the name p
@@ -72,6 +73,7 @@ Fold            __array_ufunc__             numpy              same(ask(array * 
 Fold            __eq__ __hash__             frozen dataclass   {m + n, m + n} == {m + n}
 Fold            __repr__                    dataclass          repr(m) == 'Fold(mean)'
 Fold            __setattr__ __delattr__     frozen dataclass   frozen(m, 'step')
+Fold            __getstate__                pickle             len({m + n, copied(m + n)}) == 1
 LoopResult      __repr__                    scipy.optimize     'max_steps' in repr(result)
 LoopResult      __setattr__ __delattr__     frozen dataclass   frozen(result, 'state')
 Source          __iter__                    range              [*source] == [load(0), load(1)]

@@ -1,5 +1,6 @@
 """The table of operators in `help("jfoundations._dunders")`: complete, every law as it stands."""
 
+import copy
 import operator
 import re
 
@@ -97,6 +98,7 @@ NAMES = {
     **{name: getattr(jf, name) for name in ("Pipe", "juxt", "partial", "map_", "chain", "Source")},
     **dict(f=f, g=g, back=back, halt=halt, load=load, x=X),
     **dict(stop=stop, same=same, raises=raises, frozen=frozen, rebuilt=rebuilt),
+    "copied": copy.copy,
     **dict(p=jf.Pipe(f), q=jf.Pipe(g), j=jf.juxt(f, g), h=jf.partial(pow, 2)),
     **dict(v=jf.Reversible(f, back), t=jf.map_(f), s=at(3, "s"), u=at(5, "u")),
     **{name: jf.Callback(zero, name=name, after_step=look) for name in "cd"},
