@@ -105,7 +105,8 @@ def _key(value: Any, mortal: list[Any]) -> Any:
         return kind, tuple(_key(v, mortal) for v in value)
     if kind.__eq__ is object.__eq__ or not _hashable(value):
         return _Same(value, mortal)
-    if is_dataclass(value) and kind.__eq__.__code__.co_filename == "<string>":  # the one it made
+    made = getattr(kind.__eq__, "__code__", None)
+    if is_dataclass(value) and made and made.co_filename == "<string>":  # the one it came with
         return kind, tuple(_key(getattr(value, f.name), mortal) for f in fields(value) if f.compare)
     return kind, value
 

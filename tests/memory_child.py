@@ -77,6 +77,8 @@ KINDS = {
     "chunks": in_parts,
     "lanes": lambda f: in_parts(f, jnp.ones((2, 4)), lanes=True),
     "as_scan_body": scanned,
+    "fold": lambda f: jf.fold(jf.folds.maximum().of(f), SMALL[None]),
+    "fold of blocks": lambda f: jf.fold(jf.folds.maximum().of(f), [SMALL[None], SMALL[None]]),
     "bootstrap": lambda f: jf.stats.bootstrap(
         lambda x: f(x).sum(), SMALL, key=jax.random.key(0), resamples=3
     ),

@@ -4,7 +4,7 @@ Cause: a `jax.jit` of a module whose arguments hold a user's functions keeps eac
 with the arrays that the functions closed over; and JAX itself keeps what a trace had closed over if
 an exception goes out of it, which is how a loop learnt that its callbacks cannot stop. It acts
 wherever a user's function becomes part of a compiled program: step and callbacks of each driver,
-`resume`, `chunks` with and without lanes, pipes, partials, methods, statistics that take functions.
+`resume`, `chunks` with and without lanes, pipes, partials, methods, statistics and folds that take functions.
 
 `python tests/memory_child.py 2000 step jit` shows the memory after 500 and after 2,000 calls.
 """
@@ -25,6 +25,9 @@ from memory_child import KINDS, SMALL, Frozen, apply, run
 import jfoundations as jf
 
 
+COMPARED = ("jit", "step", "chunks", "fold")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_fresh_function_closed_over_goes_with_it(kind):
     arrays = []
@@ -40,7 +43,7 @@ def test_what_a_fresh_function_closed_over_goes_with_it(kind):
 def test_many_calls_leave_no_more_than_those_of_jit():
     here = Path(__file__).parent
     path = os.pathsep.join([str(here.parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, str(here / "memory_child.py"), "24", "jit", "step", "chunks"]
+    command = [sys.executable, str(here / "memory_child.py"), "24", *COMPARED]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
     )
@@ -49,7 +52,7 @@ def test_many_calls_leave_no_more_than_those_of_jit():
         name, alive, early, late = line.split("\t")
         assert int(alive) == 0
         grown[name] = float(late) - float(early)
-    for name in ("step", "chunks"):  # by 18 MiB, were the arrays kept
+    for name in COMPARED[1:]:  # by 18 MiB, were the arrays kept
         assert grown[name] < max(grown["jit"], 0) + 8, grown
 
 
