@@ -4,7 +4,8 @@ Cause: a `jax.jit` of a module whose arguments hold a user's functions keeps eac
 with the arrays that the functions closed over; and JAX itself keeps what a trace had closed over if
 an exception goes out of it, which is how a loop learnt that its callbacks cannot stop. It acts
 wherever a user's function becomes part of a compiled program: step and callbacks of each driver,
-`resume`, `chunks` with and without lanes, pipes, partials, methods, statistics and folds that take functions.
+`resume`, `chunks` with and without lanes, pipes, partials, methods, folds, statistics that take
+functions.
 
 `python tests/memory_child.py 2000 step jit` shows the memory after 500 and after 2,000 calls.
 """
@@ -23,7 +24,6 @@ from helpers import counted
 from memory_child import KINDS, SMALL, Frozen, apply, run
 
 import jfoundations as jf
-
 
 COMPARED = ("jit", "step", "chunks", "fold")
 
