@@ -197,7 +197,7 @@ def test_grad_of_a_history_and_with_respect_to_a_callback(driver):
 
 
 def test_reverse_mode_through_while_says_what_it_cannot_do():
-    with pytest.raises(ValueError, match="Reverse-mode differentiation does not work"):
+    with pytest.raises(ValueError, match="no gradient in reverse mode.*driver='scan'"):
         jax.grad(functools.partial(fall, driver="while"))(9.0)
 
 

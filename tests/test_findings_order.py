@@ -159,7 +159,10 @@ def test_integer_weights_whose_sum_leaves_their_type():
     assert stats.quantile([1.0, 2.0, 3.0], [0.0, 0.5, 1.0], weights=w).tolist() == [1, 2, 3]
     assert stats.trim_mean([1.0, 2.0, 9.0], 0.25, weights=w) == pytest.approx(5, rel=2**-22)
     assert stats.median([1.0, 2.0], weights=np.array([2**32 - 1, 1], np.uint32)) == 1
-    assert stats.rank_corr([1.0, 2, 3], [1.0, 3, 2], weights=w) == pytest.approx(1, abs=4 * EPS)
+    near = pytest.approx(
+        1, abs=max(4 * EPS, 2**-30)
+    )  # of one pair in 2**32 the ranks change places
+    assert stats.rank_corr([1.0, 2, 3], [1.0, 3, 2], weights=w) == near
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint32] + ([np.int64, np.uint64] if X64 else []))
