@@ -132,10 +132,10 @@ CALLBACKS = {
 }  # fmt: skip
 
 WIDE = {
-    "state too wide": (lambda: run(state={"n": np.array([3_000_000_000])}), VALUE, "state['n'] holds 3000000000", "int32", "jax_enable_x64"),
-    "state too wide in Python": (lambda: run(state=-(2**40)), VALUE, "holds -1099511627776", "make it a float"),
-    "state below": (lambda: run(state=np.int64(-(2**31) - 1)), VALUE, "holds -2147483649"),
-    "metric too wide": (lambda: run(jc.best(lambda x: np.int64(3_000_000_000))), VALUE, "best: what it monitors holds 3000000000"),
+    "state too wide": (lambda: run(state={"n": np.array([3_000_000_000])}), OverflowError, "state['n'] holds 3000000000", "int32", "jax_enable_x64"),
+    "state too wide in Python": (lambda: run(state=-(2**40)), OverflowError, "holds -1099511627776", "give floats"),
+    "state below": (lambda: run(state=np.int64(-(2**31) - 1)), OverflowError, "holds -2147483649"),
+    "metric too wide": (lambda: run(jc.best(lambda x: np.int64(3_000_000_000))), OverflowError, "best: what it monitors holds 3000000000"),
 }  # fmt: skip
 
 

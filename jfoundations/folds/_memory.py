@@ -145,7 +145,7 @@ def gather(values: tuple[jax.Array, ...], weights: Any, kind: Any, order: int) -
     pivots, offsets = zip(*outside, strict=True)
     if order == 0:
         return Memory(weight, pivots, offsets)
-    near = [_near(p, total, u) for p, u in zip(powers, units, strict=False)]
+    near = [_near(p, total, *pair) for p, *pair in zip(powers, units, scales, strict=False)]
     ratios = [u / n for u, n in zip(units, near, strict=True)]
     scaled = [p * ratios[i] * ratios[j] for p, (i, j) in zip(powers, _pairs(values), strict=True)]
     if order == 4:
@@ -176,11 +176,12 @@ def _pairs(variables: Any) -> list[tuple[int, int]]:
     return [(0, 0)] if len(variables) == 1 else [(0, 0), (1, 1), (0, 1)]
 
 
-def _near(m2: jax.Array, total: jax.Array, unit: jax.Array) -> jax.Array:
-    """Return the power of two near a standard deviation."""
+def _near(m2: jax.Array, total: jax.Array, unit: jax.Array, scale: Any) -> jax.Array:
+    """Return the power of two near a standard deviation, a unit outside its scale too."""
     mean_square = m2 / jnp.where(total > 0, total, 1)
     deviation = jnp.sqrt(lax.stop_gradient(mean_square))
-    return jnp.where(deviation > 0, binary_unit(deviation * unit), unit)
+    near = jnp.where(deviation > 0, binary_unit(deviation * unit), unit)
+    return near if scale is None else binary_unit(near * scale) * inverse_unit(scale)
 
 
 def _weight(total: jax.Array, x: jax.Array, weights: Any, kind: Any, heft: Any) -> Weight:
