@@ -244,7 +244,7 @@ def test_what_is_wrong_in_a_stage_names_it():
         jf.take(-1)
     with pytest.raises(ValueError) as caught:
         jf.fold(jf.Pipe(M, solve=lambda x: x @ x).over(TOTAL), X)
-    assert any("in stage 1 of 1, 'solve', of the pipe solve" in n for n in caught.value.__notes__)
+    assert any("in stage 2 of 2, 'solve', of the pipe" in n for n in caught.value.__notes__)
 
 
 def test_they_are_values():
