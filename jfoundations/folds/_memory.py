@@ -145,7 +145,8 @@ def gather(values: tuple[jax.Array, ...], weights: Any, kind: Any, order: int) -
     pivots, offsets = zip(*outside, strict=True)
     if order == 0:
         return Memory(weight, pivots, offsets)
-    near = [_near(p, total, *pair) for p, *pair in zip(powers, units, scales, strict=False)]
+    found = zip(powers, units, scales, strict=False)
+    near = [_near(p, total, u, s) for p, u, s in found]
     ratios = [u / n for u, n in zip(units, near, strict=True)]
     scaled = [p * ratios[i] * ratios[j] for p, (i, j) in zip(powers, _pairs(values), strict=True)]
     if order == 4:
