@@ -188,16 +188,14 @@ def times(value: jax.Array, *units: Any) -> jax.Array:
 
 
 def _mean(call: Call, values: Any) -> jax.Array:
-    values, (unit,) = call.ranged(values, coarse_unit, small=True)
     total, [(pivot, offset)], _, _ = call.memory(values, 0)
-    return times(jnp.where(total == 0, jnp.nan, pivot + offset), unit)
+    return jnp.where(total == 0, jnp.nan, pivot + offset)
 
 
 def spread(call: Call, values: Any) -> tuple[jax.Array, jax.Array, list[Any]]:
     """Return the variance in units, of what is measured in them, and these."""
-    values, (unit,) = call.ranged(values, unit_of, small=True)
-    total, _, (m2,), (own,) = call.memory(values, 2)
-    return call.over(m2, total), total, [own, unit]
+    total, _, (m2,), units = call.memory(values, 2)
+    return call.over(m2, total), total, units
 
 
 def _var(call: Call, values: Any) -> jax.Array:
@@ -227,13 +225,11 @@ def _deviations(call: Call, x: jax.Array) -> jax.Array:
 
 
 def _cov(call: Call, values: Any) -> jax.Array:
-    values, units = call.ranged(values, unit_of, small=True)
-    total, _, (_, _, cxy), own = call.memory(values, 2)
-    return times(call.over(cxy, total), *own, *units)
+    total, _, (_, _, cxy), units = call.memory(values, 2)
+    return times(call.over(cxy, total), *units)
 
 
 def _corr(call: Call, values: Any) -> jax.Array:
-    values, _ = call.ranged(values, unit_of, small=True)
     total, _, powers, _ = call.memory(values, 2)
     return coefficient(*(m * inverse_unit(binary_unit(total)) for m in powers))
 

@@ -200,7 +200,7 @@ def _columns(call: Call, values: tuple[Array, ...]) -> tuple[tuple[Array, ...], 
     Complex ones become real parts beside imaginary parts, which share their units.
     """
     if not any(map(jnp.iscomplexobj, values)):
-        return call.ranged(values, unit_of)
+        return call.ranged(values, unit_of, small=True)
     values = tuple(jnp.concatenate([v.real, jnp.imag(v)], axis=1) for v in values)
     scaled, units = call.ranged(values, unit_of)
     larger = [jnp.tile(jnp.maximum(*jnp.split(u, 2, axis=1)), 2) for u in units]

@@ -190,7 +190,7 @@ class Shape(NamedTuple):
     @classmethod
     def of(cls, call: Call) -> "Shape":
         """Gather them: one read for the squares, one for cubes and fourth powers."""
-        (x,), (scale,) = call.ranged(call.data.values, unit_of)
+        (x,), (scale,) = call.ranged(call.data.values, unit_of, small=True)
         total, [(pivot, offset)], (square,), (unit,) = call.memory((x,), 2)
         whole = jnp.where(total == 0, 1, total)
         near = binary_unit(root(square / whole) * unit)
