@@ -207,6 +207,15 @@ def test_matrices_and_pairs_of_blocks_far_apart():
     np.testing.assert_allclose(jf.fold(folds.corr(), pairs), right, rtol=16 * eps)
 
 
+def test_a_covariance_of_large_and_small_numbers():
+    small = jnp.array([1.0, 2.0]) / M**0.5
+    pairs = (jnp.array([M, -M]), small)
+    right = -(M**0.5) / 2
+    for x, y in (pairs, pairs[::-1]):
+        assert float(jf.fold(folds.cov(), (x, y))) == pytest.approx(right, rel=1e-6)
+        assert float(stats.cov(x, y)) == pytest.approx(right, rel=1e-6)
+
+
 def test_a_loop_watches_what_is_far_apart():
     values = jnp.array([M, -M])
     mean = folds.mean()

@@ -312,7 +312,9 @@ def tailedness(memory: Any) -> jax.Array:
 
 
 def _product(kind: Any, correction: Any, part: Memory) -> jax.Array:
-    return part.over(2, kind, correction) * part.units[0] * part.units[1]
+    u, v = part.units
+    # the smaller first: the larger alone may leave the range before the answer does
+    return part.over(2, kind, correction) * jnp.minimum(u, v) * jnp.maximum(u, v)
 
 
 def _cov(kind: Any, correction: Any, memory: Any) -> jax.Array:
