@@ -25,6 +25,7 @@ from ._callable import Static, release
 MOST = 4096  # programs kept, as many as jax.jit keeps calls
 
 _programs: dict[Any, "_Program"] = {}
+_ARRAY = object()  # stands for an array in a key, which tells its place from that of a None
 _call = threading.local()  # what the program that is called now is of
 
 
@@ -43,7 +44,7 @@ def compiled(function: Callable[..., Any], /, *values: Any, **options: Any) -> C
     leaves, structure = jax.tree.flatten(values, is_leaf=_is_static)
     arrays = [leaf for leaf in leaves if not _is_static(leaf)]
     mortal: list[Any] = []
-    stands_for = tuple(_key(leaf.value, mortal) if _is_static(leaf) else None for leaf in leaves)
+    stands_for = tuple(_key(leaf.value, mortal) if _is_static(leaf) else _ARRAY for leaf in leaves)
     key = (function, structure, stands_for, tuple(options.items()))
     program = _programs.get(key)
     if program is None:
@@ -92,6 +93,8 @@ def _is_leaf(value: Any) -> bool:
 def _key(value: Any, mortal: list[Any]) -> Any:
     """Return what stands for a value in a key; what compares by identity is not held, but named.
 
+    What has an `__eq__` of its own is held, as by `jax.jit`, until `MOST` other programs came.
+
     Args:
         value: a function, or what else is static.
         mortal: grows by what the key is good for only while it lives.
@@ -101,13 +104,16 @@ def _key(value: Any, mortal: list[Any]) -> Any:
         return None
     if kind is types.MethodType:  # made anew each time that it is asked for
         return kind, _key(value.__func__, mortal), _Same(value.__self__, mortal)
-    if kind is tuple:
+    if kind in (float, complex):  # 0.0 == -0.0, whose programs differ
+        return kind, repr(value)
+    if kind.__eq__ is tuple.__eq__:
         return kind, tuple(_key(v, mortal) for v in value)
     if kind.__eq__ is object.__eq__ or not _hashable(value):
         return _Same(value, mortal)
     made = getattr(kind.__eq__, "__code__", None)
     if is_dataclass(value) and made and made.co_filename == "<string>":  # the one it came with
-        return kind, tuple(_key(getattr(value, f.name), mortal) for f in fields(value) if f.compare)
+        # all fields: those that do not compare may still be computed with
+        return kind, tuple(_key(getattr(value, f.name), mortal) for f in fields(value))
     return kind, value
 
 

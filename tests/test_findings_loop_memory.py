@@ -10,6 +10,8 @@ functions.
 `python tests/memory_child.py 2000 step jit` shows the memory after 500 and after 2,000 calls.
 """
 
+import collections
+import dataclasses
 import gc
 import os
 import subprocess
@@ -24,6 +26,8 @@ from helpers import counted
 from memory_child import KINDS, SMALL, Frozen, apply, run
 
 import jfoundations as jf
+from jfoundations._callable import Static
+from jfoundations._programs import compiled
 
 COMPARED = ("jit", "step", "chunks", "fold")
 
@@ -99,3 +103,23 @@ def test_a_program_called_within_another_finds_its_own_functions():
     inner = lambda x: jf.iterate(lambda y: y + 1, x, max_steps=2).state  # noqa: E731
     assert run(lambda x: inner(x) * 2, driver="python").state.tolist() == [36.0] * 4
     assert jax.vmap(lambda x: jf.iterate(inner, x, max_steps=2).state)(SMALL).tolist() == [5.0] * 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Shifted:
+    sign: float = 0.0
+    shift: int = dataclasses.field(default=0, compare=False)
+
+    def __call__(self, x):
+        return x + self.shift + jnp.copysign(1.0, self.sign)
+
+
+def test_different_values_never_share_a_program():
+    which = lambda one, other: jnp.asarray(1 if one is None else 2)  # noqa: E731
+    given = Static(None), jnp.ones(2)
+    assert [int(compiled(which, *pair)()) for pair in (given, given[::-1])] == [1, 2]
+    for step, right in ((Shifted(0.0), 1), (Shifted(-0.0), -1), (Shifted(shift=5), 6)):
+        assert float(jf.iterate(step, 0.0, max_steps=1).state) == right
+    pair = collections.namedtuple("pair", "n")
+    found = [compiled(lambda p: jnp.asarray(p.n), Static(pair(n)))() for n in (1, 1.0)]
+    assert [found[0].dtype.kind, found[1].dtype.kind] == ["i", "f"]
