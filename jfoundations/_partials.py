@@ -64,11 +64,6 @@ def _siblings(height: int, place: int) -> list[Node]:
     return [(height, first + k) for k in range(WIDE)]
 
 
-def merged(a_fold: Fold[Any], memories: list[Any]) -> Any:
-    """Merge up to sixteen memories from left to right, all by one program."""
-    return unflat(_together(compiled(_merged, a_fold), list(map(flat, memories))))
-
-
 def _together(merge: Callable[..., Flat], memories: list[Flat]) -> Flat:
     if len(memories) == 1:
         return memories[0]

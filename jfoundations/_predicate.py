@@ -16,6 +16,7 @@ with its own memory; the whole is one callback, with one stop and a name that sa
 
 import functools
 import operator
+from abc import abstractmethod
 from collections.abc import Container, Hashable
 from typing import Any
 
@@ -94,16 +95,16 @@ class Composite(StopPredicate):
         return self
 
     @staticmethod
+    @abstractmethod
     def start(setting: Any, parts: tuple[Any, ...], state: Any, max_steps: int | None) -> Calls:
         """Return the first memory."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def hear(
         setting: Any, parts: tuple[Any, ...], event: str, memory: Any, state: Any, context: Any
     ) -> Calls:
         """Let the parts hear an event: `(memory, state, stop)`; the memory is None without one."""
-        raise NotImplementedError
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
         """Return the parts as children, plain functions static."""

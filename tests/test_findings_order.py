@@ -226,3 +226,14 @@ def test_a_range_in_the_datas_own_type():
         stats.histogram(jnp.zeros(3, jnp.float16), range=(0, 1e6))
     edges = stats.histogram(jnp.zeros(3), 2, range=(2**33, 2**34))[1]  # no 32-bit integers
     assert edges.tolist() == [2.0**33, 1.5 * 2.0**33, 2.0**34]
+
+
+def test_edges_that_no_float_tells_apart_are_refused():
+    top = 2 ** (53 if X64 else 24)
+    dtype = np.int64 if X64 else np.int32
+    edges, x = np.array([top, top + 1, top + 2], dtype), np.array([top, top + 1], dtype)
+    for wrong in (lambda: stats.histogram(x, edges), lambda: folds.histogram(edges)):
+        with pytest.raises(ValueError, match=f"the edges {top} and {top + 1} are both .* subtract"):
+            wrong()
+    assert stats.histogram(x - top, edges - top)[0].tolist() == [1, 1]
+    assert stats.histogram([1.0, 2.0], [1.0, 1.0, 2.0])[0].tolist() == [0, 2]  # equal as given

@@ -165,7 +165,9 @@ def test_within_a_long_gap_nothing_changes():
     assert np.array_equal(stats.ema(filled, decay=0.5, where=shown > 0), mean)
     longer = np.concatenate([x[:2], np.full(3000, np.nan, FLOAT)])
     assert float(stats.ema(longer, decay=1e-30, nan="omit")[-1]) == 3.0
-    assert np.isnan(stats.ema(longer, decay=0.0, nan="omit")[-1])  # it forgets at once
+    assert float(stats.ema(longer, decay=0.0, nan="omit")[-1]) == 3.0  # as pandas' alpha=1
+    found = stats.ema_var(np.array([1, np.nan, 3], FLOAT), decay=0.0, nan="omit")
+    assert found.tolist() == [0, 0, 0]
     slope = jax.grad(lambda x: stats.ema(x, decay=0.5, nan="omit")[151])(jnp.asarray(x))
     np.testing.assert_allclose(slope[:2], [1 / 3, 2 / 3], rtol=4 * EPS)
     assert not slope[2:].any()

@@ -11,11 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jfoundations import folds
-from jfoundations._partials import WIDE, Partials, merged
+from jfoundations._partials import WIDE, Partials
 from jfoundations.stats._count import Count
 
 VALUES = np.random.default_rng(3).normal(0.0, 10.0, 700).astype(np.float32)
 TOTAL = total()
+
+
+def merged(a_fold, memories):
+    partials = Partials(a_fold)
+    for k, memory in enumerate(memories):
+        partials.add(0, k, memory)
+    return partials.joined()
 
 
 def joined(order):

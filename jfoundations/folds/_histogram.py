@@ -8,10 +8,9 @@ import numpy as np
 
 from .._callable import partial
 from .._fold import Fold
-from .._inputs import as_array
 from .._tree import pytree
 from ..stats._count import Count
-from ..stats._histogram import ends_of
+from ..stats._histogram import edges_of, ends_of
 from ..stats._histogram import histogram as histogram_of
 from ._elements import Kind, Taken, checked, one, rows_of, zero_rows
 from ._words import Words
@@ -57,7 +56,7 @@ def histogram(
             "the data are. Give range=(low, high), or bins as an array of edges"
         )
     if np.ndim(bins):
-        bins = as_array(bins, "folds.histogram", "bins")
+        bins = edges_of("folds.histogram", bins, jnp.result_type(float))
     range = ends_of("folds.histogram", range, jnp.result_type(float))
     taken = checked("histogram", weights, "propagate")
     init, step, block = (partial(f, taken, bins, range) for f in (_init, _step, _block))

@@ -130,7 +130,7 @@ def gather(values: tuple[jax.Array, ...], weights: Any, kind: Any, order: int) -
         order: 0 (means alone), 2 or 4.
     """
     call = Call(Data(values, None, None), weights, (0,))
-    values, scales = call.ranged(values, coarse_unit if order == 0 else unit_of)
+    values, scales = call.ranged(values, coarse_unit if order == 0 else unit_of, small=True)
     heft = None  # what the weights are in
     if weights is not None and weights.dtype != np.bool_:
         heft = unit_of(weights, None, (0,))

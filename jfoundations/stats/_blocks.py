@@ -135,9 +135,7 @@ def _terms(values: Any, pivots: Any, weight: Any, shifts: Any, zero: Array) -> l
     return ([] if weight is None else [signed(weight)]) + w + products
 
 
-def segment_sums(
-    values, pivots, weight, shifts, segment: Segment, lift: Array | None = None
-) -> list[Array]:
+def segment_sums(values, pivots, weight, shifts, segment: Segment) -> list[Array]:
     """Sum weights, deviations, squares and products over each block of a segment.
 
     Args:
@@ -147,7 +145,6 @@ def segment_sums(
         shifts: None, or for each variable the inverse of its unit and its mean in that unit,
             (outer, 1, inner).
         segment: which rows.
-        lift: None, or what float weights are multiplied by, (outer, 1, inner).
 
     Returns:
         The count or weight (if given), first powers, squares, the product of a pair: shape
@@ -156,7 +153,6 @@ def segment_sums(
     k = len(values)
     data = list(values) if weight is None else [*values, weight]
     moves = [] if shifts is None else [v for pair in shifts for v in pair]
-    lifts = [] if lift is None else [lift]
 
     # Each product is added to a zero that no compiler knows to be one, so it is rounded by itself,
     # whatever it is added to then: var(x) is cov(x, x) in every program. (`protect` costs more.)
@@ -166,7 +162,6 @@ def segment_sums(
         own, more = sides[:k], sides[k : k + len(moves)]
         moved = list(zip(more[::2], more[1::2], strict=True)) if moves else None
         counts = None if weight is None else rows[k]
-        counts = counts * sides[-2] if counts is not None and lifts else counts
         return _terms(rows[:k], own, counts, moved, sides[-1])
 
-    return block_sums(make, data, [*pivots, *moves, *lifts, zero], segment)
+    return block_sums(make, data, [*pivots, *moves, zero], segment)

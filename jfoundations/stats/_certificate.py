@@ -14,7 +14,6 @@ import numpy as np
 from jax import Array
 
 from .._rounding import divide, protect
-from ._units import inverse_unit
 
 LOST_BITS = 4  # a certificate above 2**LOST_BITS asks for a second pass
 
@@ -76,20 +75,13 @@ def units(shifted: Array, offset: Array) -> tuple[Array, Array]:
     return jax.lax.stop_gradient(unit), jax.lax.stop_gradient(inverse)
 
 
-def product_over(a: Array, b: Array, total: Array, unit: Array | None) -> Array:
+def product_over(a: Array, b: Array, total: Array) -> Array:
     """Return a·b / total, 0 where the total is 0; the same bits for b·a.
 
     Args:
         a: sums over some elements.
         b: others over the same.
         total: the sum of their weights.
-        unit: a power of two near the weight of all elements, where weights are floats, else None:
-            the product of two sums of very large or small weights leaves the range of its type.
     """
-    whole = jnp.where(total == 0, 1, total)
-    if unit is None:
-        found = divide(protect(a * b), whole)
-    else:
-        inverse = inverse_unit(unit)
-        found = divide(protect((a * inverse) * (b * inverse)), whole * inverse) * unit
+    found = divide(protect(a * b), jnp.where(total == 0, 1, total))
     return jnp.where(total == 0, 0, found)

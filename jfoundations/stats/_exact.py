@@ -64,10 +64,8 @@ def exact_sums(
     pairs = ([(0, 0)] if k == 1 else [(0, 0), (1, 1), (0, 1)]) if squares else []
     terms = parts + [multiply(parts[i], parts[j]) for i, j in pairs]
     weighted = weight is not None and weight.dtype != np.bool_
-    scale = unit_of_weights(weight) if weighted else None  # type: ignore[arg-type]
     if weight is not None:
         w = signed(weight).astype(parts[0][0].dtype)
-        w = w if scale is None else w * inverse_unit(scale)
         terms = [_weigh(t, w) for t in terms] if weighted else terms
         terms = [(w, jnp.zeros_like(w)), *terms]
     # squares of two variables by themselves: a covariance does without
@@ -90,20 +88,9 @@ def exact_sums(
     drifts = [over(multiply(first[i], first[j]), whole) for i, j in pairs]
     powers = [one_word(add(q, _negative(d))) for q, d in zip(products, drifts, strict=True)]
     shifted = [one_word(q) for q in products[:k]]
-    if scale is not None:
-        total, *others = (v * scale[:, 0] for v in (total, *powers, *shifted))  # type: ignore[operator]
-        powers, shifted = others[: len(powers)], others[len(powers) :]
     for i, start in enumerate(starts):
         means[i] = add(means[i], (start, jnp.zeros_like(start)))
     return Exact(total, pivots, means, powers, units, shifted)
-
-
-def unit_of_weights(weight: Array) -> Array:
-    """Return a power of two near the largest of weights (outer, n, inner): (outer, 1, inner).
-
-    In units of it neither a weight nor the product of two sums leaves the range of its type.
-    """
-    return binary_unit(jnp.max(weight, axis=1, keepdims=True))
 
 
 def largest_units(values: list[Array], weight: Array | None) -> list[Array]:

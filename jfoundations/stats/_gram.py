@@ -27,7 +27,7 @@ from ._blocks import accumulator, counted, difference, widen
 from ._certificate import doubtful, out_of_range, product_over
 from ._gradients import deviations, shift
 from ._two_words import tree_sum
-from ._units import binary_unit, inverse_unit
+from ._units import inverse_unit
 
 BLOCK = 2**18  # numbers in a block: a megabyte of float32, which the second cache about holds
 ROWS = 1024  # rows in a block at least: fewer, and adding up tiles costs more than reading rows
@@ -245,9 +245,7 @@ def _central(
     firsts, raw, products = sums
     firsts = [jnp.where(jnp.isfinite(s), s, jnp.nan) for s in firsts]  # no mean, no deviations
     whole = jnp.where(total == 0, 1, total)
-    floats = weights is not None and weights.dtype != np.bool_
-    unit = binary_unit(total) if floats else None
-    less = lambda a, b: product_over(a, b, total, unit)  # noqa: E731
+    less = lambda a, b: product_over(a, b, total)  # noqa: E731
     drifts = [divide(s, whole) for s in firsts]
     squares = [q - less(s, s) for q, s in zip(raw, firsts, strict=True)]
     return _Central(drifts, raw, squares, products - less(firsts[0].T, firsts[-1]))

@@ -63,9 +63,9 @@ def histogram(
 
     Raises:
         TypeError: x holds no numbers that can be ordered, or bins is neither int nor numbers.
-        ValueError: bins < 1, edges that are not one-dimensional, at least two and rising, a range
-            that is not finite and rising, or not so in x's floating dtype, or is subnormal, or
-            shapes and axes that do not fit.
+        ValueError: bins < 1, edges that are not one-dimensional, at least two and rising, or two of
+            which are one in x's floating dtype, a range that is not finite and rising, or not so in
+            that dtype, or is subnormal, or shapes and axes that do not fit.
 
     >>> histogram([0.1, 0.2, 0.9], bins=[0.0, 0.5, 1.0])[0].tolist()
     [2, 1]
@@ -76,7 +76,7 @@ def histogram(
     if np.ndim(bins) == 0 and not isinstance(bins, Tracer):
         ends = ends_of("histogram", range, _known(data.values[0].dtype))
         return _histogram(data, ends, None, axes, bool(keepdims), nan, bins=_number_of(bins))
-    edges = _edges(bins)
+    edges = edges_of("histogram", bins, _known(data.values[0].dtype))
     count = edges.shape[0] - 1
     return _histogram(data, None, edges, axes, bool(keepdims), nan, bins=count)
 
@@ -91,15 +91,27 @@ def _number_of(bins: Any) -> int:
     return count
 
 
-def _edges(bins: Any) -> jax.Array:
-    edges = numbers("histogram", "bins", bins)
+def edges_of(who: str, bins: Any, dtype: Any) -> jax.Array:
+    """Return edges, or say why they cannot be those of data of a dtype."""
+    edges = numbers(who, "bins", bins)
     if edges.ndim != 1 or edges.shape[0] < 2:
         raise ValueError(
-            f"histogram: bins has shape {edges.shape}; an int (static), or a one-dimensional "
+            f"{who}: bins has shape {edges.shape}; an int (static), or a one-dimensional "
             "array of at least two edges is needed"
         )
-    if not isinstance(edges, Tracer) and not np.all(np.diff(np.asarray(edges, float)) >= 0):
-        raise ValueError("histogram: the edges in bins must not fall")
+    if isinstance(edges, Tracer):
+        return edges
+    given = np.asarray(edges)
+    if not np.all(given[1:] >= given[:-1]):
+        raise ValueError(f"{who}: the edges in bins must not fall")
+    held = given.astype(dtype)
+    lost = (given[1:] > given[:-1]) & (held[1:] == held[:-1])
+    if lost.any():
+        k = int(np.argmax(lost))
+        raise ValueError(
+            f"{who}: the edges {given[k]} and {given[k + 1]} are both {held[k]} in "
+            f"{np.dtype(dtype)}; subtract it from the data and from the edges"
+        )
     return edges
 
 

@@ -19,7 +19,7 @@ from jax import Array, lax
 from ._blocks import accumulator, difference, finite, heaviest, widen
 from ._certificate import doubt
 from ._count import Count
-from ._exact import exact_sums, mean_of, unit_of_weights
+from ._exact import exact_sums, mean_of
 from ._lines import SMALL, choose, in_three
 from ._passes import (
     Data,
@@ -32,7 +32,6 @@ from ._passes import (
     total_weight,
 )
 from ._two_words import one_word
-from ._units import inverse_unit
 
 AGAIN = 2**18  # so many numbers are read again at a time, if some rows are in doubt
 
@@ -45,8 +44,8 @@ def central_sums(values, axes, order: int = 2, weights=None, accuracy: str = "de
             are shifted before they are rounded.
         axes: the axes to reduce, non-negative.
         order: 0 for means alone, as exact as they can be; 1 for means about values of the data; 2.
-        weights: None, a bool array (which elements count), or floats, of which negative ones give
-            nan; of the values' shape.
+        weights: None, a bool array (which elements count), or floats in units of the largest, of
+            which negative ones give nan; of the values' shape.
         accuracy: "high" sums arrays of any size in two words.
     """
     shape = values[0].shape
@@ -175,30 +174,9 @@ def _careful(data: Data, first: Sums) -> dict[str, Any]:
     if not first.pivots:
         (pivots,) = block_pivots_of(data)
         first = first._replace(pivots=[p[:, 0] for p in pivots])
-    if not data.weighted:
-        return _moving(_in_units(data, first))
-    usual = lambda: _moving(_either(_doubt(first) > 0, lambda: second_pass(data, first), first))  # noqa: E731
-    return lax.cond(_doubt(first) == 2, lambda: _moving(_in_units_of_weights(data, first)), usual)
-
-
-def _in_units_of_weights(data: Data, first: Sums) -> Sums:
-    """Read again, and all further times, in units of the largest weight: it may be the cause."""
-    scale = unit_of_weights(data.weight)  # type: ignore[arg-type]
-    light = data._replace(lift=inverse_unit(scale))
-    return _weighing(_in_units(light, first_pass(light)), scale)
-
-
-def _in_units(data: Data, first: Sums) -> Sums:
     # so a power of two in the data changes no bit
     first = _either(_doubt(first) == 2, lambda: first_pass(data, first), first)
-    return _either(_doubt(first) > 0, lambda: second_pass(data, first), first)
-
-
-def _weighing(sums: Sums, scale: Array) -> Sums:
-    """Return the sums as of weights that are so many times as large."""
-    times = lambda words: [scale[:, 0] * v for v in words]  # noqa: E731
-    weight = scale[:, 0] * sums.weight  # type: ignore[operator]
-    return sums._replace(weight=weight, powers=times(sums.powers), shifted=times(sums.shifted))
+    return _moving(_either(_doubt(first) > 0, lambda: second_pass(data, first), first))
 
 
 def _either(which: Array, new: Callable[[], Sums], old: Sums) -> Sums:

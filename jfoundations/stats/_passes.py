@@ -17,7 +17,6 @@ from ._count import Count
 from ._lines import Plan, after
 from ._moments import weight_in
 from ._two_words import tree_sum
-from ._units import binary_unit
 
 
 class Sums(NamedTuple):
@@ -42,25 +41,16 @@ class Sums(NamedTuple):
 
 
 class Data(NamedTuple):
-    """One or two variables (outer, n, inner), how much each element counts, how they are cut.
-
-    Weights are multiplied by `lift`, (outer, 1, inner), while they are read.
-    """
+    """One or two variables (outer, n, inner), how much each element counts, how they are cut."""
 
     values: list[Array]
     weight: Array | None
     plan: Plan
-    lift: Array | None = None
 
     @property
     def products(self) -> list[tuple[int, int]]:
         """Which two variables each sum of products multiplies."""
         return [(0, 0)] if len(self.values) == 1 else [(0, 0), (1, 1), (0, 1)]
-
-    @property
-    def weighted(self) -> bool:
-        """Whether elements count by floats."""
-        return self.weight is not None and self.weight.dtype != np.bool_
 
 
 def first_pass(data: Data, failed: Sums | None = None) -> Sums:
@@ -89,7 +79,7 @@ def read_blocks(data: Data, failed: Sums | None = None) -> Blocks:
         if sums:
             never = sums[-1][-len(data.products)][:, -1:] < 0
         pivots.append([after(p, never) for p in local])
-        sums.append(segment_sums(data.values, pivots[-1], data.weight, shifts, segment, data.lift))
+        sums.append(segment_sums(data.values, pivots[-1], data.weight, shifts, segment))
     counts, sums = _parted(data, _joined(sums))
     return Blocks(_joined(pivots), counts, sums, units)
 
@@ -132,9 +122,8 @@ def merge_blocks(data: Data, blocks: Blocks) -> Sums:
         steps = [s / u[:, None] for s, u in zip(steps, units, strict=True)]
     steps = [s + m for s, m in zip(steps, means, strict=True)]
     offsets = _over(tree_sum([w * s for s in steps]), total)
-    unit = binary_unit(total)[:, None] if data.weighted else None
     inside = [
-        q - product_over(firsts[i], firsts[j], some, unit)
+        q - product_over(firsts[i], firsts[j], some)
         for q, (i, j) in zip(products, data.products, strict=True)
     ]
     apart = [s - o[:, None] for s, o in zip(steps, offsets, strict=True)]
@@ -162,9 +151,8 @@ def _one_block(data: Data, weight, total: Array, pivots, sums, units) -> Sums:
 
 def _less_drift(data: Data, powers, rest, total: Array) -> list[Array]:
     # M = Q - S S / W, symmetric in the variables to the bit
-    unit = binary_unit(total) if data.weighted else None
     return [
-        m - product_over(rest[i], rest[j], total, unit)
+        m - product_over(rest[i], rest[j], total)
         for m, (i, j) in zip(powers, data.products, strict=True)
     ]
 
@@ -187,7 +175,7 @@ def second_pass(data: Data, first: Sums) -> Sums:
         if parts:
             never = parts[-1][-len(data.products)][:, -1:] < 0
         local = [after(p, never) for p in pivots]
-        parts.append(segment_sums(data.values, local, data.weight, shifts, segment, data.lift))
+        parts.append(segment_sums(data.values, local, data.weight, shifts, segment))
     sums = tree_sum(_parted(data, _joined(parts))[1])
     drift = _over(sums[:k], total)
     powers = _less_drift(data, sums[k:], sums, total)

@@ -26,6 +26,8 @@ from ._units import exponent_of, inverse_unit, power_of_two
 from ._weights import Probability, Reliability
 from ._wide import Wide, choose, size_unit, total
 
+FADED = np.int32(4096)  # 2**-4096: of no account beside any weight, and still a weight
+
 
 def check_along(
     who: str, named: dict[str, Any], axis: Any, weights: Any, where: Any, nan: str
@@ -102,7 +104,11 @@ def elements(
     shape, dtype = weights.shape, weights.dtype
     zero = Wide.zero(shape, dtype)
     weight = choose(weights == 0, zero, Wide.of(weights))
-    fade = fade if fade is None else Wide.of(jnp.broadcast_to(jnp.asarray(fade, dtype), shape))
+    if fade is not None:
+        fade = Wide.of(jnp.broadcast_to(jnp.asarray(fade, dtype), shape))
+        # time that passes without an element takes nothing's weight away for good
+        gap = (weights == 0) & (fade.mantissa == 0)
+        fade = choose(gap, Wide(jnp.ones_like(weights), jnp.full_like(fade.exponent, -FADED)), fade)
     return Stretch(
         weight,
         zero if isinstance(kind, Reliability) else None,

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from .._tree import pytree
-from ._units import binary_unit, inverse_unit
+from ._units import inverse_unit
 
 
 @pytree
@@ -66,21 +66,6 @@ class Probability:
 
 
 Weights = Frequency | Reliability | Probability
-
-
-def in_units(kind: Weights | None, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return weights in units of a power of two near the largest, and that unit.
-
-    They may be on any scale; products of sums of them would leave the range of their type.
-
-    Args:
-        kind: None where there are none: then the unit is 1.
-        weights: floats, how much each element counts.
-    """
-    if kind is None:
-        return weights, jnp.ones((), weights.dtype)
-    unit = binary_unit(jnp.max(weights, initial=0))
-    return weights * inverse_unit(unit), unit
 
 
 def free_in_units(
