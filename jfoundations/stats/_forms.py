@@ -105,7 +105,9 @@ class Call(NamedTuple):
         """Join weights, `where` and `nan`, and bring the weights into range."""
         weights, unit = join(data, nan, signed), None
         if weights is not None and weights.dtype != np.bool_:
-            unit = unit_of(weights, None, axes)
+            # weights that a program holds as a constant: the compiler would look for their largest
+            hidden = lax.optimization_barrier(lax.stop_gradient(weights))
+            unit = unit_of(hidden, None, axes)
             weights = weights * inverse_unit(unit)
         return cls(data, weights, axes, correction, accuracy, unit)
 
