@@ -131,7 +131,11 @@ def ema_reference(x, decay, weights):
     means, spreads, totals, squares = [], [], [], []
     x = x.astype(np.float64)
     for t in range(len(x)):
-        w = weights[: t + 1] * decay ** np.arange(t, -1, -1)
+        # The ages count from the last kept element, the answer through a gap: shares of weight
+        # do not change when all of them decay, and decay 0 leaves that element alone.
+        kept = np.flatnonzero(weights[: t + 1])
+        last = kept[-1] if kept.size else t
+        w = weights[: t + 1] * decay ** np.maximum(np.arange(last, last - t - 1, -1), 0)
         kept = w > 0
         w, part = w[kept], x[: t + 1][kept]
         mean = (w * part).sum() / w.sum() if kept.any() else np.nan
