@@ -43,24 +43,25 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from . import callbacks
-from ._agree import agree
-from ._callable import identity, partial
-from ._callback import Callback, chain, proceed
-from ._chunks import chunks
-from ._describe_loop import describe_loop
-from ._fold import Fold, combine
-from ._lift import lift
-from ._loop import iterate, resume
-from ._pipe import Pipe
-from ._reduce import fold
-from ._result import LoopResult
-from ._save import load, save
-from ._scan_body import as_scan_body
-from ._source import Source
-from ._stages import Reversible, compose, juxt
-from ._transducers import filter_, map_, take, take_while
+from ._core.lift import lift
+from ._core.save import load, save
+from ._core.values import identity, partial
+from ._folds.fold import Fold, combine
+from ._folds.take import filter_, map_, take, take_while
+from ._loops.agree import agree
+from ._loops.callback import Callback, chain, proceed
+from ._loops.chunks import chunks
+from ._loops.describe import describe_loop
+from ._loops.iterate import iterate, resume
+from ._loops.result import LoopResult
+from ._loops.scan_body import as_scan_body
+from ._loops.when import every, stop_when, when
+from ._pipes.compose import compose, juxt
+from ._pipes.pipe import Pipe
+from ._pipes.reversible import Reversible
+from ._running.run import fold
+from ._running.source import Source
 from ._version import __version__ as __version__
-from ._when import every, stop_when, when
 from .callbacks import watch
 
 __all__ = [

@@ -9,8 +9,8 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 import jfoundations as jf
-from jfoundations._collectives import collectives
-from jfoundations._compat import varying
+from jfoundations._core.compat import varying
+from jfoundations._loops.collectives import collectives
 
 P = PartitionSpec
 SPLIT = P("data")

@@ -14,7 +14,7 @@ from helpers import raises
 
 import jfoundations as jf
 from jfoundations import executors, folds
-from jfoundations._checkpoint import Checkpoint
+from jfoundations._running.checkpoint import Checkpoint
 
 
 class Stop(Exception):

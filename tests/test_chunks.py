@@ -11,9 +11,9 @@ from helpers import assert_same, counted, hlo, raises
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jfoundations as jf
-from jfoundations._lane_axes import Axes
-from jfoundations._parts import Parts, Progress
-from jfoundations._plan import Program
+from jfoundations._loops.lane_axes import Axes
+from jfoundations._loops.phases import Parts, Progress
+from jfoundations._loops.plan import Program
 
 N = 9
 jc = jf.callbacks

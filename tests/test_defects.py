@@ -6,7 +6,7 @@ import numpy as np
 from jax import lax
 
 from jfoundations import folds, stats
-from jfoundations._reduce import fold
+from jfoundations._running.run import fold
 
 RNG = np.random.default_rng(7)
 

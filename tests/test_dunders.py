@@ -11,8 +11,8 @@ import pytest
 
 import jfoundations as jf
 from jfoundations import _dunders
-from jfoundations._callback import Chain
-from jfoundations._predicate import StopPredicate
+from jfoundations._loops.callback import Chain
+from jfoundations._loops.predicate import StopPredicate
 
 NOUNS = {
     "Pipe": jf.Pipe,

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import jfoundations as jf
-from jfoundations._save import MAGIC
+from jfoundations._core.save import MAGIC
 
 x64 = jax.config.jax_enable_x64
 
@@ -218,7 +218,7 @@ def test_crafted_checkpoints(tmp_path, change):
     source = jf.Source.of(np.arange(4.0, dtype=np.float32), 1)
     jf.fold(jf.folds.mean(), source, checkpoint=path)
     jf.fold(jf.folds.mean(), source, checkpoint=path)  # a sound one passes
-    from jfoundations._save import first_leaf
+    from jfoundations._core.save import first_leaf
 
     about = json.loads(first_leaf(path)) | change
     jf.save(path, (np.frombuffer(json.dumps(about).encode(), np.uint8), []))

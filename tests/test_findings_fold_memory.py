@@ -19,7 +19,7 @@ import pytest
 
 import jfoundations as jf
 from jfoundations import executors, folds
-from jfoundations._programs import _programs
+from jfoundations._core.programs import _programs
 
 X = np.arange(1.0, 9.0, dtype=np.float32)
 BLOCKS = [X[:4], X[4:]]

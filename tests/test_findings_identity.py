@@ -38,7 +38,7 @@ from hypothesis import strategies as st
 
 import jfoundations as jf
 from jfoundations import folds
-from jfoundations._fingerprint import fingerprint
+from jfoundations._running.fingerprint import fingerprint
 
 SCALE = 3.0
 

@@ -26,8 +26,8 @@ from helpers import counted
 from memory_child import KINDS, SMALL, Frozen, apply, run
 
 import jfoundations as jf
-from jfoundations._callable import Static
-from jfoundations._programs import compiled
+from jfoundations._core.programs import compiled
+from jfoundations._core.values import Static
 
 COMPARED = ("jit", "step", "chunks", "fold")
 

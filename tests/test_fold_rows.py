@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jfoundations as jf
-from jfoundations import _fold_rows, folds
-from jfoundations._fold_rows import merge_tree, width_of
+from jfoundations import folds
+from jfoundations._folds import rows as _fold_rows
+from jfoundations._folds.rows import merge_tree, width_of
 from jfoundations.testing import laws, strategies
 
 RNG = np.random.default_rng(4)

@@ -8,7 +8,7 @@ from helpers import assert_same, counted, raises
 
 import jfoundations as jf
 from jfoundations import folds, stats
-from jfoundations.folds import _grouped
+from jfoundations._folds import grouped as _grouped
 from jfoundations.testing import laws, strategies
 
 RNG = np.random.default_rng(8)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jfoundations import folds
-from jfoundations._partials import WIDE, Partials
-from jfoundations.stats._count import Count
+from jfoundations._kernels.numbers.counts import Count
+from jfoundations._running.merge_tree import WIDE, Partials
 
 VALUES = np.random.default_rng(3).normal(0.0, 10.0, 700).astype(np.float32)
 TOTAL = total()

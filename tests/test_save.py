@@ -127,7 +127,7 @@ class TestRefusals:
         self.refuses(tmp_path / "f", np.ones(2, np.float32), "enable x64")
 
     def test_a_newer_format(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("jfoundations._save.VERSION", 2)
+        monkeypatch.setattr("jfoundations._core.save.VERSION", 2)
         jf.save(tmp_path / "f", 1.0)
         monkeypatch.undo()
         self.refuses(tmp_path / "f", 1.0, "format 2, newer than the 1")

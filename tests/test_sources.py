@@ -13,8 +13,8 @@ from helpers import assert_same, raises
 
 import jfoundations as jf
 from jfoundations import executors, folds
-from jfoundations._source import Rows
-from jfoundations._travel import _packer, pack
+from jfoundations._running.source import Rows
+from jfoundations._running.worker import _packer, pack
 
 X = np.random.default_rng(2).normal(3.0, 2.0, (23, 2)).astype(np.float32)
 TWO = jf.combine(n=folds.count(), total=w.total())

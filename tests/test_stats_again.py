@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jfoundations.stats import _kernel, _lines
+from jfoundations._kernels.moments import central_sums as _kernel
+from jfoundations._kernels.sums import layout as _lines
 
 SHAPES = [(300, 64), (301, 50), (130, 160)]  # one block a row, or several
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)

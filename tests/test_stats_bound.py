@@ -12,8 +12,8 @@ from helpers import bits, raises
 from hypothesis import given, settings
 
 from jfoundations import stats
-from jfoundations.stats._certificate import height
-from jfoundations.stats._lines import LINE, ROWS, choose
+from jfoundations._kernels.moments.certificate import height
+from jfoundations._kernels.sums.layout import LINE, ROWS, choose
 
 pytestmark = pytest.mark.slow  # compiles many programs
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
 from jfoundations import stats
-from jfoundations.stats._kernel import central_sums
+from jfoundations._kernels.moments.central_sums import central_sums
 
 pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
 

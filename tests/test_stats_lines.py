@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from jfoundations.stats._lines import (
+from jfoundations._kernels.sums.layout import (
     CHUNK,
     LINE,
     ROWS,

@@ -17,9 +17,9 @@ from order_cases import (
 )
 
 from jfoundations import stats
-from jfoundations.stats import _select
-from jfoundations.stats._keys import decode, encode
-from jfoundations.stats._quantile import position
+from jfoundations._kernels.numbers.sortable_bits import decode, encode
+from jfoundations._kernels.order import select as _select
+from jfoundations._kernels.order.quantiles import position
 
 pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
 

@@ -14,9 +14,9 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jfoundations import stats
-from jfoundations.stats._certificate import height
-from jfoundations.stats._limbs import Limbs
-from jfoundations.stats._lines import choose
+from jfoundations._kernels.moments.certificate import height
+from jfoundations._kernels.sums.layout import choose
+from jfoundations._kernels.sums.limbs import Limbs
 
 pytestmark = pytest.mark.slow  # compiles many programs
 

@@ -8,8 +8,8 @@ import pytest
 
 import jfoundations as jf
 from jfoundations import stats
-from jfoundations._tree import pytree, static
-from jfoundations.stats._moments import CoMoments, Moments
+from jfoundations._core.pytrees import pytree, static
+from jfoundations._kernels.moments.memories import CoMoments, Moments
 
 
 @pytree

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._callable import partial
-from .._callback import Callback
-from .._compat import cond
-from .._lanes import any_lane, lane_lives
-from .._tree import pytree
+from .._core.compat import cond
+from .._core.pytrees import pytree
+from .._core.values import partial
+from .._loops.callback import Callback
+from .._loops.lanes import any_lane, lane_lives
 from ._monitor import check_mode, check_of, is_float, precedes, read, worst
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._callable import identity, partial
-from .._callback import Callback
-from .._rounding import protect
-from .._tree import pytree
+from .._core.pytrees import pytree
+from .._core.rounding import protect
+from .._core.values import identity, partial
+from .._loops.callback import Callback
 from ._monitor import check_of, float_leaf, refuse_keys
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
-from .._callable import identity, partial
-from .._callback import Callback
-from .._tree import check_count, pytree
+from .._core.checks import check_count
+from .._core.pytrees import pytree
+from .._core.values import identity, partial
+from .._loops.callback import Callback
 from ._monitor import check_of
 from ._row import write_row
 

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._callable import describe, is_pytree
-from .._inputs import as_array
-from .._tree import check_function, keystr
+from .._core.checks import check_function, keystr
+from .._core.inputs import as_array
+from .._core.values import describe, is_pytree
 
 MODES = {"min": 1, "max": -1}
 

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._callable import partial
-from .._callback import Callback
-from .._handlers import freeze
-from .._rounding import protect
-from .._tree import check_function, check_like, count_leaf
+from .._core.checks import check_function, check_like, count_leaf
+from .._core.rounding import protect
+from .._core.values import partial
+from .._loops.callback import Callback
+from .._loops.handlers import freeze
 from ._monitor import (
     check_mode,
     check_of,

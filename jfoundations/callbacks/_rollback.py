@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._callable import identity, partial
-from .._handlers import freeze
-from .._predicate import StopPredicate
-from .._tree import check_function, check_like, count_leaf
+from .._core.checks import check_function, check_like, count_leaf
+from .._core.values import identity, partial
+from .._loops.handlers import freeze
+from .._loops.predicate import StopPredicate
 from ._best import is_better, keep_if, none_yet, seen
 from ._monitor import check_mode, check_of, nonfinite, read, worst
 

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._callable import identity, partial
-from .._predicate import StopPredicate
-from .._rounding import protect
-from .._tree import count_leaf
+from .._core.checks import count_leaf
+from .._core.rounding import protect
+from .._core.values import identity, partial
+from .._loops.predicate import StopPredicate
 from ._monitor import (
     check_mode,
     check_of,

@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 
-from .._callable import identity, partial
-from .._callback import Callback
-from .._fold import Fold, like_of
-from .._sharding import automatic
+from .._core.sharding import automatic
+from .._core.values import identity, partial
+from .._folds.fold import Fold, like_of
+from .._loops.callback import Callback
 from ._monitor import check_of
 
 

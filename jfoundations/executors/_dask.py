@@ -7,11 +7,11 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-from .._callable import identity
-from .._ledger import Ledger, Piece, check_seconds, lost
-from .._source import Chunks, called
-from .._travel import pack_work, run_chunk
-from .._tree import check_count
+from .._core.checks import check_count
+from .._core.values import identity
+from .._running.progress import Ledger, Piece, check_seconds, lost
+from .._running.source import Chunks, called
+from .._running.worker import pack_work, run_chunk
 
 ENOUGH = 3  # chunks that kill their workers, before the rest is not tried any more
 

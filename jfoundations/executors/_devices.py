@@ -7,10 +7,10 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from .._fold import Fold
-from .._ledger import Ledger, Piece, run_block
-from .._programs import compiled
-from .._source import Chunks, Rows, element_of, rows_in
+from .._core.programs import compiled
+from .._folds.fold import Fold
+from .._running.progress import Ledger, Piece, run_block
+from .._running.source import Chunks, Rows, element_of, rows_in
 
 
 @dataclass(frozen=True)

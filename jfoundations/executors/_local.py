@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._ledger import Ledger
-from .._reduce import in_place
-from .._source import Chunks
+from .._running.progress import Ledger
+from .._running.run import in_place
+from .._running.source import Chunks
 
 
 @dataclass(frozen=True)

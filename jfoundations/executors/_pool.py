@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from .._ledger import Ledger, check_seconds, late, lost
-from .._source import Chunks, called
-from .._travel import pack_work, run_chunk
-from .._tree import check_count
+from .._core.checks import check_count
+from .._running.progress import Ledger, check_seconds, late, lost
+from .._running.source import Chunks, called
+from .._running.worker import pack_work, run_chunk
 
 STARTING = 60.0  # seconds that a worker may take to start
 _BEGUN = b"0" * 20  # in the place of the length of an answer

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from .._ledger import Ledger
-from .._reduce import Executor
-from .._source import Chunks
+from .._running.progress import Ledger
+from .._running.run import Executor
+from .._running.source import Chunks
 from ._local import Local
 
 R = TypeVar("R")

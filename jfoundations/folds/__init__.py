@@ -20,18 +20,18 @@ Half precision is answered in float32, the type that sums are kept in.
 
 from typing import Any as _Any
 
+from .._folds.grouped import grouped
+from .._folds.leafwise import row_names
 from ._beam import to_beam
 from ._describe import describe, minmax
 from ._ema import ema
 from ._extrema import count, maximum, minimum
-from ._grouped import grouped
 from ._histogram import histogram
 from ._matrix import corr_matrix, cov_matrix
 from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, std, var
 from ._quantile import iqr, median, quantile, sketch
 from ._refused import refuse as _refuse
 from ._sketch import Sketch
-from ._trees import row_names
 
 __all__ = [
     "Sketch",

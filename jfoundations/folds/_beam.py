@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._fold import Fold, like_of
+from .._folds.fold import Fold, like_of
 
 BLOCK = 1024  # elements at a time
 

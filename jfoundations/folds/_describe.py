@@ -5,17 +5,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._callable import partial
-from .._fold import Fold, combine
-from .._tree import pytree
-from ..stats._blocks import counted
-from ..stats._count import Count
+from .._core.pytrees import pytree
+from .._core.values import partial
+from .._folds.fold import Fold, combine
+from .._folds.leafwise import leafwise
+from .._kernels.numbers.counts import Count
+from .._kernels.sample.weights import Frequency
+from .._kernels.sums.blocks import counted
 from ..stats._describe import Description
 from ..stats._minmax import minmax as minmax_of
-from ..stats._weights import Frequency
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
 from ._moments import only, powers, skewness, tailedness, variance
-from ._trees import leafwise
 from ._words import choose
 
 

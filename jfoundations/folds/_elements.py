@@ -10,10 +10,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from .._inputs import as_array, elements
-from ..stats._arguments import Data, join
-from ..stats._forms import alike
-from ..stats._weights import Frequency, Probability, Reliability
+from .._core.inputs import as_array, elements
+from .._kernels.moments.formulas import alike
+from .._kernels.sample.arguments import Data, join
+from .._kernels.sample.weights import Frequency, Probability, Reliability
 
 Kind = type[Frequency] | type[Reliability] | type[Probability] | None
 Nan = Literal["propagate", "omit"]

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._callable import partial
-from .._fold import Fold
-from ..stats._arguments import accumulator
+from .._core.values import partial
+from .._folds.fold import Fold
+from .._kernels.moments.stretches import Stretch, elements, mean, merge
+from .._kernels.sample.arguments import accumulator
 from ..stats._ema import fade_of
-from ..stats._stretch import Stretch, elements, mean, merge
 
 
 def ema(decay: Any) -> Fold[jax.Array]:

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._callable import partial
-from .._fold import Fold
-from .._inputs import elements
-from ..stats._count import Count
+from .._core.inputs import elements
+from .._core.values import partial
+from .._folds.fold import Fold
+from .._kernels.numbers.counts import Count
 
 
 def minimum() -> Fold[jax.Array]:

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._callable import partial
-from .._fold import Fold
-from .._tree import pytree
-from ..stats._count import Count
+from .._core.pytrees import pytree
+from .._core.values import partial
+from .._folds.fold import Fold
+from .._kernels.numbers.counts import Count
 from ..stats._histogram import edges_of, ends_of
 from ..stats._histogram import histogram as histogram_of
 from ._elements import Kind, Taken, checked, one, rows_of, zero_rows

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._callable import is_pytree, partial
-from .._fold import Fold
-from .._inputs import elements
-from .._rounding import divide
-from .._tree import pytree
-from ..stats._arguments import accumulator
-from ..stats._forms import coefficient
-from ..stats._gram import About, central_products
+from .._core.inputs import elements
+from .._core.pytrees import pytree
+from .._core.rounding import divide
+from .._core.values import is_pytree, partial
+from .._folds.fold import Fold
+from .._kernels.moments.formulas import coefficient
+from .._kernels.moments.products import About, central_products
+from .._kernels.sample.arguments import accumulator
 from ._elements import one, zero_rows
 from ._memory import Memory, gather, merge
 from ._words import Words

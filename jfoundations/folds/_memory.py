@@ -16,16 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._rounding import divide
-from .._tree import pytree
-from ..stats._arguments import Data
-from ..stats._blocks import counted
-from ..stats._count import Count
-from ..stats._forms import Call, times
-from ..stats._gradients import memory as sums_of
-from ..stats._higher import power_sums
-from ..stats._units import binary_unit, coarse_unit, inverse_unit, unit_of
-from ..stats._weights import Frequency, Reliability
+from .._core.pytrees import pytree
+from .._core.rounding import divide
+from .._kernels.moments.derivatives import memory as sums_of
+from .._kernels.moments.formulas import Call, times
+from .._kernels.moments.powers import power_sums
+from .._kernels.numbers.counts import Count
+from .._kernels.numbers.units import binary_unit, coarse_unit, inverse_unit, unit_of
+from .._kernels.sample.arguments import Data
+from .._kernels.sample.weights import Frequency, Reliability
+from .._kernels.sums.blocks import counted
 from ._words import Words, choose
 
 

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._callable import identity, partial
-from .._fold import Fold
-from .._tree import check_count
-from ..stats._forms import coefficient, complex_coefficient, root
-from ..stats._weights import Probability
+from .._core.checks import check_count
+from .._core.values import identity, partial
+from .._folds.fold import Fold
+from .._folds.leafwise import leafwise
+from .._kernels.moments.formulas import coefficient, complex_coefficient, root
+from .._kernels.sample.weights import Probability
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
 from ._memory import Memory, gather, merge
-from ._trees import leafwise
 
 
 def mean(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:

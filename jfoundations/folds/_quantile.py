@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._callable import partial
-from .._fold import Fold
-from .._inputs import as_array, elements
-from .._tree import pytree
-from ..stats._arguments import accumulator
-from ..stats._count import Count
-from ..stats._keys import decode
+from .._core.inputs import as_array, elements
+from .._core.pytrees import pytree
+from .._core.values import partial
+from .._folds.fold import Fold
+from .._kernels.numbers.counts import Count
+from .._kernels.numbers.sortable_bits import decode
+from .._kernels.sample.arguments import accumulator
 from ._elements import Nan, checked, one, zero_rows
 from ._sketch import (
     Places,

@@ -1,6 +1,6 @@
 """What no fold can be: statistics that one pass over parts of the data does not give."""
 
-from .._tree import nearest
+from .._core.checks import nearest
 
 _ABOUT_THE_MEAN = "deviations from the mean are not known before all data are"
 _ORDER = "it needs the data in order, which parts of them do not give"

@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._tree import pytree, static
-from ..stats._arguments import accumulator
-from ..stats._count import Count
-from ..stats._keys import decode, encode
-from ..stats._quantile import between
-from ..stats._walk import add, in_blocks
+from .._core.pytrees import pytree, static
+from .._kernels.numbers.counts import Count
+from .._kernels.numbers.sortable_bits import decode, encode
+from .._kernels.order.counting import add, in_blocks
+from .._kernels.order.quantiles import between
+from .._kernels.sample.arguments import accumulator
 from ._words import Words
 
 KEPT = 8  # bits of the mantissa

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._tree import pytree
-from ..stats._count import Count
-from ..stats._two_words import two_product, two_sum
+from .._core.pytrees import pytree
+from .._kernels.numbers.counts import Count
+from .._kernels.numbers.two_words import two_product, two_sum
 
 
 @pytree

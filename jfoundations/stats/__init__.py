@@ -4,8 +4,9 @@ Array-API keywords (`axis`, `keepdims`, `correction=0`). The same statistics as 
 in `jfoundations.folds`, from the same kernel.
 """
 
+from .._kernels.numbers.counts import Count
+from .._kernels.sample.weights import Frequency, Probability, Reliability
 from ._basic import mean, mean_abs_dev, std, sum, var
-from ._count import Count
 from ._describe import Description, describe
 from ._ema import ema, ema_var
 from ._histogram import histogram
@@ -19,7 +20,6 @@ from ._rolling import rolling_corr, rolling_cov, rolling_mean, rolling_var
 from ._segment import segment_cov, segment_mean, segment_var
 from ._shape import kurtosis, moment, sem, skew
 from ._standardize import standardize
-from ._weights import Frequency, Probability, Reliability
 
 __all__ = [
     "Bootstrap",

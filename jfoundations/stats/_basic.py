@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import jax
 
-from ._arguments import Axis, Nan
-from ._forms import call
+from .._kernels.moments.formulas import call
+from .._kernels.sample.arguments import Axis, Nan
 
 Accuracy = Literal["default", "high"]
 

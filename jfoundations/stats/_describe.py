@@ -16,15 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._inputs import as_given
-from .._tree import pytree
-from ._arguments import Axis, Data, Nan, answer, check, compiled
-from ._blocks import counted
-from ._count import Count
-from ._forms import Call
+from .._core.inputs import as_given
+from .._core.pytrees import pytree
+from .._kernels.moments.formulas import Call
+from .._kernels.numbers.counts import Count
+from .._kernels.sample.arguments import Axis, Data, Nan, answer, check, compiled
+from .._kernels.sample.weights import Frequency
+from .._kernels.sums.blocks import counted
 from ._minmax import minmax
 from ._shape import Shape
-from ._weights import Frequency
 
 
 @pytree

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arguments import Data, answer, compiled
-from ._stretch import check_along, elements, mean, moment, prefixes, strength
-from ._weights import Reliability
+from .._kernels.moments.stretches import check_along, elements, mean, moment, prefixes, strength
+from .._kernels.sample.arguments import Data, answer, compiled
+from .._kernels.sample.weights import Reliability
 
 
 def ema(

@@ -17,15 +17,15 @@ from jax import lax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from .._rounding import divide, protect
-from . import _two_words as two_words
-from ._arguments import Axis, Data, Nan, accumulator, check, compiled, join, numbers
+from .._core.rounding import divide, protect
+from .._kernels.numbers import two_words as two_words
+from .._kernels.numbers.two_words import Pair
+from .._kernels.numbers.units import binary_unit, inverse_unit
+from .._kernels.order.counting import add, in_blocks
+from .._kernels.order.occurrences import rows, unrow
+from .._kernels.sample.arguments import Axis, Data, Nan, accumulator, check, compiled, join, numbers
+from .._kernels.sample.weights import Weights
 from ._minmax import bounds
-from ._tally import rows, unrow
-from ._two_words import Pair
-from ._units import binary_unit, inverse_unit
-from ._walk import add, in_blocks
-from ._weights import Weights
 
 
 def histogram(

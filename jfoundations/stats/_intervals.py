@@ -18,16 +18,17 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
-from .._programs import compiled
-from .._sharding import automatic
-from .._tree import check_count, pytree
-from ._arguments import Axis, Nan, check, numbers
-from ._arguments import compiled as one_program
+from .._core.checks import check_count
+from .._core.programs import compiled
+from .._core.pytrees import pytree
+from .._core.sharding import automatic
+from .._kernels.moments.formulas import Call, alike
+from .._kernels.sample.arguments import Axis, Nan, check, numbers
+from .._kernels.sample.arguments import compiled as one_program
+from .._kernels.sample.weights import Weights
 from ._basic import std
-from ._forms import Call, alike
 from ._order import quantile
 from ._pairs import corr
-from ._weights import Weights
 
 
 def pearson_interval(

@@ -21,11 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ._arguments import Data, Nan, accumulator, answer, compiled, numbers
-from ._forms import Call, coefficient, complex_coefficient
-from ._gram import central_products
-from ._units import binary_unit, inverse_unit, unit_of
-from ._weights import Frequency, Weights
+from .._kernels.moments.formulas import Call, coefficient, complex_coefficient
+from .._kernels.moments.products import central_products
+from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
+from .._kernels.sample.arguments import Data, Nan, accumulator, answer, compiled, numbers
+from .._kernels.sample.weights import Frequency, Weights
 
 
 def cov_matrix(

@@ -15,9 +15,9 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from ._arguments import Axes, Axis, Data, Nan, accumulator, check, compiled, join
-from ._lines import after, block_sums, choose, in_three, sum_together
-from ._weights import Weights
+from .._kernels.sample.arguments import Axes, Axis, Data, Nan, accumulator, check, compiled, join
+from .._kernels.sample.weights import Weights
+from .._kernels.sums.layout import after, block_sums, choose, in_three, sum_together
 
 
 def minmax(

@@ -17,12 +17,21 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from ._arguments import Axis, Data, Nan, accumulator, answer, check, compiled, numbers
-from ._blocks import difference
-from ._quantile import quantiles
-from ._tally import Tally, hide, rows, tally, unrow
-from ._trim import trimmed
-from ._weights import Weights
+from .._kernels.order.occurrences import Tally, hide, rows, tally, unrow
+from .._kernels.order.quantiles import quantiles
+from .._kernels.order.trimmed import trimmed
+from .._kernels.sample.arguments import (
+    Axis,
+    Data,
+    Nan,
+    accumulator,
+    answer,
+    check,
+    compiled,
+    numbers,
+)
+from .._kernels.sample.weights import Weights
+from .._kernels.sums.blocks import difference
 
 
 def median(

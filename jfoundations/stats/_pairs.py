@@ -9,9 +9,9 @@
 
 from typing import Any
 
-from ._arguments import Axis, Nan
+from .._kernels.moments.formulas import call
+from .._kernels.sample.arguments import Axis, Nan
 from ._basic import Accuracy, options
-from ._forms import call
 
 
 def cov(

@@ -14,15 +14,16 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from .._rounding import protect
-from ._arguments import Axis, Nan, accumulator, answer, check, compiled
-from ._forms import coefficient
-from ._keys import encode, last_key
-from ._sum import total as sum_of
-from ._tally import hide, padded, rows, tally, unrow
-from ._two_words import Pair, add, each, exact_words, one_word, running_sum
-from ._units import binary_unit, inverse_unit, unit_of
-from ._weights import Weights
+from .._core.rounding import protect
+from .._kernels.moments.formulas import coefficient
+from .._kernels.moments.total import total as sum_of
+from .._kernels.numbers.sortable_bits import encode, last_key
+from .._kernels.numbers.two_words import Pair, add, each, exact_words, one_word
+from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
+from .._kernels.order.occurrences import hide, padded, rows, tally, unrow
+from .._kernels.sample.arguments import Axis, Nan, accumulator, answer, check, compiled
+from .._kernels.sample.weights import Weights
+from .._kernels.sums.tree_sums import running_sum
 
 
 def rank_corr(

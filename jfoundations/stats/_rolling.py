@@ -20,9 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._tree import check_count
-from ._arguments import Data, answer, compiled
-from ._stretch import (
+from .._core.checks import check_count
+from .._kernels.moments.stretches import (
     Stretch,
     check_along,
     correlation,
@@ -34,6 +33,7 @@ from ._stretch import (
     prefixes,
     strength,
 )
+from .._kernels.sample.arguments import Data, answer, compiled
 
 
 def rolling_mean(

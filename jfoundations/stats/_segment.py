@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._rounding import divide, protect
-from .._tree import check_count
-from ._arguments import Data, accumulator, answer, check, compiled, join
-from ._blocks import difference, widen
-from ._ids import places
-from ._units import binary_unit, in_both_units, inverse_unit
-from ._weights import free_in_units
+from .._core.checks import check_count
+from .._core.rounding import divide, protect
+from .._kernels.numbers.units import binary_unit, in_both_units, inverse_unit
+from .._kernels.sample.arguments import Data, accumulator, answer, check, compiled, join
+from .._kernels.sample.group_ids import places
+from .._kernels.sample.weights import free_in_units
+from .._kernels.sums.blocks import difference, widen
 
 BLOCK = 4096  # elements added up one after another: bounds the rounding
 

@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._tree import check_count
-from ._arguments import Axes, Axis, Data, Nan, answer, check, compiled
-from ._blocks import counted
-from ._forms import Call, root, spread, times
-from ._gradients import shift
-from ._higher import power_sums
+from .._core.checks import check_count
+from .._kernels.moments.derivatives import shift
+from .._kernels.moments.formulas import Call, root, spread, times
+from .._kernels.moments.powers import power_sums
+from .._kernels.numbers.units import binary_unit, unit_of
+from .._kernels.sample.arguments import Axes, Axis, Data, Nan, answer, check, compiled
+from .._kernels.sums.blocks import counted
 from ._minmax import extremes
-from ._units import binary_unit, unit_of
 
 
 def moment(

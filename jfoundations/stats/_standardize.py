@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._arguments import Axis, Data, Nan, accumulator, answer, check, compiled
-from ._forms import Call, root
-from ._gradients import shift
-from ._units import unit_of
+from .._kernels.moments.derivatives import shift
+from .._kernels.moments.formulas import Call, root
+from .._kernels.numbers.units import unit_of
+from .._kernels.sample.arguments import Axis, Data, Nan, accumulator, answer, check, compiled
 
 
 def standardize(

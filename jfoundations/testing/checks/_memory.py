@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._callback import flatten
-from ..._events import listen
-from ..._fold import Fold
+from ..._folds.fold import Fold
+from ..._loops.callback import flatten
+from ..._loops.listener import listen
 from ._same import assert_same
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..._callable import name_of
+from ..._core.values import name_of
 
 
 class NotApplicable(TypeError):

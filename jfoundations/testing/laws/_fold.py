@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._callable import partial
-from ..._fold import Fold, like_of_block
+from ..._core.values import partial
+from ..._folds.fold import Fold, like_of_block
 from ..checks import assert_same
 from ..strategies import LENGTHS, arrays, floats_with_offset, ill_conditioned, strategy_of
 from ._check import check

@@ -8,11 +8,11 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from ..._callable import partial
-from ..._chunks import chunks
-from ..._loop import iterate
-from ..._loop import resume as go_on
-from ..._when import stop_when
+from ..._core.values import partial
+from ..._loops.chunks import chunks
+from ..._loops.iterate import iterate
+from ..._loops.iterate import resume as go_on
+from ..._loops.when import stop_when
 from ..checks import assert_same
 from ..strategies import arrays, strategy_of
 from ._check import check

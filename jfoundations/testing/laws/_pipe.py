@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from hypothesis import strategies as st
 
-from ..._pipe import Pipe
+from ..._pipes.pipe import Pipe
 from ..checks import assert_same, assert_traces
 from ..strategies import arrays, pipes, strategy_of
 from ._check import check

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from hypothesis import assume
 
-from ..._callable import name_of, partial
+from ..._core.values import name_of, partial
 from ..strategies import condition, tolerance
 from ._bundle import Bundle
 from ._check import MAX_EXAMPLES, check

@@ -10,11 +10,11 @@ from hypothesis.strategies import SearchStrategy
 
 from ... import callbacks as _callbacks
 from ... import folds as _folds
-from ..._callable import partial
-from ..._callback import Callback, proceed
-from ..._fold import Fold, combine
-from ..._pipe import Pipe
-from ..._when import stop_when
+from ..._core.values import partial
+from ..._folds.fold import Fold, combine
+from ..._loops.callback import Callback, proceed
+from ..._loops.when import stop_when
+from ..._pipes.pipe import Pipe
 
 
 def callbacks(*, memory: bool | None = None) -> SearchStrategy[Any]:

@@ -1,0 +1,94 @@
+"""Frozen pytree dataclasses, and trees that JAX sees as one node."""
+
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+
+from .values import Static
+
+T = TypeVar("T")
+
+
+def static(**settings: Any) -> Any:
+    """Return a dataclass field that belongs to the structure, as `jax.tree.static` does."""
+    return field(metadata={"static": True}, **settings)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static,))
+def pytree(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass and a pytree; fields by `static()` belong to the structure.
+
+    Equality is identity: `==` on arrays would not be a bool. Fields are set without `__init__` when
+    JAX rebuilds a value, since it may put anything into a leaf's place.
+    """
+    made: Any = dataclass(frozen=True, eq=False)(cls)
+    fixed = tuple(f.name for f in fields(made) if f.metadata.get("static", False))
+    names = tuple(f.name for f in fields(made) if f.name not in fixed)
+    keys = tuple(map(jax.tree_util.GetAttrKey, names))
+
+    def flatten(value: Any) -> tuple[Any, Any]:
+        return tuple(getattr(value, n) for n in names), tuple(getattr(value, n) for n in fixed)
+
+    def flatten_with_keys(value: Any) -> tuple[Any, Any]:
+        children, aux = flatten(value)
+        return tuple(zip(keys, children, strict=True)), aux
+
+    def unflatten(aux: Any, children: Any) -> Any:
+        value = object.__new__(made)
+        for name, child in zip(fixed + names, (*aux, *children), strict=True):
+            object.__setattr__(value, name, child)
+        return value
+
+    # Not `register_dataclass`: the tree structures of two classes so registered are equal whenever
+    # their fields are equally many (jaxlib 0.10.2), so a compiled function now and then takes the
+    # program that was made for the other class.
+    jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
+    return made
+
+
+@jax.tree_util.register_pytree_node_class
+class Flat:
+    """A tree as one node: a call of a compiled function takes a tree apart node by node in Python.
+
+    Attributes:
+        leaves: of the tree.
+        structure: of the tree, the same object for equal ones, which are so compared at once.
+    """
+
+    def __init__(self, leaves: Any, structure: Static):
+        self.leaves: Any = leaves
+        self.structure: Static = structure
+
+    def tree_flatten(self) -> tuple[Any, Static]:
+        """Return leaves and structure."""
+        return self.leaves, self.structure
+
+    @classmethod
+    def tree_unflatten(cls, structure: Static, leaves: Any) -> "Flat":
+        """Rebuild."""
+        return cls(leaves, structure)
+
+    def __reduce__(self) -> Any:
+        return flat, (unflat(self),)  # structures of classes cannot be pickled
+
+
+def flat(tree: Any) -> Flat:
+    """Return a tree as one node; one that is so already is returned as it is."""
+    if isinstance(tree, Flat):
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
+    return Flat(leaves, _shared(structure, str(structure)))
+
+
+@lru_cache(maxsize=256)
+def _shared(structure: Any, said: str) -> Static:  # said tells classes apart that JAX does not
+    return Static(structure)
+
+
+def unflat(tree: Any) -> Any:
+    """Undo `flat`."""
+    if not isinstance(tree, Flat):
+        return tree
+    return jax.tree.unflatten(tree.structure.value, tree.leaves)

@@ -1,0 +1,70 @@
+"""What folds side by side do, each with its own memory, and how one answer is computed of theirs.
+
+>>> import operator
+>>> both = evaluation([((None, 0), abs), ((None, 1), abs), (2, operator.add)])
+>>> both((-3, -4))
+7
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from .._core.values import Static, partial
+
+
+def evaluation(tokens: list[tuple[Any, Any]]) -> Callable[[Any], Any]:
+    """Return the function of the memories that tokens, functions and what they take, stand for."""
+    plan, functions = zip(*tokens, strict=True)
+    return partial(evaluate, Static(plan), functions)
+
+
+def evaluate(plan: Any, functions: Any, memory: Any) -> Any:
+    """Return the answer, computed as on a calculator that takes operands first."""
+    answers: list[Any] = []
+    for takes, function in zip(plan, functions, strict=True):
+        if isinstance(takes, int):
+            first = len(answers) - takes
+            answers[first:] = [function(*answers[first:])]
+        elif takes[:1] == (None,):
+            answers.append(function(memory[takes[1]]))
+        else:
+            answers.append(function(tuple(memory[place] for place in takes)))
+    return answers[0]
+
+
+def named(names: tuple[str, ...], *answers: Any) -> dict[str, Any]:
+    """Return answers by their names."""
+    return dict(zip(names, answers, strict=True))
+
+
+def init_all(inits: Any, like: Any) -> Any:
+    """Make the memories."""
+    return tuple(init(like) for init in inits)
+
+
+def step_all(steps: Any, memory: Any, x: Any) -> Any:
+    """Take one element in each."""
+    return tuple(step(m, x) for step, m in zip(steps, memory, strict=True))
+
+
+def merge_all(merges: Any, a: Any, b: Any) -> Any:
+    """Merge each."""
+    return tuple(merge(x, y) for merge, x, y in zip(merges, a, b, strict=True))
+
+
+def block_all(blocks: Any, xs: Any) -> Any:
+    """Return the memories of a block."""
+    return tuple(block(xs) for block in blocks)
+
+
+def finished_all(finished: Any, memory: Any) -> Any:
+    """Tell whether all are finished."""
+    answers = [done(m) for done, m in zip(finished, memory, strict=True)]
+    return functools.reduce(operator.and_, answers)
+
+
+def right(op: Any, b: Any, a: Any) -> Any:
+    """Return an operation's answer, given its right operand."""
+    return op(a, b)

@@ -1,0 +1,349 @@
+"""Folds: values that eat data and can be asked for their answer at any time.
+
+A fold is four functions: `init` makes the empty memory, `step` takes one element, `merge` joins the
+memories of two halves of the data, `extract` asks. Folds are combined side by side in one pass,
+and arithmetic on folds is arithmetic on their answers.
+
+>>> import jax.numpy as jnp
+>>> import jfoundations as jf
+>>> spread = jf.folds.maximum() - jf.folds.minimum()
+>>> both = jf.combine(mean=jf.folds.mean(), spread=spread)
+>>> {k: float(v) for k, v in jf.fold(both, jnp.array([1.0, 2.0, 4.0, 18.0])).items()}
+{'mean': 6.25, 'spread': 17.0}
+
+"""
+
+import functools
+import operator
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import jax
+
+from .._core.values import Structural, hold, identity, name_of, partial, release
+from .._pipes.pipe import Pipe
+from .answers import (
+    block_all,
+    evaluate,
+    evaluation,
+    finished_all,
+    init_all,
+    merge_all,
+    named,
+    right,
+    step_all,
+)
+from .blocks import all_hold, block_of, init_of, one_by_one, step_of, step_where
+from .blocks import like_of as like_of
+from .blocks import like_of_block as like_of_block
+from .rows import block_where
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+FIELDS = ("init", "step", "merge", "extract", "block", "finished")
+OPTIONAL = ("merge", "block", "finished")
+
+
+@jax.tree_util.register_pytree_with_keys_class
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Fold(Structural, Generic[R]):
+    """A statistic as a value: `Fold(init, step, merge, extract, block=None)`.
+
+    Laws, up to rounding: `merge` is associative and `init(like)` is its identity;
+    `step(m, x) == merge(m, block([x]))`; the fold of two halves' concatenation is the merge of
+    their folds.
+
+    Args:
+        init: `like -> memory`, where `like` is an element or its `jax.ShapeDtypeStruct`.
+        step: `(memory, element) -> memory`.
+        merge: `(memory, memory) -> memory`; None where the order matters, and the fold then
+            refuses to be split.
+        extract: `memory -> answer`; by default the memory itself.
+        block: `elements -> memory` of a whole block along the leading axis; by default a scan.
+        finished: `memory -> bool scalar`: whether further elements will change nothing, so that
+            whoever feeds the fold may stop reading. The default block then is a loop that stops
+            there, which has no reverse mode.
+        name: how messages call it.
+
+    `+ - * / // % **`, unary `-` and `+`, and `abs` of folds and numbers work on the answers.
+
+    >>> import jax.numpy as jnp
+    >>> total = Fold(lambda like: jnp.zeros(like.shape, like.dtype), jnp.add, jnp.add)
+    >>> float(total.extract(total.block(jnp.array([1.0, 2.0, 4.0]))))
+    7.0
+    """
+
+    init: Callable[[Any], Any]
+    step: Callable[[Any, Any], Any]
+    merge: Callable[[Any, Any], Any] | None
+    extract: Callable[[Any], R]
+    block: Callable[[Any], Any]
+    finished: Callable[[Any], Any] | None
+    name: str
+
+    __array_ufunc__ = None  # else NumPy would take `array + fold` apart
+
+    def __init__(
+        self,
+        init: Callable[[Any], Any],
+        step: Callable[[Any, Any], Any],
+        merge: Callable[[Any, Any], Any] | None,
+        extract: Callable[[Any], R] = identity,
+        block: Callable[[Any], Any] | None = None,
+        *,
+        finished: Callable[[Any], Any] | None = None,
+        name: str | None = None,
+    ):
+        functions = (init, step, merge, extract, block, finished)
+        for field, function in zip(FIELDS, functions, strict=True):
+            if not (callable(function) or (function is None and field in OPTIONAL)):
+                raise TypeError(f"Fold: {field} is {function!r}, which is not callable")
+        block = block or partial(one_by_one, init, step, finished)
+        self._set((init, step, merge, extract, block, finished), name or name_of(step))
+
+    def _set(self, functions: tuple[Any, ...], name: str) -> None:
+        for field, value in zip((*FIELDS, "name"), (*functions, name), strict=True):
+            object.__setattr__(self, field, value)
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
+        """Return the functions as children (plain ones static) and the name as structure."""
+        functions = (getattr(self, f) for f in FIELDS)
+        held = (f if f is None else hold(f) for f in functions)
+        return list(zip(map(jax.tree_util.GetAttrKey, FIELDS), held, strict=True)), self.name
+
+    @classmethod
+    def tree_unflatten(cls, name: str, held: tuple[Any, ...]) -> "Fold[Any]":
+        """Rebuild from the held functions."""
+        fold = object.__new__(cls)
+        fold._set(tuple(map(release, held)), name)
+        return fold
+
+    def _with(self, **changes: Any) -> "Fold[Any]":
+        functions = {f: getattr(self, f) for f in FIELDS} | changes
+        name = functions.pop("name", self.name)
+        made = Fold(**functions, name=name)
+        if changes.keys() <= {"extract", "name"}:
+            made.__dict__["_parts"] = self._parts
+        return made
+
+    @functools.cached_property
+    def _parts(self) -> "tuple[Fold[Any], ...]":
+        """The folds that `combine` has put side by side here; none if this is another."""
+        held = (self.init, self.step, self.merge, self.block)
+        if not all(map(_is_of, held, (init_all, step_all, merge_all, block_all))):
+            return ()
+        functions = [function.args[0] for function in held]  # type: ignore[union-attr]
+        ends = self.finished.args[0] if _is_of(self.finished, finished_all) else ()  # type: ignore
+        ends = ends or (None,) * len(functions[0])
+        return tuple(
+            Fold(init, step, merge, identity, block, finished=end, name="")._with(name="")
+            for init, step, merge, block, end in zip(*functions, ends, strict=True)
+        )
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        # numbers too: folds that differ in them alone would all have to be compared
+        numbers = (leaf for leaf in jax.tree.leaves(self) if isinstance(leaf, float | complex))
+        return hash((Structural.__hash__(self), *map(repr, numbers)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return Structural.__eq__(self, other)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in (*FIELDS, "name")}
+
+    def map(self, g: Callable[[R], T], *, name: str | None = None) -> "Fold[T]":
+        """Apply a function to the answer.
+
+        >>> from jfoundations import fold, folds
+        >>> import jax.numpy as jnp
+        >>> float(fold(folds.mean().map(jnp.sqrt), jnp.array([3.0, 5.0])))
+        2.0
+        """
+        if _is_of(self.extract, evaluate) and self._parts:
+            extract = evaluation([*_tokens(self), (1, Pipe(g))])
+        else:
+            extract = Pipe(self.extract, g)
+        return self._with(extract=extract, name=name or self.name)
+
+    def of(self, g: Callable[[Any], Any]) -> "Fold[R]":
+        """Apply a function to each element first.
+
+        >>> from jfoundations import fold, folds
+        >>> import jax.numpy as jnp
+        >>> float(fold(folds.mean().of(jnp.abs), jnp.array([-3.0, 5.0])))
+        4.0
+        """
+        # A loop that stops early is made anew, so that it maps no more elements than it reads.
+        early = self.finished is not None and self.merge is None
+        return self._with(
+            init=_mapped(init_of, self.init, g),
+            step=_mapped(step_of, self.step, g),
+            block=None if early else _mapped(block_of, self.block, g),
+        )
+
+    def where(self, p: Callable[[Any], Any]) -> "Fold[R]":
+        """Leave out the elements for which a predicate does not hold.
+
+        Args:
+            p: `element -> bool scalar`.
+
+        >>> from jfoundations import fold, folds
+        >>> import jax.numpy as jnp
+        >>> float(fold(folds.mean().where(lambda x: x > 0), jnp.array([-3.0, 5.0])))
+        5.0
+        """
+        inner, block, kept = self.step, self.block, (p,)
+        if _is_of(inner, step_where) and (self.merge is None or _is_of(block, block_where)):
+            inner, first = inner.args  # type: ignore[attr-defined]
+            kept = (*(first.args[0] if _is_of(first, all_hold) else (first,)), p)
+            if self.merge is not None:
+                block = block.args[3]  # type: ignore[attr-defined]
+        p = partial(all_hold, kept) if len(kept) > 1 else p
+        step = partial(step_where, inner, p)
+        if self.merge is None:
+            return self._with(step=step, block=None)
+        block = partial(block_where, self.init, inner, self.merge, block, p)
+        return self._with(step=step, block=block)
+
+    def __add__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.add, self, other)
+
+    def __radd__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.add, other, self)
+
+    def __sub__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.sub, self, other)
+
+    def __rsub__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.sub, other, self)
+
+    def __mul__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.mul, self, other)
+
+    def __rmul__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.mul, other, self)
+
+    def __truediv__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.truediv, self, other)
+
+    def __rtruediv__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.truediv, other, self)
+
+    def __floordiv__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.floordiv, self, other)
+
+    def __rfloordiv__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.floordiv, other, self)
+
+    def __mod__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.mod, self, other)
+
+    def __rmod__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.mod, other, self)
+
+    def __pow__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.pow, self, other)
+
+    def __rpow__(self, other: Any) -> "Fold[Any]":
+        return _binary(operator.pow, other, self)
+
+    def __neg__(self) -> "Fold[Any]":
+        return self.map(partial(operator.neg))
+
+    def __pos__(self) -> "Fold[Any]":
+        return self.map(partial(operator.pos))
+
+    def __abs__(self) -> "Fold[Any]":
+        return self.map(partial(operator.abs))
+
+    def __repr__(self) -> str:
+        return f"Fold({self.name})"
+
+
+def _mapped(how: Callable[..., Any], function: Any, g: Any) -> Any:
+    if _is_of(function, how):  # maps one after another are one
+        function, later = function.args
+        g = Pipe(g, later)
+    return partial(how, function, g)
+
+
+def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
+    """Run folds side by side in one pass; the answer is a dict.
+
+    Folds that differ in their answer alone (var, std, mean of one memory) are computed once.
+
+    Args:
+        **folds: the folds, by the names of their answers; none at all is the do-nothing.
+
+    Raises:
+        TypeError: a value is no Fold.
+
+    >>> from jfoundations import fold, folds
+    >>> import jax.numpy as jnp
+    >>> answer = fold(combine(lo=folds.minimum(), hi=folds.maximum()), jnp.array([1.0, 18.0]))
+    >>> {name: float(value) for name, value in answer.items()}
+    {'hi': 18.0, 'lo': 1.0}
+    """
+    for name, value in folds.items():
+        if not isinstance(value, Fold):
+            raise TypeError(f"combine: {name} is {value!r}, which is no Fold")
+    return _joined(tuple(folds.values()), partial(named, tuple(folds)), ", ".join(folds))
+
+
+def _joined(folds: tuple[Fold[Any], ...], last: Callable[..., Any], name: str) -> Fold[Any]:
+    """Run folds side by side, and ask a function of their answers."""
+    places: dict[Fold[Any], int] = {}
+    tokens: list[tuple[Any, Any]] = []
+    for fold in folds:
+        parts = fold._parts or (fold._with(extract=identity, name=""),)
+        new = [places.setdefault(part, len(places)) for part in parts]
+        tokens += ((_moved(where, new), function) for where, function in _tokens(fold))
+    tokens.append((len(folds), last))
+    parts = tuple(places)
+    mergeable = all(part.merge is not None for part in parts)
+    finite = bool(parts) and all(part.finished is not None for part in parts)
+    made = Fold(
+        partial(init_all, tuple(p.init for p in parts)),
+        partial(step_all, tuple(p.step for p in parts)),
+        partial(merge_all, tuple(p.merge for p in parts)) if mergeable else None,
+        evaluation(tokens),
+        partial(block_all, tuple(p.block for p in parts)),
+        finished=partial(finished_all, tuple(p.finished for p in parts)) if finite else None,
+        name=name,
+    )
+    made.__dict__["_parts"] = parts if mergeable else ()
+    return made
+
+
+def _tokens(fold: Fold[Any]) -> list[tuple[Any, Any]]:
+    # a function, and what it takes: so many answers before it, or memories of parts; never a nest
+    extract: Any = fold.extract
+    if _is_of(extract, evaluate) and fold._parts:
+        plan, functions = extract.args
+        return list(zip(plan, functions, strict=True))
+    return [(tuple(range(len(fold._parts))) if fold._parts else (None, 0), fold.extract)]
+
+
+def _moved(takes: Any, new: list[int]) -> Any:
+    if isinstance(takes, int):
+        return takes
+    return tuple(None if place is None else new[place] for place in takes)
+
+
+def _is_of(function: Any, what: Callable[..., Any]) -> bool:
+    return type(function) is partial and function.func is what
+
+
+def _binary(op: Callable[[Any, Any], Any], a: Any, b: Any) -> Fold[Any]:
+    symbol = op.__name__
+    if not isinstance(b, Fold):
+        return a.map(partial(right, op, b), name=f"{a.name} {symbol} {b!r}")
+    if not isinstance(a, Fold):
+        return b.map(partial(op, a), name=f"{a!r} {symbol} {b.name}")
+    return _joined((a, b), op, f"{a.name} {symbol} {b.name}")

@@ -1,0 +1,166 @@
+"""A block of which a predicate keeps some elements: moved together, and cut into rows.
+
+Whole rows are blocks of their own, what is left is taken step by step, and the rows are merged in a
+tree. Where a merge is next to nothing, as of `maximum`, each element is a row: XLA makes one loop
+of it all.
+
+>>> import jax.numpy as jnp
+>>> import jfoundations as jf
+>>> positive = jf.folds.mean().where(lambda x: x > 0)
+>>> float(positive.extract(positive.block(jnp.array([3.0, -8.0, 1.0]))))
+2.0
+"""
+
+import functools
+from math import isqrt
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from .._core.inputs import elements
+from .blocks import like_of_block, step_where, unless_left_out
+
+LONGEST, SHORTEST = 128, 4  # elements in a row
+ROOM = 2**28  # bytes that the memories of a block's rows may take
+LIGHT = 64  # operations on numbers that a merge may take for each number of an element
+FAN = 16  # memories that are merged one after another: a tree's level is then compiled once
+
+
+def block_where(init: Any, step: Any, merge: Any, block: Any, p: Any, xs: Any) -> Any:
+    """Return the memory of those elements of a block for which a predicate holds.
+
+    Args:
+        init: a fold's.
+        step: its.
+        merge: its, not None.
+        block: its.
+        p: `element -> bool scalar`.
+        xs: arrays.
+
+    Raises:
+        TypeError: p returns no scalar.
+    """
+    xs = elements(xs)
+    empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
+    kept = _kept(p, xs)
+    if len(kept) == 0 or not jax.tree.leaves(empty):
+        return empty
+    some = jnp.argmax(kept)  # the first that is kept, if any is
+    spare = unless_left_out(kept[some], element(xs, some))
+    if _is_light(merge, empty, spare):
+        alone = lambda k, x: pick(k, step(empty, pick(k, x, spare)), empty)  # noqa: E731
+        return merge_tree(merge, jax.vmap(alone)(kept, xs), empty, 2)
+    return _by_rows(step, merge, block, kept, xs, spare, empty)
+
+
+def _kept(p: Any, xs: Any) -> jax.Array:
+    """Return for which elements a predicate holds."""
+    kept = jax.vmap(p)(xs)
+    if kept.ndim != 1:
+        raise TypeError(
+            f"where: its predicate returned shape {kept.shape[1:]}, a bool scalar is needed; "
+            "reduce it with jnp.all"
+        )
+    return kept.astype(bool)
+
+
+def _is_light(merge: Any, empty: Any, x: Any) -> bool:
+    """Tell whether a merge takes few operations, for so large an element."""
+    operations = len(jax.make_jaxpr(merge)(empty, empty).eqns)
+    return operations * _numbers(empty) <= LIGHT * max(_numbers(x), 1)
+
+
+def _numbers(tree: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def _by_rows(step: Any, merge: Any, block: Any, kept: Any, xs: Any, spare: Any, empty: Any) -> Any:
+    size, width = len(kept), width_of(len(kept), empty)
+    order, count = _order(kept)
+
+    def taken(k: Any) -> Any:
+        return pick(k < count, element(xs, order[k]), spare)
+
+    def row(k: Any) -> Any:
+        return pick(k < count // width, block(jax.vmap(taken)(k * width + within)), empty)
+
+    within = jnp.arange(width, dtype=np.int32)
+    rows = jax.vmap(row)(jnp.arange(size // width, dtype=np.int32))
+    first = count - count % width
+    rest = steps(step, taken, empty, first, count - first, width - 1)
+    return merge(merge_tree(merge, rows, empty, FAN), rest)
+
+
+def _order(kept: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return where the elements that are kept lie, one after another, and how many there are."""
+    size = len(kept)
+    through = jnp.cumsum(kept, dtype=np.int32)
+    place = jnp.where(kept, through - 1, size)
+    order = jnp.zeros(size, np.int32).at[place].set(jnp.arange(size, dtype=np.int32), mode="drop")
+    return order, through[-1]
+
+
+def width_of(size: int, memory: Any) -> int:
+    """Return how long rows are: up to 128 elements, more where a memory is large."""
+    bytes_of = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(memory))
+    roomy = -(-bytes_of * size // ROOM)
+    return min(max(min(isqrt(size), LONGEST), SHORTEST, roomy), size)
+
+
+def steps(step: Any, taken: Any, memory: Any, first: Any, count: Any, most: int) -> Any:
+    """Return a memory after so many elements more, step by step.
+
+    Args:
+        step: a fold's.
+        taken: `place -> element`.
+        memory: arrays.
+        first: the place of the first, an int32 scalar.
+        count: of the elements.
+        most: as many steps are made, whatever `count` is.
+    """
+
+    def one(memory: Any, k: Any) -> tuple[Any, None]:
+        return step_where(step, lambda _: k < count, memory, taken(first + k)), None
+
+    return lax.scan(one, memory, jnp.arange(most, dtype=np.int32))[0]
+
+
+def merge_tree(merge: Any, memories: Any, empty: Any, fan: int) -> Any:
+    """Merge memories stacked along the leading axis, so many at a time, on each level of a tree.
+
+    Two by two its height is log2(n) and it has no loop; else each level is one, compiled once.
+    """
+    join = jax.vmap(merge)
+    count = jax.tree.leaves(memories)[0].shape[0]
+    while count > 1:
+        fan = min(fan, count)
+        dealt = jax.tree.map(functools.partial(_dealt, fan), memories, empty)
+        first, others = element(dealt, 0), element(dealt, slice(1, None))
+        if fan == 2:
+            memories = join(first, element(others, 0))
+        else:
+            memories = lax.scan(lambda m, other: (join(m, other), None), first, others)[0]
+        count = -(-count // fan)
+    return element(memories, 0)
+
+
+def _dealt(fan: int, memories: jax.Array, empty: jax.Array) -> jax.Array:
+    """Return the first of each so many neighbours, then of their second ones, and so on."""
+    missing = -len(memories) % fan
+    if missing:
+        none = jnp.broadcast_to(empty, (missing, *empty.shape)).astype(memories.dtype)
+        memories = jnp.concatenate([memories, none])
+    return memories.reshape(-1, fan, *empty.shape).swapaxes(0, 1)
+
+
+def pick(kept: Any, yes: Any, no: Any) -> Any:
+    """Return one tree or the other."""
+    return jax.tree.map(functools.partial(jnp.where, kept), yes, no)
+
+
+def element(xs: Any, k: Any) -> Any:
+    """Return the element of a block at a place; beyond the last it is the last."""
+    return jax.tree.map(lambda a: a[k], xs)

@@ -1,0 +1,1 @@
+"""The numbers: from a sample to sums, moments and order. Floors: numbers, sample, sums, moments, order."""

@@ -1,0 +1,1 @@
+"""What sorting would give, and counting gives sooner: selection, quantiles, occurrences."""

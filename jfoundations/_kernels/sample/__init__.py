@@ -1,0 +1,1 @@
+"""What a statistic is given: data, axes, weights, groups; checked once."""

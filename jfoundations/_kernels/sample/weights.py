@@ -1,0 +1,78 @@
+"""Weights that carry their kind: what a weight means decides what a variance is divided by.
+
+>>> import jax.numpy as jnp
+>>> from jfoundations import stats
+>>> x, w = jnp.array([1.0, 5.0]), jnp.array([3, 1])
+>>> float(stats.var(x, weights=stats.Frequency(w), correction=1))
+4.0
+>>> float(stats.var(jnp.array([1.0, 1.0, 1.0, 5.0]), correction=1))
+4.0
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._core.pytrees import pytree
+from ..numbers.units import inverse_unit
+
+
+@pytree
+class Frequency:
+    """How often each element was seen: weight k is repetition. Denominator W − correction.
+
+    Attributes:
+        values: non-negative numbers that broadcast against the data; negative ones give nan.
+    """
+
+    values: Any
+
+    def free(self, total: jax.Array, squares: Any, count: Any, correction: Any) -> jax.Array:
+        """Return what is left to divide by: W − c."""
+        return total - correction
+
+
+@pytree
+class Reliability:
+    """How much each element is to be trusted, on any scale. Denominator W − c·Σw²/W.
+
+    Attributes:
+        values: non-negative numbers that broadcast against the data; negative ones give nan.
+    """
+
+    values: Any
+
+    def free(self, total: jax.Array, squares: Any, count: Any, correction: Any) -> jax.Array:
+        """Return what is left to divide by: W − c·Σw²/W."""
+        whole = jnp.where(total == 0, 1, total)
+        return total - correction * squares / whole
+
+
+@pytree
+class Probability:
+    """Inverse inclusion probabilities of a sample. Denominator W·(n − c)/n, n the count of w > 0.
+
+    Attributes:
+        values: non-negative numbers that broadcast against the data; negative ones give nan.
+    """
+
+    values: Any
+
+    def free(self, total: jax.Array, squares: Any, count: Any, correction: Any) -> jax.Array:
+        """Return what is left to divide by: W·(n − c)/n."""
+        n = jnp.where(count == 0, 1, count)
+        return total * (n - correction) / n
+
+
+Weights = Frequency | Reliability | Probability
+
+
+def free_in_units(
+    kind: Weights | None, unit: jax.Array, total: jax.Array, squares: Any, count: Any, c: Any
+) -> jax.Array:
+    """Return what a kind leaves to divide by, in the units that the sums of weights are in."""
+    kind = Frequency(None) if kind is None else kind
+    # of frequencies the correction is a number of observations; the others have any scale
+    c = jnp.asarray(c, total.dtype) * inverse_unit(unit) if isinstance(kind, Frequency) else c
+    return kind.free(total, squares, count, c)

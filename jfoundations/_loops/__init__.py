@@ -1,0 +1,1 @@
+"""Loops: callbacks folded through one `lax.while_loop`."""

@@ -1,0 +1,138 @@
+"""Loops by the chunk: the same loop, handed back to the host every so often.
+
+Progress bars, checkpoints, plots and loggers are an ordinary `for` body between chunks, and Ctrl-C
+there keeps the last result. Nothing is called from inside the graph.
+
+>>> import jfoundations as jf
+>>> for result in jf.chunks(lambda x: x + 1, 0, max_steps=10, every=4):
+...     print(int(result.steps), int(result.state))
+4 4
+8 8
+10 10
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from .._core.checks import as_arrays, check_count, check_key, tracing
+from .iterate import make_program
+from .lane_axes import automatic, explicit_mesh, find_axes, lay_over
+from .phases import Parts
+from .result import LoopResult
+
+S = TypeVar("S")
+
+
+def chunks(
+    step: Callable[..., S],
+    state: S | LoopResult[S],
+    *callbacks: Any,
+    max_steps: int,
+    every: int | None = None,
+    seconds: float = 0.1,
+    time_budget: float | None = None,
+    lanes: bool | tuple[bool, ...] = False,
+    key: jax.Array | None = None,
+) -> Iterator[LoopResult[S]]:
+    """Run a loop and yield its `LoopResult` every so often, the final one last.
+
+    The steps and the bits are those of `iterate`; where the chunks end does not matter. Between
+    chunks the result is a whole one: save it, plot it, `resume` it. `after_run` is heard once, at
+    the end. A state sharded over a mesh stays so.
+
+    With `lanes=True` the state is a batch, and the run is `jax.vmap(iterate)`: step and callbacks
+    see one lane, each lane stops by itself, and the run ends when all have.
+
+    Args:
+        step: as in `iterate`.
+        state: as in `iterate`; or a `LoopResult`, to go on with its run as `resume` does.
+        *callbacks: as in `iterate`.
+        max_steps: as in `iterate`.
+        every: yield after this many steps; by default the chunk is tuned to the clock.
+        seconds: about how long a chunk takes, when tuned.
+        time_budget: seconds after which the run ends, with the chunk in which they are used up; the
+            last result's `reasons` then say `("time_budget",)`, and it can be gone on with. They
+            begin with the first chunk, and compiling and the `for` body are part of them.
+        lanes: whether the leaves of the state have a leading axis of lanes; or a tuple of such
+            bools, of step, state and each callback, for hyperparameters that differ between lanes.
+        key: as in `iterate`; with lanes also an array of keys, one a lane.
+
+    Yields:
+        A `LoopResult` a chunk. Its arrays are ready: the device has finished them.
+
+    Raises:
+        TypeError, ValueError: at the call, as `iterate`; or it is being traced.
+
+    >>> import jfoundations as jf
+    >>> small = jf.stop_when(lambda x: x < 1.0, name="small")
+    >>> for result in jf.chunks(
+    ...     lambda x: x / 2, jax.numpy.array([3.0, 40.0]), small, max_steps=9, every=4, lanes=True
+    ... ):
+    ...     print(result.steps, result.reasons)
+    [2 4] (('small',), ('max_steps',))
+    [2 6] (('small',), ('small',))
+    """
+    max_steps = check_count(max_steps, "max_steps", "chunks")
+    if every is not None:
+        every = check_count(every, "every", "chunks", least=1)
+    for name, value in (("seconds", seconds), ("time_budget", time_budget)):
+        if value is None and name == "time_budget":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError(f"chunks: {name} is {value!r}, a number of seconds is needed")
+        if not value > 0:
+            raise ValueError(f"chunks: {name} is {value}; it must be positive")
+    if tracing():
+        raise TypeError("chunks runs on the host and cannot be traced by jit; use iterate there")
+    check_key(key, "chunks", many=lanes is not False)
+    program = make_program(step, callbacks, "chunks")
+    if isinstance(state, LoopResult):
+        start = dataclasses.replace(state, limit="max_steps")
+    else:
+        start = as_arrays(state, "chunks")
+    if lanes is False:
+        return _chunks(Parts(program, key, max_steps, None), start, every, seconds, time_budget)
+    axes = find_axes((step, start, *callbacks), lanes, key, "chunks")
+    mesh = explicit_mesh((program, start, key))
+    if mesh is not None:
+        # JAX 0.10 maps no `while_loop` over lanes sharded along an explicit axis: of what the loop
+        # itself begins with, its counter say, it does not know the mesh.
+        program, start, key = lay_over(automatic(mesh), (program, start, key))
+    parts = Parts(program, key, max_steps, axes)
+    results = _chunks(parts, start, every, seconds, time_budget)
+    return results if mesh is None else (lay_over(mesh, result) for result in results)
+
+
+def _chunks(
+    parts: Parts, state: Any, every: int | None, seconds: float, time_budget: float | None
+) -> Iterator[LoopResult[Any]]:
+    deadline = np.inf if time_budget is None else time.monotonic() + time_budget
+    result = parts.begin(state)
+    at = parts.progress(result)
+    result = parts.advance(result, at, 0)  # compiles, so that the clock sees steps alone
+    size, late = every or 1, False
+    while not late:
+        started = time.perf_counter()
+        limit = min(at.steps + size, parts.max_steps)
+        result = jax.block_until_ready(parts.advance(result, at, limit))
+        taken = time.perf_counter() - started
+        at = parts.progress(result)
+        if at.over:
+            break
+        if not (late := time.monotonic() >= deadline):
+            yield result
+            late = time.monotonic() >= deadline
+        if every is None:
+            size = _tuned(size, taken, min(seconds, deadline - time.monotonic()))
+    result = jax.block_until_ready(parts.end(result))
+    yield dataclasses.replace(result, limit="time_budget") if late else result
+
+
+def _tuned(size: int, taken: float, seconds: float) -> int:
+    """Return the next chunk's steps: at most eightfold, so one quick chunk misleads little."""
+    return max(1, min(8 * size, round(size * seconds / max(taken, 1e-9)), 2**30))

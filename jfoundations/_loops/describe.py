@@ -1,0 +1,184 @@
+"""What a loop will do, before it is run: its events in order, who may stop it, what it carries.
+
+>>> import jfoundations as jf
+>>> step = jf.Pipe(halve=lambda x: x / 2, shift=lambda x: x + 1)
+>>> stop = jf.stop_when(lambda x: x < 2.1, name="near")
+>>> first = jf.Callback(name="first", before_halve=lambda x: (x, False))
+>>> jf.describe_loop(step, stop, jf.callbacks.history(), first, state=9.0, max_steps=100)
+event         who hears it, in this order
+before_run    -
+before_step   -
+before_halve  first
+halve         the step
+after_halve   -
+before_shift  -
+shift         the step
+after_shift   -
+after_step    near, history
+after_run     -
+<BLANKLINE>
+carried  may stop in  memory
+near     after_step   -
+history  -            404 bytes: History(buffer=float32[100], count=int32[])
+first    -            -
+state                 4 bytes: float32[]
+in all                408 bytes
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._core.checks import as_arrays, check_count, check_key
+from .._core.show import show_bytes, size_in_bytes, text_table
+from .._core.values import describe
+from .._pipes.pipe import Pipe
+from .callback import Callback, Chain
+from .handlers import GIVEN
+from .iterate import NUMBERS, make_program
+from .listener import Listener, is_event, listen, overheard
+from .plan import Plan
+
+
+@dataclass(frozen=True, repr=False)
+class LoopDescription:
+    """What `describe_loop` found; as a text, a table.
+
+    Attributes:
+        events: in their order, each with the names of the callbacks that hear it; a stage of the
+            step stands among them, with `("the step",)`.
+        stops: of each callback, the events in which it may ask to stop; None without a state.
+        memory: of each callback that has one, its memory's bytes; None without a state.
+        state: the state's bytes; None without one.
+        shapes: dtypes and shapes of each memory, and of the state, to be read.
+    """
+
+    events: tuple[tuple[str, tuple[str, ...]], ...]
+    stops: dict[str, tuple[str, ...]] | None
+    memory: dict[str, int] | None
+    state: int | None
+    shapes: dict[str, str]
+
+    def __repr__(self) -> str:
+        rows = [["event", "who hears it, in this order"]]
+        rows += [[event, ", ".join(names) or "-"] for event, names in self.events]
+        text = text_table(rows)
+        return text if self.stops is None else f"{text}\n\n{self._carried()}"
+
+    def _carried(self) -> str:
+        assert self.stops is not None and self.memory is not None and self.state is not None
+        rows = [["carried", "may stop in", "memory"]]
+        for name, events in self.stops.items():
+            held = self._sized(name, self.memory[name]) if name in self.memory else "-"
+            rows.append([name, ", ".join(events) or "-", held])
+        rows.append(["state", "", self._sized("", self.state)])
+        rows.append(["in all", "", show_bytes(self.state + sum(self.memory.values()))])
+        return text_table(rows)
+
+    def _sized(self, name: str, size: int) -> str:
+        return f"{show_bytes(size)}: {self.shapes[name]}"
+
+
+def describe_loop(
+    step: Callable[..., Any],
+    *callbacks: Any,
+    state: Any = None,
+    max_steps: int | None = None,
+    key: jax.Array | None = None,
+    x: Any = None,
+) -> LoopDescription:
+    """Describe the loop that `iterate` would run: order of events, stops and memories.
+
+    Nothing is computed: with a state the loop is traced, without one only the events are told.
+
+    Args:
+        step: as in `iterate`, or in `as_scan_body`.
+        *callbacks: as in `iterate`.
+        state: the first state, or its `jax.ShapeDtypeStruct`s; None for the events alone.
+        max_steps: as in `iterate`; may be left out where no callback asks for it.
+        key: as in `iterate`.
+        x: an element for a step that takes one.
+
+    Returns:
+        A description whose `repr` is the table.
+
+    Raises:
+        TypeError, ValueError: as `iterate`.
+
+    >>> import jfoundations as jf
+    >>> loss = lambda x: x * x
+    >>> heard = jf.callbacks.best(loss), jf.callbacks.early_stopping(loss, patience=3)
+    >>> found = describe_loop(lambda x: x / 2, *heard, state=1.0)
+    >>> found.stops, found.memory
+    ({'best': (), 'early_stopping': ('after_step',)}, {'best': 8, 'early_stopping': 8})
+    """
+    if max_steps is not None:
+        max_steps = check_count(max_steps, "max_steps", "describe_loop")
+    check_key(key, "describe_loop")
+    for value in callbacks:
+        if _is_state(value):
+            raise TypeError(
+                f"describe_loop: {describe(value)} is no callback; a state goes by keyword: "
+                "describe_loop(step, state=…)"
+            )
+    program = make_program(step, callbacks, "describe_loop")
+    stages = step.names if isinstance(step, Pipe) else None
+    parts = listen(program.callbacks, stages or (), GIVEN)
+    events = tuple(_events(stages, parts))
+    if state is None:
+        return LoopDescription(events, None, None, None, {})
+    plan = Plan(program, key, max_steps, x=x, feeds=x is not None)
+    seen: set[str] = set()
+    note = lambda who, stop: None if stop is False else seen.add(who)  # noqa: E731
+    plan.listeners = [overheard(part, note) for part in plan.listeners]
+    carry = _carry(plan, state)
+    held = zip(plan.listeners, carry.memories, strict=True)
+    memories = {part.name: memory for part, memory in held if part.init is not None}
+    return LoopDescription(
+        events,
+        {p.name: tuple(e for e, _ in events if _stops(p, e, seen)) for p in parts},
+        {name: size_in_bytes(memory) for name, memory in memories.items()},
+        size_in_bytes(carry.state),
+        {name: describe(memory) for name, memory in ({"": carry.state} | memories).items()},
+    )
+
+
+def _is_state(value: Any) -> bool:
+    """Tell whether something in a callback's place is made of numbers alone."""
+    if callable(value) or isinstance(value, Callback | Chain) or any(map(is_event, dir(value))):
+        return False
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and all(
+        isinstance(leaf, (*NUMBERS, jax.ShapeDtypeStruct)) for leaf in leaves
+    )
+
+
+def _events(stages: tuple[str, ...] | None, parts: list[Listener]) -> Any:
+    """Yield the events of a run in their order, each with those who hear it."""
+    middle = [f"{w}{s}" for s in stages or () for w in ("before_", "", "after_")]
+    for event in ("before_run", "before_step", *(middle or ["step"]), "after_step", "after_run"):
+        if event in (stages or ("step",)):
+            yield event, ("the step",)
+        else:
+            yield event, tuple(part.name for part in parts if event in part.handlers)
+
+
+def _stops(part: Listener, event: str, seen: set[str]) -> bool:
+    return event in part.handlers and part.handlers[event].who in seen
+
+
+def _carry(plan: Plan, state: Any) -> Any:
+    """Trace a step of the loop with all its events, and return the shapes of what it carries."""
+    if not any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(state)):
+        state = as_arrays(state, "describe_loop")
+
+    def trace(state: Any, step: Any) -> Any:
+        carry = plan.probe(plan.begin(plan.promote(state)))
+        plan.advance(step, carry.state, carry.memories, live=True)
+        plan.finish(carry)
+        return carry
+
+    return jax.eval_shape(trace, state, np.int32(0))

@@ -1,0 +1,258 @@
+"""How a user's function is called: with the context it names, its answer checked.
+
+A `Handler` is one event's function of one callback. Callbacks made of others answer by a `Nest` of
+calls still to be made, so that they may be nested as deep as one likes.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Container, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .._core.checks import check_like, check_stop, nearest
+from .._core.values import describe, partial
+
+CONTEXT = ("step", "key", "live", "max_steps", "x")
+INIT_CONTEXT = ("max_steps",)
+CURES = {  # of the words that not every loop has
+    "key": "the loop has none; pass key= to it",
+    "max_steps": "the loop has none; pass max_steps= to it",
+    "x": "the loop has none; only the body of as_scan_body has, an element of the scan's xs",
+}
+GIVEN = frozenset(CONTEXT)
+WHOLE = "_context"  # our own wrappers name this to get all of it, to pass on
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A user's function with the context words it names.
+
+    Context is keyword-only and only what a function names is passed, so that a new word never
+    breaks an old function. `**kwargs` takes `step` and `key`.
+    """
+
+    function: Callable[..., Any]
+    words: frozenset[str]
+    feeds: bool = False  # whether `x` is its second operand, whatever it is called there
+
+    def __call__(self, *operands: Any, context: dict[str, Any]) -> Any:
+        """Call the function on its operands and the words it wants."""
+        if self.feeds:
+            operands = (*operands, context["x"])
+        words = {w: context[w] for w in self.words if w in context}
+        if WHOLE in self.words:
+            words[WHOLE] = context
+        return self.function(*operands, **words)
+
+    @property
+    def freezes(self) -> bool:
+        """Whether the function itself keeps the memory of a finished lane as it was."""
+        return "live" in self.words or WHOLE in self.words
+
+
+class NoElement(TypeError):
+    """Raised where a function needs an `x`, and the loop has none."""
+
+
+def caller(
+    function: Callable[..., Any],
+    operands: int,
+    who: str,
+    given: Container[str],
+    known: tuple[str, ...] = CONTEXT,
+    *,
+    feeds: bool = False,
+    hint: str = "",
+) -> Caller:
+    """Find which context words a function of some positional operands wants.
+
+    Args:
+        function: the user's.
+        operands: how many there are.
+        who: how messages call it.
+        given: of the words that not every loop has, those that this one has.
+        known: the words there are.
+        feeds: whether one more operand would be the `x`.
+        hint: what might be meant by a word that is unknown.
+
+    Raises:
+        TypeError: it needs an argument that is no context word, or a word that was not given.
+    """
+    left = operands
+    words: set[str] = set()
+    fed: str | None = None  # the parameter that takes the x by its place
+    parameters = _parameters(function)
+    for parameter in parameters or ():
+        required = parameter.default is parameter.empty
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            left = 0
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            words |= {"step", "key"} & set(known)
+        elif left > 0 and parameter.kind is not parameter.KEYWORD_ONLY:
+            left -= 1
+        elif parameter.name in (*known, WHOLE):
+            if required and parameter.name in CURES and parameter.name not in given:
+                kind = NoElement if parameter.name == "x" else TypeError
+                raise kind(f"{who}: it names {parameter.name}, but {CURES[parameter.name]}")
+            words.add(parameter.name)
+        elif required and feeds and fed is None and parameter.kind is not parameter.KEYWORD_ONLY:
+            fed = parameter.name
+        elif required:
+            raise TypeError(_unknown(parameter.name, who, known) + hint)
+    if left > 0 and parameters is not None:
+        takes = {0: "no argument", 1: "one argument"}[operands - left]
+        given_ = "(memory, state)" if operands == 2 else "the state"
+        raise TypeError(
+            f"{who}: it takes {takes} by position, and is called with {given_}; write "
+            f"{'lambda memory, state: …' if operands == 2 else 'lambda state: …'}"
+        )
+    if fed is not None and "x" not in given:
+        raise NoElement(_unknown(fed, who, known))
+    return Caller(function, frozenset(words), fed is not None)
+
+
+def _unknown(name: str, who: str, known: tuple[str, ...]) -> str:
+    return (
+        f"{who}: it needs {name!r}, which a loop does not know; context is {', '.join(known)}"
+        f"{nearest(name, known)} (bind other arguments with partial; call what makes a callback)"
+    )
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    bound: Iterable[str] = ()
+    if isinstance(function, partial | functools.partial | jax.tree_util.Partial):
+        bound = function.keywords
+        function = functools.partial(function.func, *function.args)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # some builtins have none
+        return None
+    return [p for p in parameters if p.name not in bound]
+
+
+def _cure_of(error: Exception) -> str:
+    if not isinstance(error, jax.errors.TracerBoolConversionError):
+        return ""
+    return (
+        ": in a loop if, and, or, not cannot look at values; return the comparison itself as the "
+        "stop, and choose between states by jnp.where"
+    )
+
+
+Calls = Generator[Any, Any, Any]  # yields generators of its kind, is sent what they return
+
+
+@dataclass(frozen=True)
+class Nest:
+    """What a callback made of others answers: the calls of those, still to be made."""
+
+    calls: Calls
+
+
+def in_turn(calls: Calls) -> Any:
+    """Make calls, and those that they yield, without recursion, however deep callbacks are nested.
+
+    In a traced loop each level would be many frames of Python's, of which there are few.
+    """
+    waiting, resume = [calls], functools.partial(next, calls)
+    while True:
+        try:
+            inner = resume()
+        except StopIteration as done:
+            waiting.pop()
+            if not waiting:
+                return done.value
+            resume = functools.partial(waiting[-1].send, done.value)
+        except Exception as error:
+            waiting.pop()
+            if not waiting:
+                raise
+            resume = functools.partial(waiting[-1].throw, error)
+        else:
+            waiting.append(inner)
+            resume = functools.partial(next, inner)
+
+
+@dataclass(frozen=True)
+class Handler:
+    """One event's function, called as `(memory, state, context) -> (memory, state, stop)`."""
+
+    caller: Caller
+    has_memory: bool
+    who: str
+
+    def __call__(self, memory: Any, state: Any, context: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """Call the function, check its answer and freeze the memory of a finished lane."""
+        return in_turn(self.hear(memory, state, context))
+
+    def hear(self, memory: Any, state: Any, context: dict[str, Any]) -> Calls:
+        """Do so as a generator, which yields what is to be called within."""
+        operands = (memory, state) if self.has_memory else (state,)
+        try:
+            answer = self.caller(*operands, context=context)
+            if isinstance(answer, Nest):
+                answer = yield from answer.calls
+        except StopIteration as error:
+            raise RuntimeError(
+                f"{self.who}: it raised StopIteration; to stop the loop return True as the stop"
+            ) from error
+        except Exception as error:
+            error.add_note(f"in {self.who}{_cure_of(error)}")
+            raise
+        new_memory, new_state, stop = self._parts(answer, memory)
+        check_like(new_state, state, self.who)
+        stop = check_stop(stop, self.who)
+        if self.has_memory:
+            check_like(new_memory, memory, self.who, "memory")
+            if not self.caller.freezes:
+                new_memory = freeze(context["live"], new_memory, memory)
+        return new_memory, new_state, stop
+
+    def _parts(self, answer: Any, memory: Any) -> tuple[Any, Any, Any]:
+        form = "(memory, state, stop)" if self.has_memory else "(state, stop)"
+        if not isinstance(answer, tuple) or len(answer) != 2 + self.has_memory:
+            raise TypeError(
+                f"{self.who}: it returned {_kind(answer)}, a callback returns {form}; "
+                "return False as stop if it never stops"
+            )
+        return answer if self.has_memory else (memory, *answer)
+
+
+def _kind(answer: Any) -> str:
+    if isinstance(answer, tuple):
+        return f"a tuple of {len(answer)}"
+    if answer is None:
+        return "None"
+    return f"one {describe(answer) if hasattr(answer, 'dtype') else type(answer).__name__}"
+
+
+def freeze(live: Any, new: Any, old: Any) -> Any:
+    """Return the new values where the lane is live, else the old."""
+    if live is True or new is old:
+        return new
+    return jax.tree.map(functools.partial(_select, live), new, old)
+
+
+def _select(live: Any, new: Any, old: Any) -> Any:
+    if new is old:
+        return new
+    plain = isinstance(new, jax.Array) and isinstance(old, jax.Array) and new.dtype == old.dtype
+    return lax.select(live, new, old) if plain else jnp.where(live, new, old)
+
+
+@dataclass(frozen=True)
+class Overheard(Handler):
+    """A handler whose stops someone else hears of too."""
+
+    note: Callable[[str, Any], None]
+
+    def hear(self, memory: Any, state: Any, context: dict[str, Any]) -> Calls:
+        """Hear, and note the stop."""
+        memory, state, stop = yield from super().hear(memory, state, context)
+        self.note(self.who, stop)
+        return memory, state, stop

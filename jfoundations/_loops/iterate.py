@@ -1,0 +1,247 @@
+"""Loops: fold callbacks through one `lax.while_loop`, inside jit, vmap and grad.
+
+>>> import jax, jax.numpy as jnp
+>>> import jfoundations as jf
+>>> newton = lambda x: 0.5 * (x + 2.0 / x)
+>>> near = jf.stop_when(lambda x: jnp.abs(x * x - 2.0) < 1e-6, name="near")
+>>> result = jf.iterate(newton, 1.0, near, max_steps=50)
+>>> float(result.state), int(result.steps), result.reasons
+(1.4142135381698608, 4, ('near',))
+
+Every lane of a `vmap` stops by itself:
+
+>>> jax.vmap(lambda x: jf.iterate(newton, x, near, max_steps=50).steps)(jnp.array([1.5, 99.0]))
+Array([ 3, 10], dtype=int32)
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._core.checks import as_arrays, check_count, check_key, keystr, nearest, tracing
+from .._core.programs import compiled
+from .._core.values import describe, hold, is_pytree
+from .callback import callback_name, flatten
+from .drivers import DRIVERS, begin_python, run_loop, run_python
+from .listener import events_of
+from .plan import Carry, Plan, Program
+from .result import LoopResult, Memories
+
+S = TypeVar("S")
+Driver = Literal["while", "scan", "checkpointed", "python"]
+
+
+def iterate(
+    step: Callable[..., S],
+    state: S,
+    *callbacks: Any,
+    max_steps: int,
+    key: jax.Array | None = None,
+    driver: Driver = "while",
+) -> LoopResult[S]:
+    """Repeat a pure step until a callback asks to stop, or for `max_steps` steps.
+
+    A callback is a function `state -> (state, stop)` heard after each step, an object with any of
+    the methods `before_run`, `before_step`, `after_step`, `after_run` (and `before_NAME`,
+    `after_NAME` for the stages of a `Pipe` used as step), or a `Callback` with memory. They are
+    heard in the order given. A stop is a bool scalar; Python `False` puts nothing in the graph.
+    Stops are merged by OR, and every callback of the event still runs. A stop asked for before or
+    within a step lets that step complete; one asked for in `before_run` lets none begin.
+
+    Context is passed by name, to callbacks, step and stages that name it: `step` (int32 index of
+    this step, from 0), `key` (`jax.random.fold_in(key, step)`), and `live` (False in a finished
+    lane under `vmap`; who names it freezes its own memory).
+
+    Loops nest: a step, or a stage of it, may iterate. A stop ends the loop that hears it; the outer
+    one learns of it by `LoopResult.stopped`, and `LoopResult.again` keeps the inner callbacks'
+    memories from one run to the next. The rest of a step is cancelled through the state: a callback
+    sets a flag, and the stages after it ask: `lax.cond(s["skip"], lambda s: s, stage, s)`.
+
+    Inside `shard_map` each device stops by itself, as lanes do, unless step or callbacks hold a
+    collective: a stop that differs across its mesh axis is refused. `agree` makes it the same.
+
+    Step and callbacks are traced once, as by `jax.jit`: what they read must not change, and what
+    they print is shown once, without values. To print, plot or set a breakpoint use
+    `driver="python"`, or the body of a `for` over `chunks`; `jax.debug.print` works everywhere.
+
+    Args:
+        step: `state -> state`, or a Pipe of stages that together are.
+        state: a pytree of arrays or scalars. Structure, shapes and dtypes stay as they are;
+            weakly typed scalars are promoted as `lax.while_loop` does.
+        *callbacks: see above.
+        max_steps: a Python int ≥ 0.
+        key: a PRNG key for who names it.
+        driver: `"while"` (forward mode; any lane stops by itself under vmap), `"scan"` (reverse
+            mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), or `"python"`
+            (a Python loop over a jitted step, eager callbacks: print and breakpoints work).
+
+    Returns:
+        A `LoopResult`. Running out of steps is no error: `result.reasons` says it.
+
+    Raises:
+        TypeError, ValueError: while tracing, with the callback, event and leaf named.
+
+    >>> import jfoundations as jf
+    >>> int(jf.iterate(lambda x: x + 1, 0, max_steps=3).state)
+    3
+    """
+    max_steps = check_count(max_steps, "max_steps", "iterate")
+    check_driver(driver, "iterate")
+    check_key(key, "iterate")
+    program = make_program(step, callbacks, "iterate")
+    state = as_arrays(state, "iterate")
+    if driver == "python":
+        plan, carry = run_python(program, lambda plan: begin_python(plan, state), key, max_steps)
+        return to_result(plan, carry, plan.finish(carry))
+    options: Any = {"max_steps": max_steps, "driver": driver}
+    if tracing():
+        return _run(program, state, key, **options)
+    return compiled(_run, program, **options)(state, key)
+
+
+def resume(
+    result: LoopResult[S],
+    step: Callable[..., S],
+    *callbacks: Any,
+    max_steps: int,
+    key: jax.Array | None = None,
+    driver: Driver = "while",
+) -> LoopResult[S]:
+    """Go on with a run: `resume(iterate(k), n)` equals `iterate(n)` bit for bit.
+
+    Give it the step, callbacks and key the run had. A run that a callback stopped stays stopped;
+    to go on regardless, start anew from `result.state`.
+
+    Args:
+        result: what `iterate`, `resume` or `chunks` returned.
+        step: the run's step.
+        *callbacks: the run's callbacks, with the same names and memories.
+        max_steps: counted from the run's first step.
+        key: the run's key.
+        driver: as in `iterate`.
+
+    Raises:
+        ValueError: the callbacks are not those of the run.
+
+    >>> import jfoundations as jf
+    >>> double = lambda x: 2 * x
+    >>> half_way = jf.iterate(double, 1, max_steps=3)
+    >>> int(jf.resume(half_way, double, max_steps=5).state)
+    32
+    """
+    max_steps = check_count(max_steps, "max_steps", "resume")
+    check_driver(driver, "resume")
+    if not isinstance(result, LoopResult):
+        raise TypeError(
+            f"resume: it goes on from a LoopResult, which iterate, resume and chunks return, not "
+            f"from {describe(result)}; start a new run with iterate"
+        )
+    check_key(key, "resume")
+    result = dataclasses.replace(result, limit="max_steps")
+    program = make_program(step, callbacks, "resume")
+    if driver == "python":
+        plan, carry = run_python(
+            program, lambda plan: plan.grow(to_carry(plan, result)), key, max_steps
+        )
+        return to_result(plan, carry, plan.finish(carry))
+    options: Any = {"max_steps": max_steps, "driver": driver}
+    if tracing():
+        return _resume(program, result, key, **options)
+    return compiled(_resume, program, **options)(result, key)
+
+
+def check_driver(driver: Any, who: str) -> None:
+    """Raise unless there is a driver of that name."""
+    known = (*DRIVERS, "python")
+    if driver not in known:
+        raise ValueError(
+            f"{who}: no driver {driver!r}; known are {', '.join(known)}{nearest(driver, known)}"
+        )
+
+
+def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> Program:
+    """Return the step and the callbacks, flat, as one pytree."""
+    if not callable(step):
+        raise TypeError(
+            f"{who}: the step is {step!r}, which is not callable; it comes first, a function "
+            "state -> state, then the state"
+        )
+    callbacks = flatten(callbacks)
+    for k, callback in enumerate(callbacks):
+        # Here and not while tracing: jit would refuse the functions in a list in its own words.
+        if is_pytree(callback):
+            events_of(callback, f"callback {k + 1} of {len(callbacks)}")
+    program = Program(step, callbacks)
+    if not all(isinstance(leaf, NUMBERS) for leaf in jax.tree.leaves(program)):
+        _refuse_leaf(program, who)
+    return program
+
+
+NUMBERS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
+
+
+def _refuse_leaf(program: Program, who: str) -> None:
+    parts = {"the step": program.step}
+    parts |= {f"callback {k + 1}, {callback_name(c)}": c for k, c in enumerate(program.callbacks)}
+    for part, held in parts.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(hold(held)):
+            if not isinstance(leaf, NUMBERS):
+                name = type(held).__name__
+                raise TypeError(
+                    f"{who}: {part}, has the leaf {keystr(path, name)}, which is no array but "
+                    f"{leaf!r}; make it a static field, or pass partial({name}.__call__, …), which "
+                    "keeps arrays as leaves and the rest as structure"
+                )
+
+
+def _run(program: Program, state: Any, key: Any, *, max_steps: int, driver: str) -> LoopResult[Any]:
+    plan = Plan(program, key, max_steps)
+    carry = plan.probe(plan.begin(plan.promote(state)))
+    carry = run_loop(driver, plan, carry, np.int32(max_steps))
+    return to_result(plan, carry, plan.finish(carry))
+
+
+def _resume(
+    program: Program, result: LoopResult[Any], key: Any, *, max_steps: int, driver: str
+) -> LoopResult[Any]:
+    plan = Plan(program, key, max_steps)
+    carry = plan.probe(plan.grow(to_carry(plan, result)))
+    carry = DRIVERS[driver](plan, carry, np.int32(max_steps), True)
+    return to_result(plan, carry, plan.finish(carry))
+
+
+def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[Any]:
+    """Return the result of a carry, and of what `after_run` made of it."""
+    names = tuple(part.name for part in plan.listeners)
+    resumable = (carry.state, carry.memories) if "after_run" in plan.events else None
+    memory = Memories(
+        (part.name, memory)
+        for part, memory in zip(plan.listeners, finished.memories, strict=True)
+        if part.init is not None
+    )
+    steps, mask = jnp.asarray(carry.step), jnp.asarray(carry.mask)
+    return LoopResult(finished.state, steps, mask, memory, resumable, names)
+
+
+def to_carry(plan: Plan, result: LoopResult[Any]) -> Carry:
+    """Return the carry a result goes on from.
+
+    Raises:
+        ValueError: the result is of a run with other callbacks.
+    """
+    names = tuple(part.name for part in plan.listeners)
+    if names != result.names:
+        raise ValueError(
+            f"resume: the run had the callbacks {list(result.names)}, now they are {list(names)}; "
+            "give the same ones in the same order, or start anew from result.state"
+        )
+    if result.resumable is not None:
+        state, memories = result.resumable
+    else:
+        state = result.state
+        memories = tuple(result.memory.get(name, ()) for name in names)
+    return Carry(result.steps, result.stopped_by, state, memories)

@@ -1,0 +1,150 @@
+"""What a loop leaves: its last state, who stopped it, what its callbacks remember.
+
+>>> import jfoundations as jf
+>>> small = jf.stop_when(lambda x: x < 0.1, name="small")
+>>> jf.iterate(lambda x: x / 2, 1.0, small, jf.callbacks.history(), max_steps=9)
+LoopResult(4 steps, stopped by small, state=float32[],
+memory={history: History(buffer=float32[9], count=int32[])})
+"""
+
+from typing import Any, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from .._core.checks import nearest
+from .._core.pytrees import pytree, static
+from .._core.show import line_of, table_of
+
+S = TypeVar("S")
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Memories(dict[str, Any]):
+    """The callbacks' memories by name: a dict that says which names it has."""
+
+    def __missing__(self, name: Any) -> Any:
+        if not self:
+            raise KeyError(f"no callback of this run has a memory, so none is called {name!r}")
+        raise KeyError(
+            f"no callback called {name!r} has a memory; those that have one are "
+            f"{', '.join(map(repr, self))}{nearest(name, self)}"
+        )
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
+        """Return the memories in the order of their names, as of any dict."""
+        return [(jax.tree_util.DictKey(n), self[n]) for n in sorted(self)], tuple(self)
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], memories: Any) -> "Memories":
+        """Rebuild, in the callbacks' order."""
+        held = dict(zip(sorted(names), memories, strict=True))
+        return cls((name, held[name]) for name in names)
+
+
+@pytree
+class LoopResult(Generic[S]):
+    """What a loop leaves: a pytree, so it comes out of `jit` and `vmap` whole.
+
+    Attributes:
+        state: the last state, after `after_run`.
+        steps: int32, steps taken since the run began.
+        stopped_by: uint32 mask, bit k set where callback k asked to stop; 0 when nobody did.
+        memory: the memory of every callback that has one, by name.
+        resumable: the state and memories before `after_run`, where some callback hears it.
+        names: the callbacks' names, in order.
+        limit: what ended the run where no callback did: "max_steps", or the "time_budget" of
+            `chunks`.
+    """
+
+    state: S
+    steps: jax.Array
+    stopped_by: jax.Array
+    memory: dict[str, Any]
+    resumable: Any
+    names: tuple[str, ...] = static(default=())
+    limit: str = static(default="max_steps")
+
+    @property
+    def reasons(self) -> tuple[Any, ...]:
+        """Who stopped the run: names of callbacks; when nobody did, `("max_steps",)` or the like.
+
+        For a batch of runs a tuple of such tuples, nested as the batch is. On the host only.
+        """
+        if isinstance(self.stopped_by, Tracer):
+            raise TypeError(
+                "reasons are names, which a traced function cannot hold; "
+                "return the LoopResult from jit and ask it there, or use stopped_by"
+            )
+        return _reasons(np.asarray(self.stopped_by), self.names, self.limit)
+
+    def stopped(self, name: str) -> jax.Array:
+        """Tell whether a callback asked to stop: a bool array, one a lane; works under jit.
+
+        Raises:
+            ValueError: no callback has that name.
+
+        >>> import jfoundations as jf
+        >>> small = jf.stop_when(lambda x: x < 0.1, name="small")
+        >>> run = jax.vmap(lambda x: jf.iterate(lambda x: x / 2, x, small, max_steps=4))
+        >>> run(jnp.array([1.0, 9.0])).stopped("small")
+        Array([ True, False], dtype=bool)
+        """
+        if name not in self.names:
+            raise ValueError(
+                f"no callback of this run is called {name!r}; "
+                f"they are {', '.join(self.names) or 'none'}{nearest(name, self.names)}"
+            )
+        return self.stopped_by >> self.names.index(name) & 1 != 0
+
+    def again(self) -> "LoopResult[S]":
+        """Return this result as the start of another run, in which the callbacks go on remembering.
+
+        `resume(result.again(), step, …)` counts its steps from 0, whoever stopped the run before,
+        and hears no `before_run`. So loops nest, as fit, epoch and batch do: the state of the outer
+        loop is (or holds) the result of the inner one, whose memories and stops its callbacks see.
+        A `history` in the inner loop needs its `capacity` said, to be of one size throughout;
+        `chunks` of an outer loop whose state is a result begin with `iterate(…, max_steps=0)`.
+
+        >>> import jfoundations as jf
+        >>> halve, low = lambda x: x / 2, jf.stop_when(lambda x: x < 1e-3, name="low")
+        >>> seen = jf.callbacks.history(capacity=99)
+        >>> epoch = lambda run: jf.resume(run.again(), halve, seen, low, max_steps=4)
+        >>> start = jf.iterate(halve, 1.0, seen, low, max_steps=0)
+        >>> fit = jf.iterate(epoch, start, lambda run: (run, run.stopped("low")), max_steps=9)
+        >>> int(fit.steps), int(fit.state.steps), fit.state.memory["history"].values.size
+        (3, 2, 10)
+        """
+        steps, nobody = jnp.zeros_like(self.steps), jnp.zeros_like(self.stopped_by)
+        return LoopResult(self.state, steps, nobody, self.memory, None, self.names)
+
+    def table(self) -> str:
+        """Return steps, reasons, state and memories as a text, of a batch a line a lane.
+
+        A few numbers are shown, of larger arrays the dtype and shape. On the host only.
+
+        >>> import jfoundations as jf
+        >>> small = jf.stop_when(lambda x: x < 0.1, name="small")
+        >>> run = lambda x: jf.iterate(lambda x: x / 2, x, small, max_steps=9)
+        >>> print(jax.vmap(run)(jnp.array([1.0, 90.0])).table())
+        lane  steps  stopped by  state
+        0     4      small       0.0625
+        1     9      max_steps   0.175781
+        """
+        if isinstance(self.stopped_by, Tracer):
+            raise TypeError(
+                "table shows numbers, which a traced function does not know; "
+                "return the LoopResult from jit and print it there"
+            )
+        return table_of(self)
+
+    def __repr__(self) -> str:
+        return line_of(self)
+
+
+def _reasons(mask: np.ndarray, names: tuple[str, ...], limit: str) -> tuple[Any, ...]:
+    if mask.ndim:
+        return tuple(_reasons(m, names, limit) for m in mask)
+    return tuple(n for k, n in enumerate(names) if int(mask) >> k & 1) or (limit,)

@@ -1,0 +1,1 @@
+"""Pipelines: pure functions one after another, side by side, and turned around."""

@@ -1,0 +1,336 @@
+"""Pipelines: named pure functions, one after another.
+
+A [`Pipe`][jfoundations.Pipe] is a value: a callable pytree whose arrays are leaves and whose
+functions are static, so that it passes through `jit`, `vmap` and `grad` like any other argument.
+`>>` flattens, so how a pipe was bracketed leaves no trace in it.
+
+>>> import jax.numpy as jnp
+>>> import jfoundations as jf
+>>> def center(x):
+...     return x - x.mean()
+>>> pipe = center >> jf.Pipe(scale=lambda x: x / jnp.abs(x).max())
+>>> pipe
+center >> scale
+>>> print(pipe(jnp.array([1.0, 2.0, 3.0])))
+[-1.  0.  1.]
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, overload
+
+import jax
+
+from .._core.values import Structural, describe, hold, identity, name_of, partial, release
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+T = TypeVar("T")
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+Fn = Callable[[X], Y]
+Function = Callable[..., Any]
+
+
+@jax.tree_util.register_pytree_with_keys_class
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Pipe(Structural, Generic[A, B]):
+    """Named pure functions, one after another: `Pipe(f, g)(x) == g(f(x))`.
+
+    Positional stages take their function's name, keyword stages the keyword; positional ones come
+    first. `Pipe()` returns its argument, `>>` joins two pipes (or a pipe and a function) into one
+    flat pipe, and `value >> pipe` applies it. Each stage runs in a `jax.named_scope` of its name.
+    An exception out of a stage carries a note saying which stage, of which pipe, on which input.
+
+    As a container it holds its stages in order: `len(p)`, iteration, `p[1]`, `p["scale"]` and
+    `p[:2]` (a pipe). Two pipes are equal when their names, functions and array leaves are.
+
+    Args:
+        *stages: functions of one argument; a Pipe among them contributes its stages.
+        **named: the same, with the names given (a Pipe stays one stage of that name).
+
+    Raises:
+        TypeError: a stage is not callable.
+
+    >>> p = Pipe(double=lambda x: 2 * x) >> Pipe(inc=lambda x: x + 1)
+    >>> p(3), len(p), p["inc"](3), p[:1](3)
+    (7, 2, 4, 6)
+    >>> (Pipe() >> p) == p == (p >> Pipe())
+    True
+    """
+
+    names: tuple[str, ...]
+    stages: tuple[Callable[[Any], Any], ...]
+
+    # Without this NumPy would take `array >> pipe` apart into an object array.
+    __array_ufunc__ = None
+
+    @overload
+    def __init__(self: "Pipe[X, X]") -> None: ...
+    @overload
+    def __init__(self: "Pipe[Any, Any]", **named: Function) -> None: ...
+    @overload
+    def __init__(self: "Pipe[X, Y]", f: Fn[X, Y], /) -> None: ...
+    @overload
+    def __init__(self: "Pipe[X, Any]", f: Fn[X, Any], /, **named: Function) -> None: ...
+    @overload
+    def __init__(self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, Y], /) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Any]", f: Fn[X, C], g: Fn[C, Any], /, **named: Function
+    ) -> None: ...
+    @overload
+    def __init__(self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, Y], /) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Any]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, Any], /, **named: Function
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, E], i: Fn[E, Y], /
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Any]",
+        f: Fn[X, C],
+        g: Fn[C, D],
+        h: Fn[D, E],
+        i: Fn[E, Any],
+        /,
+        **named: Function,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, E], i: Fn[E, F], j: Fn[F, Y], /
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Any]",
+        f: Fn[X, C],
+        g: Fn[C, D],
+        h: Fn[D, E],
+        i: Fn[E, F],
+        j: Fn[F, Any],
+        /,
+        **named: Function,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipe[X, Any]",
+        f: Fn[X, C],
+        g: Fn[C, D],
+        h: Fn[D, E],
+        i: Fn[E, F],
+        j: Fn[F, G],
+        k: Fn[G, Any],
+        /,
+        *stages: Function,
+        **named: Function,
+    ) -> None: ...
+    def __init__(self, *stages: Callable[..., Any], **named: Callable[..., Any]) -> None:
+        pairs: list[tuple[str, Callable[..., Any]]] = []
+        for k, stage in enumerate(stages):
+            check_callable(stage, f"stage {k + 1}")
+            flat = isinstance(stage, Pipe)
+            pairs += (
+                zip(stage.names, stage.stages, strict=True) if flat else [(name_of(stage), stage)]
+            )
+        for name, stage in named.items():
+            check_callable(stage, f"stage {name!r}")
+            pairs.append((name, stage))
+        self._set(tuple(n for n, _ in pairs), tuple(s for _, s in pairs))
+
+    def _set(self, names: tuple[str, ...], stages: tuple[Callable[..., Any], ...]) -> None:
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "stages", stages)
+
+    @classmethod
+    def _make(cls, names: tuple[str, ...], stages: tuple[Any, ...]) -> "Pipe[Any, Any]":
+        pipe = object.__new__(cls)
+        pipe._set(names, stages)
+        return pipe
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
+        """Return the stages as children (plain functions static) and the names as structure."""
+        keys = map(jax.tree_util.GetAttrKey, self.names)
+        return list(zip(keys, map(hold, self.stages), strict=True)), self.names
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], held: tuple[Any, ...]) -> "Pipe[Any, Any]":
+        """Rebuild the pipe from its names and stages."""
+        return cls._make(names, tuple(map(release, held)))
+
+    def __call__(self, x: A) -> B:
+        """Return the last stage's answer to the last but one's, and so on down to `x`."""
+        value: Any = x
+        for k in range(len(self.stages)):
+            value = self.run_stage(k, value)
+        return value
+
+    def run_stage(self, k: int, value: Any, call: Callable[..., Any] | None = None) -> Any:
+        """Run stage `k` on a value in its named scope, with a note on what it raises.
+
+        Args:
+            k: which stage, from 0.
+            value: its input.
+            call: called in the stage's place (a loop passes context through it).
+        """
+        try:
+            with jax.named_scope(self.names[k]):
+                return (call or self.stages[k])(value)
+        except Exception as error:
+            error.add_note(
+                f"in stage {k + 1} of {len(self)}, {self.names[k]!r}, of the pipe {self!r}, "
+                f"on {describe(value)}"
+            )
+            raise
+
+    @property
+    def inverse(self) -> "Pipe[B, A]":
+        """The inverses of the stages, last first: `pipe.inverse(pipe(x))` is `x`.
+
+        A stage is reversible if it has an `inverse` itself, as `Reversible`s and pipes do. Its name
+        gains the ending `_inverse`, or loses it, so that `pipe.inverse.inverse == pipe`.
+
+        Raises:
+            TypeError: a stage is not reversible.
+
+        >>> import jfoundations as jf
+        >>> p = Pipe(double=jf.Reversible(lambda x: 2 * x, lambda y: y / 2))
+        >>> p.inverse, p.inverse(p(3.0))
+        (double_inverse, 3.0)
+        """
+        pairs = list(zip(self.names, self.stages, strict=True))[::-1]
+        return self._make(
+            tuple(turned(name) for name, _ in pairs),
+            tuple(self._inverse_of(name, stage) for name, stage in pairs),
+        )
+
+    def _inverse_of(self, name: str, stage: Any) -> Any:
+        if stage is identity:
+            return identity
+        try:
+            return stage.inverse
+        except AttributeError:
+            raise TypeError(
+                f"{self!r} has no inverse: its stage {name!r} is not reversible; say what undoes "
+                f"it: give Reversible({name_of(stage)}, inverse) in its place"
+            ) from None
+        except TypeError as error:
+            error.add_note(f"in the stage {name!r} of the pipe {self!r}")
+            raise
+
+    def over(self, consumer: T) -> T:
+        """Put the stages in front of what consumes elements: a Fold, or a step `(state, x)`.
+
+        The consumer then sees what comes out of the pipe, element by element, from the first stage
+        to the last. A plain stage maps, as `map_` of it would; `filter_`, `take` and `take_while`
+        let elements through or not. `p.over(q.over(f))` is `(p >> q).over(f)`.
+
+        Args:
+            consumer: a Fold; or a step `(state, x) -> state` for `as_scan_body` or `lax.scan`,
+                before which only what needs no memory may stand: `map_` and `filter_`.
+
+        Returns:
+            A Fold, or a step: `watch(pipe.over(fold))` looks through the pipe at a loop's states.
+
+        Raises:
+            TypeError: the consumer is neither, or a step given to a stage that remembers.
+
+        >>> import jax.numpy as jnp
+        >>> import jfoundations as jf
+        >>> first = Pipe(jf.map_(jnp.abs), jf.filter_(lambda x: x > 1), jf.take(2))
+        >>> float(jf.fold(first.over(jf.folds.mean()), jnp.array([-2.0, 1.0, 4.0, 8.0])))
+        3.0
+        """
+        if not callable(getattr(consumer, "of", consumer)):
+            raise TypeError(
+                f"{self!r} over {consumer!r}: this is no Fold and no step (state, x) -> state; to "
+                "look at a loop's states give watch(pipe.over(fold))"
+            )
+        for name, stage in zip(self.names[::-1], self.stages[::-1], strict=True):
+            if isinstance(stage, Pipe):
+                consumer = stage.over(consumer)
+            else:
+                put = getattr(stage, "in_front_of", None) or partial(map_before, stage)
+                consumer = put(consumer, name)
+        return consumer
+
+    @overload
+    def __rshift__(self, other: "Pipe[B, C]") -> "Pipe[A, C]": ...
+    @overload
+    def __rshift__(self, other: Callable[[B], C]) -> "Pipe[A, C]": ...
+    def __rshift__(self, other: Any) -> "Pipe[Any, Any]":
+        return Pipe(self, other) if callable(other) else NotImplemented
+
+    @overload
+    def __rrshift__(self, other: Callable[[C], A]) -> "Pipe[C, B]": ...
+    @overload
+    def __rrshift__(self, other: A) -> B: ...
+    def __rrshift__(self, other: Any) -> Any:
+        both: list[Any] = [other, self]
+        return Pipe(*both) if callable(other) else self(other)
+
+    def __len__(self) -> int:
+        return len(self.stages)
+
+    def __bool__(self) -> bool:
+        return True  # an empty pipe is a good pipe: `pipe or default` must not drop it
+
+    def __contains__(self, key: object) -> bool:
+        # No array reaches `==`, whose answer would be an array.
+        return key in self.names if isinstance(key, str) else callable(key) and key in self.stages
+
+    def __iter__(self) -> Iterator[Callable[[Any], Any]]:
+        return iter(self.stages)
+
+    @overload
+    def __getitem__(self, key: slice) -> "Pipe[Any, Any]": ...
+    @overload
+    def __getitem__(self, key: int | str) -> Callable[[Any], Any]: ...
+    def __getitem__(self, key: int | str | slice) -> Any:
+        if isinstance(key, slice):
+            return self._make(self.names[key], self.stages[key])
+        if not isinstance(key, str):
+            return self.stages[key]
+        if (count := self.names.count(key)) != 1:
+            found = "no stage" if count == 0 else f"{count} stages"
+            raise KeyError(f"{found} named {key!r} in the pipe {self!r}; use an index")
+        return self.stages[self.names.index(key)]
+
+    def __repr__(self) -> str:
+        return " >> ".join(self.names) or "Pipe()"
+
+
+def check_callable(stage: Any, which: str, who: str = "Pipe") -> None:
+    """Raise unless a stage is callable."""
+    if not callable(stage):
+        raise TypeError(
+            f"{who}: {which} is {stage!r}, which is not callable; give a function of one value"
+        )
+
+
+INVERSE = "_inverse"
+
+
+def turned(name: str) -> str:
+    """Return the name of the inverse of a stage of some name; twice is the name itself."""
+    return name.removesuffix(INVERSE) if name.endswith(INVERSE) else name + INVERSE
+
+
+def map_before(function: Any, consumer: Any, name: str) -> Any:
+    """Let a Fold, or a step `(state, x) -> state`, see a function of each element."""
+    staged = Pipe._make((name,), (function,))  # so that it runs in its scope, and errors name it
+    if hasattr(consumer, "of"):
+        return consumer.of(staged)
+    return partial(_step_mapped, consumer, staged)
+
+
+def _step_mapped(step: Any, function: Any, state: Any, x: Any) -> Any:
+    return step(state, function(x))

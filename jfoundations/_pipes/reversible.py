@@ -1,0 +1,81 @@
+"""A function with its inverse, as one value.
+
+>>> import jax.numpy as jnp
+>>> import jfoundations as jf
+>>> log = jf.Reversible(jnp.log2, jnp.exp2)
+>>> pipe = jf.Pipe(log=log, shift=jf.Reversible(lambda x: x - 1, lambda y: y + 1))
+>>> float(pipe(8.0)), float(pipe.inverse(2.0))
+(2.0, 8.0)
+>>> pipe.inverse
+shift_inverse >> log_inverse
+"""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import jax
+
+from .._core.values import Structural, hold, name_of, release
+from .pipe import Fn, check_callable
+
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Reversible(Structural, Generic[X, Y]):
+    """A function and what undoes it: called it is `forward`, and `.inverse` turns it around.
+
+    As a stage it lets a pipe be turned around too: `pipe.inverse`.
+
+    Args:
+        forward: `x -> y`.
+        inverse: `y -> x`; that `inverse(forward(x))` is `x` is up to you.
+
+    Raises:
+        TypeError: one of them is not callable.
+
+    >>> double = Reversible(lambda x: 2 * x, lambda y: y // 2)
+    >>> double(3), double.inverse(6), double.inverse.inverse == double
+    (6, 3, True)
+    """
+
+    forward: Fn[X, Y]
+    _inverse: Fn[Y, X]
+
+    def __init__(self, forward: Fn[X, Y], inverse: Fn[Y, X]):
+        for function, which in ((forward, "forward"), (inverse, "inverse")):
+            check_callable(function, f"its {which}", "Reversible")
+        self._set(forward, inverse)
+
+    def _set(self, forward: Any, inverse: Any) -> None:
+        object.__setattr__(self, "forward", forward)
+        object.__setattr__(self, "_inverse", inverse)
+
+    @property
+    def inverse(self) -> "Reversible[Y, X]":
+        """The same, turned around."""
+        return Reversible(self._inverse, self.forward)
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
+        """Return both functions as children, plain ones static."""
+        return (hold(self.forward), hold(self._inverse)), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, held: tuple[Any, Any]) -> "Reversible[Any, Any]":
+        """Rebuild from the held functions."""
+        new = object.__new__(cls)
+        new._set(*map(release, held))
+        return new
+
+    @property
+    def __name__(self) -> str:
+        return name_of(self.forward)
+
+    def __call__(self, x: X) -> Y:
+        """Return `forward` of `x`."""
+        return self.forward(x)
+
+    def __repr__(self) -> str:
+        return f"Reversible({name_of(self.forward)}, {name_of(self._inverse)})"

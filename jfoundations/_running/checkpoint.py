@@ -1,0 +1,198 @@
+"""The checkpoint of a fold: which chunks are done, and the memories that they came to.
+
+It is one file of `save`, written whole or not at all: after every so many chunks if it is told to,
+else as often as writing takes no more than a hundredth of the time, which is after each chunk where
+chunks take long, now and then where they do not.
+"""
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._core.save import first_leaf, load, save
+from .._core.settings import settings
+from .._folds.fold import Fold
+from .fingerprint import fingerprint
+from .merge_tree import LEVEL
+
+SHARE = 100  # of the time since the last writing, one part at most is spent writing
+KEYS = {"fold", "name", "chunks", "nodes", "samples", "rows", "done", "element"}
+HIGHEST = 15  # of so many chunks as 16**15 no one has heard
+RUN = -1  # the height of the memory of an order-dependent fold; its place counts the chunks
+
+
+class Checkpoint:
+    """The file of one fold over one set of chunks.
+
+    Args:
+        path: where.
+        a_fold: the fold.
+        total: how many chunks there are, or None.
+        own_id: what stands for the fold, or None: then it is known by what it computes with.
+        every: after how many chunks it is written, or None: as often as it costs little.
+
+    Raises:
+        TypeError: the fold holds something that cannot be seen into, and there is no id.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        a_fold: Fold[Any],
+        total: int | None,
+        own_id: str | None = None,
+        every: int | None = None,
+    ):
+        self.path: Path = Path(path)
+        self.fold: Fold[Any] = a_fold
+        self.every: int | None = every
+        self.unwritten: int = 0
+        self.about: dict[str, Any] = {
+            "fold": _seen(a_fold) if own_id is None else f"id {own_id}",
+            "name": a_fold.name,
+            "chunks": total,
+        }
+        self.cost: float = 0.0
+        self.last: float = 0.0
+        self.written: Any = None
+
+    def read(self) -> dict[str, Any] | None:
+        """Return what the file says of itself, or None where there is no file.
+
+        Raises:
+            ValueError: the file is damaged, or of another fold or another cut.
+        """
+        if not self.path.exists():
+            return None
+        about = self._about()
+        for what in ("fold", "chunks"):
+            if about[what] != self.about[what]:
+                raise ValueError(self._refusal(what, about))
+        return about
+
+    def _about(self) -> dict[str, Any]:
+        try:
+            about = json.loads(first_leaf(self.path))
+            if not isinstance(about, dict) or not about.keys() >= KEYS:
+                raise ValueError("it is of something else")
+            if not _is_sound(about):
+                raise ValueError("it contradicts itself")
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"fold: {self.path} is no checkpoint that can be read ({error}); give another "
+                "path, or delete it to begin anew"
+            ) from error
+        return about
+
+    def _refusal(self, what: str, about: dict[str, Any]) -> str:
+        if what == "chunks":
+            mine, its = map(_how_many, (about["chunks"], self.about["chunks"]))
+            said = f"{mine}, and this is {its}"
+        else:
+            said = f"the fold {about['name']}, and this one is {self.fold.name}"
+            if about["name"] == self.fold.name:
+                said += ", made otherwise or under other settings of JAX"
+        return (
+            f"fold: the checkpoint {self.path} is of {said}; give what it was made with, or "
+            "another path, or delete it to begin anew"
+        )
+
+    def memories(
+        self, about: dict[str, Any], element: Any, like: Callable[[], Any]
+    ) -> dict[tuple[int, int], Any]:
+        """Return the memories in the file, given an element, and what tells a memory's shapes."""
+        if str(element) != about["element"]:
+            raise ValueError(
+                f"fold: the checkpoint {self.path} is of elements {about['element']}, and these "
+                f"are {element}; give another path, or delete it to begin anew"
+            )
+        head = np.frombuffer(first_leaf(self.path), np.uint8)
+        nodes = [tuple(node) for node in about["nodes"]]
+        try:
+            _, memories = load(self.path, like=(head, [like()] * len(nodes)))
+        except ValueError as error:
+            error.add_note(
+                f"fold: {self.path} is the checkpoint; give another path, or delete it to begin "
+                "anew"
+            )
+            raise
+        return dict(zip(nodes, memories, strict=True))
+
+    def due(self) -> bool:
+        """Tell of a chunk that is done, and return whether it is time to write again."""
+        self.unwritten += 1
+        if self.every is not None:
+            return self.unwritten >= self.every
+        return time.monotonic() - self.last >= SHARE * self.cost
+
+    def write(self, nodes: dict[tuple[int, int], Any], **said: Any) -> None:
+        """Write what is done so far, unless nothing is new.
+
+        Raises:
+            OSError: it cannot be written; what was written before stays.
+        """
+        if self.written == list(nodes):
+            return
+        begun = time.monotonic()
+        about = json.dumps({**self.about, **said, "nodes": list(nodes)}).encode()
+        try:
+            save(self.path, (np.frombuffer(about, np.uint8), list(nodes.values())))
+        except OSError as error:
+            error.add_note(
+                f"fold: the checkpoint {self.path} could not be written; what was written before "
+                "stays, and the fold goes on from there when it is run again"
+            )
+            raise
+        self.last, self.unwritten = time.monotonic(), 0
+        if self.written is not None:  # the first is slower: it would put off the second for long
+            spent = self.last - begun  # waiting for what is being folded included
+            self.cost = (self.cost + spent) / 2 if self.cost else spent  # some disks have moods
+        self.written = list(nodes)
+
+
+def _is_sound(about: dict[str, Any]) -> bool:
+    """Tell whether what a file says of itself can be: nodes of a tree that do not overlap."""
+    nodes, samples = about["nodes"], about["samples"]
+    lists = isinstance(nodes, list) and isinstance(samples, list)
+    pairs = [*nodes, *samples] if lists else [None]
+    if not all(isinstance(p, list) and len(p) == 2 and _are_counts(p[1:]) for p in pairs):
+        return False
+    chunks = about["chunks"]
+    if not _are_counts([about["rows"], about["done"], 0 if chunks is None else chunks]):
+        return False
+    if not _are_counts([k for k, _ in samples]) or bool(nodes) != bool(samples):
+        return False
+    if nodes and nodes[0][0] == RUN:
+        return len(nodes) == 1 and nodes[0] == [RUN, about["done"]]
+    if not _are_counts([height for height, _ in nodes]) or any(h > HIGHEST for h, _ in nodes):
+        return False
+    ends = sorted((place << LEVEL * h, (place + 1) << LEVEL * h) for h, place in nodes)
+    apart = all(a[1] <= b[0] for a, b in itertools.pairwise(ends))
+    inside = chunks is None or not ends or ends[-1][1] <= chunks
+    return apart and inside and sum(b - a for a, b in ends) == about["done"]
+
+
+def _are_counts(numbers: Any) -> bool:
+    return all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+
+
+def _seen(a_fold: Fold[Any]) -> str:
+    functions = (a_fold.init, a_fold.step, a_fold.merge, a_fold.block, a_fold.finished)
+    try:
+        return fingerprint((functions, settings()))
+    except TypeError as error:
+        raise TypeError(
+            f"fold: checkpoint= knows a fold by all that it computes with, and in {a_fold.name} "
+            f"{error}; use functions of a module with plain values, or give checkpoint_id=, a name "
+            "that is another whenever the fold is"
+        ) from None
+
+
+def _how_many(chunks: int | None) -> str:
+    return "a stream" if chunks is None else f"a source of {chunks} chunks"
