@@ -14,63 +14,17 @@ import jfoundations as jf
 
 ROOT = Path(jf.__file__).parent
 FILES = sorted(p for p in ROOT.rglob("*.py"))
-LAYERS = (
-    (
-        "_version",
-        "_dunders",
-        "_callable",
-        "_lift",
-        "_compat",
-        "_collectives",
-        "_pipe",
-        "_stages",
-        "_inputs",
-        "_tree",
-        "_show",
-        "_lanes",
-        "_fold_answers",
-        "_programs",
-        "_written",
-        "_save",
-        "_rounding",
-        "_fingerprint",
-        "_settings",
-        "_sharding",
-    ),
-    (
-        "_callback",
-        "_handlers",
-        "_events",
-        "_predicate",
-        "_when",
-        "_agree",
-        "_fold_blocks",
-        "_fold_rows",
-        "_fold",
-        "_transducers",
-    ),
-    (
-        "_plan",
-        "_mesh",
-        "_drivers",
-        "_result",
-        "_loop",
-        "_lane_axes",
-        "_parts",
-        "_chunks",
-        "_scan_body",
-        "_describe_loop",
-        "_source",
-        "_partials",
-        "_checkpoint",
-        "_ledger",
-        "_travel",
-        "_reduce",
-    ),
-    ("stats", "folds", "callbacks", "executors"),
-    ("testing",),
+# What imports what, by folder: a room imports from the floors below its own, and from itself.
+FLOORS = (
+    ("_version", "_core"),
+    ("_pipes", "_kernels"),
+    ("_folds", "_loops", "stats"),
+    ("folds", "callbacks", "_running"),
+    ("executors", "testing"),
+    ("__init__",),
 )
-RANK = {name: k for k, layer in enumerate(LAYERS) for name in layer}
+KERNELS = ("numbers", "sample", "sums", "moments", "order")
+FLOOR = {room: k for k, rooms in enumerate(FLOORS) for room in rooms}
 NAMESPACES = {
     "jfoundations": jf,
     "jfoundations.stats": jf.stats,
@@ -81,34 +35,61 @@ NAMESPACES = {
 }
 
 
-def imported(path: Path) -> set[str]:
-    """Return the modules of ours, by their name under the root, that a file imports."""
+def module_of(path: Path) -> tuple[str, ...]:
+    """Return the parts of a module's name under the root, those of a package without __init__."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
+def imported(path: Path) -> set[tuple[str, ...]]:
+    """Return the modules of ours that a file imports."""
     package = ("jfoundations", *path.relative_to(ROOT).parent.parts)
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
-            names = [*base[1:], *(node.module.split(".") if node.module else [])]
-            found |= {names[0]} if names else {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jfoundations"):
-            found.add((node.module.split(".") + ["__init__"])[1])
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        module = tuple(node.module.split(".")) if node.module else ()
+        parts = (*package[: len(package) - node.level + 1], *module) if node.level else module
+        if parts[:1] == ("jfoundations",):
+            inner = {(*parts[1:], alias.name) for alias in node.names}
+            found |= inner & MODULES or {parts[1:] or ("__init__",)}
     return found
-
-
-def module_of(path: Path) -> str:
-    return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_down(path):
-    if module_of(path) == "__init__":
-        return  # the table of contents imports everything
-    mine = RANK[module_of(path)]
-    for other in imported(path):
-        assert RANK[other] <= mine, f"{path.name} (layer {mine}) imports {other}"
-        if other != module_of(path) and RANK[other] == mine and mine < 3:
-            order = LAYERS[mine]
-            assert order.index(other) < order.index(module_of(path)), f"{path.name} <- {other}"
+    room, *rest = module_of(path)
+    for other, *inner in imported(path):
+        same = other == room
+        assert same or FLOOR[other] < FLOOR[room], f"{path} (floor {FLOOR[room]}) imports {other}"
+        if same and room == "_kernels" and rest and inner:
+            order = KERNELS.index
+            assert order(inner[0]) <= order(rest[0]), f"{path} imports {inner[0]}"
+
+
+def test_rooms_have_no_circles():
+    """Within a room too, imports go one way."""
+    graph = {module_of(path): imported(path) for path in FILES}
+    done: set[tuple[str, ...]] = set()
+
+    def visit(module: tuple[str, ...], above: tuple[tuple[str, ...], ...]) -> None:
+        assert module not in above, " <- ".join(map(".".join, (*above, module)))
+        if module in done:
+            return
+        for other in graph[module]:
+            visit(other, (*above, module))
+        done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_rooms_are_few():
+    rooms = {p.name for p in ROOT.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert rooms <= FLOOR.keys() and len(rooms) <= 15
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

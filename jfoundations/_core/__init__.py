@@ -1,1 +1,1 @@
-"""What everything stands on: values, pytrees, checks, programs, files; nothing here knows a loop or a number."""
+"""What everything stands on: values, pytrees, checks, programs, files; it knows no loop."""

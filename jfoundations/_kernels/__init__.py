@@ -1,1 +1,1 @@
-"""The numbers: from a sample to sums, moments and order. Floors: numbers, sample, sums, moments, order."""
+"""Numbers, from a sample to sums, moments, order: numbers < sample < sums < moments < order."""

@@ -1,4 +1,4 @@
-"""Numbers in two words as values: what a fold's memory keeps (the arithmetic is `_two_words`').
+"""Numbers in two words as values: what a fold's memory keeps (the arithmetic is `two_words`').
 
 A fold may merge a million memories. In one word each merge rounds, and what it rounds away adds up;
 in two words that stays far below the last digit of the answer.

@@ -35,7 +35,7 @@ def sum(
 ) -> jax.Array:
     """Return the sum Σx or Σwx, in two words: a constant's is n times it, rounded once.
 
-    With ``reproducible=True`` elements are added as integers (see `_limbs`), so any permutation of
+    With ``reproducible=True`` elements are added as integers (see `limbs`), so any permutation of
     them and any sharding of the array under `jit` give the same bits, and the sum is correctly
     rounded, whatever cancels. Of other functions with this keyword: a mean is off by at most 0.501
     units in the last place, a variance, deviation or covariance by a relative 4 u, without regard

@@ -1,9 +1,9 @@
 """From arrays to memories: every mean, variance and covariance starts here.
 
-Small arrays are summed once, in two words (`_exact`). Large ones are read once, in blocks about
+Small arrays are summed once, in two words (`accurate`). Large ones are read once, in blocks about
 pivots, with a certificate: q / M2 bounds the digits that the shifts may have cost. Where it says
 more than four bits, or a square left the range of its type, a second pass about the mean, in units
-of a power of two, takes its place (`_passes`). One variable and pairs take the same path, so the
+of a power of two, takes its place (`passes`). One variable and pairs take the same path, so the
 variance of x is the covariance of x with itself, bit for bit.
 """
 

@@ -31,7 +31,7 @@ def memory(
     """Gather sums of one or two float arrays over axes.
 
     Returns:
-        (W, [(pivot, offset), ...], powers, units), as in `_kernel.Sums`, W a float; all with
+        (W, [(pivot, offset), ...], powers, units), as in `central_sums.Sums`, W a float; all with
         reduced axes kept as 1.
     """
     if accuracy == "reproducible":

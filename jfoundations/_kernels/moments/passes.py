@@ -1,6 +1,6 @@
 """The passes over large arrays: in blocks about pivots, then about the mean that those gave.
 
-What a pass finds are central sums; `_kernel` decides which pass is needed.
+What a pass finds are central sums; `central_sums` decides which pass is needed.
 """
 
 from typing import NamedTuple

@@ -2,7 +2,7 @@
 
 Rows are read once, in blocks that fit the cache: a block is shifted by a value of each column, put
 in units of a power of two, and multiplied with itself, upper tiles only. No centred copy of the
-data is written. The sums say how many digits the shift may have cost (see `_certificate`); where
+data is written. The sums say how many digits the shift may have cost (see `certificate`); where
 that is too many, or a square left the range of its type, the rows are read again about the mean.
 
 >>> import jax.numpy as jnp

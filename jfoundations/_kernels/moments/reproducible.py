@@ -43,7 +43,7 @@ def limb_sum(x: Array, axes: tuple[int, ...], weights: Array | None = None) -> L
 def reproducible_sums(
     values: Any, axes: tuple[int, ...], order: int, weights: Array | None
 ) -> Sums:
-    """Gather what `_kernel.central_sums` does, each number rounded from exact sums.
+    """Gather what `central_sums.central_sums` does, each number rounded from exact sums.
 
     The central sums are exact up to one rounding; so are the means, in two words.
     """

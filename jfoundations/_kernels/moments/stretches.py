@@ -2,7 +2,7 @@
 
 A memory says all that a moving window or a fading weight needs: the weight, means in two words (a
 data value and an offset), and central moments over the weight, which fading does not change. All
-but the data values are wide numbers (`_wide`), so that every stretch is in units of its own.
+but the data values are wide numbers (`wide`), so that every stretch is in units of its own.
 
 Source: Chan, Golub and LeVeque (1983) for the merge; Blelloch (1990), "Prefix sums and their
 applications", for the scan within rows and then over rows.

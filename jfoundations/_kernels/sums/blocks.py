@@ -1,6 +1,6 @@
 """What is summed over a block of rows: weights, deviations from a pivot, squares and products.
 
-Each block has a pivot of its own, one of its values; `_lines` does the adding.
+Each block has a pivot of its own, one of its values; `layout` does the adding.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ def accumulator(dtype):
 
 
 def widen(x: Array) -> Array:
-    """Return small integers as int32, half precision as it is."""
+    """Return numbers of fewer than 32 bits in 32: floats as float32, integers as int32."""
     if x.dtype.itemsize >= 4:
         return x
     return x.astype(jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else jnp.int32)

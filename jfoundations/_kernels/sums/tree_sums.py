@@ -69,7 +69,7 @@ def _tree(words: list[Array]) -> list[Pair]:
 
 
 def _level(words: list[Array]) -> list[Array]:
-    # a loop over few rows of many numbers becomes one of vectors, see `_blocks`
+    # a loop over few rows of many numbers becomes one of vectors, see `blocks`
     *outer, n, inner = words[0].shape
     rows = n if n <= SERIAL else ROWS
     lines = n // rows
