@@ -144,8 +144,7 @@ def statistic(name, n, dtype, options):
         weights, mask = weights.reshape(-1)[:rows], mask.reshape(-1)[:rows]
     arrays = {}
     if "weights" in options:
-        kind = options["weights"]
-        arrays["weights"] = kind(weights if kind is stats.Frequency else weights.astype(x.dtype))
+        arrays["weights"] = options["weights"](weights)
     if "where" in options:
         arrays["where"] = mask
     fixed = {key: value for key, value in options.items() if key not in arrays}
