@@ -17,6 +17,7 @@ ALIKE = [
     *("test_laws_callbacks.py", "test_folds_beam.py", "test_executors.py"),
     *("test_laws_complex.py", "test_findings_constants.py", "test_findings_replay.py"),
     *("test_findings_sharding.py", "test_findings_loop_memory.py"),
+    "package/test_snapshot.py",
 ]
 
 
