@@ -10,7 +10,7 @@ import jfoundations as jf
 from jfoundations import folds, stats
 
 NO_STATISTICS = {"Bootstrap", "Count", "Description", "Frequency", "Probability", "Reliability"}
-NO_FOLDS = {"Sketch", "row_names", "to_beam"}
+NO_FOLDS = {"Sketch", "row_names"}
 
 
 def _alone(name, *given, **options):
