@@ -46,7 +46,10 @@ def as_arrays(tree: T, who: str) -> T:
         "other objects out of the state: in a closure, or as a static field of a registered "
         "dataclass"
     )
-    convert = lambda path, leaf: as_array(leaf, who, f"the leaf {keystr(path)}", no_array)  # noqa: E731
+
+    def convert(path: Any, leaf: Any) -> Any:
+        return as_array(leaf, who, f"the leaf {keystr(path)}", no_array)
+
     return jax.tree.map_with_path(convert, tree)
 
 

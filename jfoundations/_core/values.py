@@ -197,7 +197,9 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
 
     def _released(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         # what is held by a partial among the arguments is its own to release
-        whole = lambda v: type(v) is Static or isinstance(v, Structural)  # noqa: E731
+        def whole(v: Any) -> bool:
+            return type(v) is Static or isinstance(v, Structural)
+
         return jax.tree.map(release, self._arguments, is_leaf=whole)
 
     @property

@@ -72,11 +72,6 @@ def init_of(init: Any, g: Any, like: Any) -> Any:
     return init(like_of(jax.eval_shape(g, like_of(like))))
 
 
-def step_of(step: Any, g: Any, memory: Any, x: Any) -> Any:
-    """Take one element, mapped."""
-    return step(memory, g(x))
-
-
 def block_of(block: Any, g: Any, xs: Any) -> Any:
     """Return the memory of a block, mapped."""
     return block(jax.vmap(g)(elements(xs)))

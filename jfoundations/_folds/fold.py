@@ -15,14 +15,14 @@ and arithmetic on folds is arithmetic on their answers.
 
 import functools
 import operator
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import jax
 
-from .._core.values import Structural, hold, identity, name_of, partial, release
-from .._pipes.pipe import Pipe
+from .._core.pytrees import function, pytree, static
+from .._core.values import Structural, identity, name_of, partial
+from .._pipes.pipe import Pipe, step_of
 from .answers import (
     block_all,
     evaluate,
@@ -34,7 +34,7 @@ from .answers import (
     right,
     step_all,
 )
-from .blocks import all_hold, block_of, init_of, one_by_one, step_of, step_where
+from .blocks import all_hold, block_of, init_of, one_by_one, step_where
 from .blocks import like_of as like_of
 from .blocks import like_of_block as like_of_block
 from .rows import block_where
@@ -46,8 +46,7 @@ FIELDS = ("init", "step", "merge", "extract", "block", "finished")
 OPTIONAL = ("merge", "block", "finished")
 
 
-@jax.tree_util.register_pytree_with_keys_class
-@dataclass(frozen=True, init=False, eq=False, repr=False)
+@pytree
 class Fold(Structural, Generic[R]):
     """A statistic as a value: `Fold(init, step, merge, extract, block=None)`.
 
@@ -67,7 +66,11 @@ class Fold(Structural, Generic[R]):
             there, which has no reverse mode.
         name: how messages call it.
 
-    `+ - * / // % **`, unary `-` and `+`, and `abs` of folds and numbers work on the answers.
+    | operator | meaning |
+    |---|---|
+    | `f + g`, `f - 1`, `2 * f`, `/ // % **` | a fold: the same of the answers, in one pass |
+    | `-f`, `+f`, `abs(f)` | of the answer |
+    | `f == g`, `hash(f)` | equal name, functions and array leaves, to the bit |
 
     >>> import jax.numpy as jnp
     >>> total = Fold(lambda like: jnp.zeros(like.shape, like.dtype), jnp.add, jnp.add)
@@ -75,13 +78,13 @@ class Fold(Structural, Generic[R]):
     7.0
     """
 
-    init: Callable[[Any], Any]
-    step: Callable[[Any, Any], Any]
-    merge: Callable[[Any, Any], Any] | None
-    extract: Callable[[Any], R]
-    block: Callable[[Any], Any]
-    finished: Callable[[Any], Any] | None
-    name: str
+    init: Callable[[Any], Any] = function()
+    step: Callable[[Any, Any], Any] = function()
+    merge: Callable[[Any, Any], Any] | None = function()
+    extract: Callable[[Any], R] = function()
+    block: Callable[[Any], Any] = function()
+    finished: Callable[[Any], Any] | None = function()
+    name: str = static()
 
     __array_ufunc__ = None  # else NumPy would take `array + fold` apart
 
@@ -96,29 +99,14 @@ class Fold(Structural, Generic[R]):
         finished: Callable[[Any], Any] | None = None,
         name: str | None = None,
     ):
-        functions = (init, step, merge, extract, block, finished)
-        for field, function in zip(FIELDS, functions, strict=True):
-            if not (callable(function) or (function is None and field in OPTIONAL)):
-                raise TypeError(f"Fold: {field} is {function!r}, which is not callable")
-        block = block or partial(one_by_one, init, step, finished)
-        self._set((init, step, merge, extract, block, finished), name or name_of(step))
-
-    def _set(self, functions: tuple[Any, ...], name: str) -> None:
-        for field, value in zip((*FIELDS, "name"), (*functions, name), strict=True):
+        given = (init, step, merge, extract, block, finished)
+        for field, value in zip(FIELDS, given, strict=True):
+            if not (callable(value) or (value is None and field in OPTIONAL)):
+                raise TypeError(f"Fold: {field} is {value!r}, which is not callable")
             object.__setattr__(self, field, value)
-
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
-        """Return the functions as children (plain ones static) and the name as structure."""
-        functions = (getattr(self, f) for f in FIELDS)
-        held = (f if f is None else hold(f) for f in functions)
-        return list(zip(map(jax.tree_util.GetAttrKey, FIELDS), held, strict=True)), self.name
-
-    @classmethod
-    def tree_unflatten(cls, name: str, held: tuple[Any, ...]) -> "Fold[Any]":
-        """Rebuild from the held functions."""
-        fold = object.__new__(cls)
-        fold._set(tuple(map(release, held)), name)
-        return fold
+        if block is None:
+            object.__setattr__(self, "block", partial(one_by_one, init, step, finished))
+        object.__setattr__(self, "name", name or name_of(step))
 
     def _with(self, **changes: Any) -> "Fold[Any]":
         functions = {f: getattr(self, f) for f in FIELDS} | changes

@@ -51,7 +51,10 @@ def block_where(init: Any, step: Any, merge: Any, block: Any, p: Any, xs: Any) -
     some = jnp.argmax(kept)  # the first that is kept, if any is
     spare = unless_left_out(kept[some], element(xs, some))
     if _is_light(merge, empty, spare):
-        alone = lambda k, x: pick(k, step(empty, pick(k, x, spare)), empty)  # noqa: E731
+
+        def alone(k: Any, x: Any) -> Any:
+            return pick(k, step(empty, pick(k, x, spare)), empty)
+
         return merge_tree(merge, jax.vmap(alone)(kept, xs), empty, 2)
     return _by_rows(step, merge, block, kept, xs, spare, empty)
 

@@ -229,7 +229,10 @@ def _drawn(
     ends = jax.tree.map(lambda d: quantile(d, tails, axis=0), distribution)
     low, high = (jax.tree.map(lambda e, k=k: e[k], ends) for k in (0, 1))
     if method == "basic":
-        mirror = lambda e, end: e.astype(end.dtype) + (e.astype(end.dtype) - end)  # noqa: E731
+
+        def mirror(e: jax.Array, end: jax.Array) -> jax.Array:
+            return e.astype(end.dtype) + (e.astype(end.dtype) - end)
+
         low, high = (jax.tree.map(mirror, estimate, end) for end in (high, low))
     error = jax.tree.map(lambda d: std(d, axis=0, correction=1), distribution)
     return Bootstrap(estimate, low, high, error, distribution)

@@ -210,7 +210,10 @@ def _columns(call: Call, values: tuple[Array, ...]) -> tuple[tuple[Array, ...], 
 
 def _row_weights(data: Data, nan: Any, correction: Any) -> Call:
     """Return how much each row counts, (n, 1): None, bools or floats ≥ 0, and what rows leave."""
-    column = lambda v: v.reshape(len(v), -1)  # noqa: E731
+
+    def column(v: Array) -> Array:
+        return v.reshape(len(v), -1)
+
     keep = None if data.where is None else jnp.all(column(data.where), axis=1, keepdims=True)
     for value in data.values if nan == "omit" else ():
         if jnp.issubdtype(value.dtype, jnp.inexact):

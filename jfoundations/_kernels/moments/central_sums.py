@@ -135,14 +135,18 @@ class _Known(NamedTuple):
 
         def look(i: Array, found: Any) -> Any:
             start = jnp.minimum(i * rows, outer - rows)
-            put = lambda v, new: lax.dynamic_update_slice_in_dim(v, new, start, 0)  # noqa: E731
+
+            def put(v: Array, new: Array) -> Array:
+                return lax.dynamic_update_slice_in_dim(v, new, start, 0)
+
             return jax.tree.map(put, found, _flat(self._rows(start, rows)))
 
         kept = self.kept()
         return _shaped(lax.fori_loop(0, -(-outer // rows), look, _flat(kept)), kept)
 
     def _rows(self, start: Array, rows: int) -> dict[str, Any]:
-        cut = lambda v: lax.dynamic_slice_in_dim(v, start, rows)  # noqa: E731
+        def cut(v: Array) -> Array:
+            return lax.dynamic_slice_in_dim(v, start, rows)
 
         def read() -> Any:
             # by index: of a sharded array a cut would gather all
@@ -161,7 +165,9 @@ class _Known(NamedTuple):
 
 def _flat(tree: Any) -> Any:
     # axes of length 1 would have the compiler lay out, and so copy, what a loop reads
-    keep = lambda v: [n for a, n in enumerate(v.shape) if a == 0 or n > 1]  # noqa: E731
+    def keep(v: Any) -> list[int]:
+        return [n for a, n in enumerate(v.shape) if a == 0 or n > 1]
+
     return jax.tree.map(lambda v: v.reshape(keep(v)), tree)
 
 

@@ -67,7 +67,10 @@ def _core(
     form = _COMPLEX if any(map(jnp.iscomplexobj, values)) else _REAL
     call = Call.of(data, nan, axes, correction, accuracy, signed=True)
     value = form[name](call, values)
-    give = lambda v: answer(v if keepdims else jnp.squeeze(v, axes), data, axes, False)  # noqa: E731
+
+    def give(v: Any) -> Any:
+        return answer(v if keepdims else jnp.squeeze(v, axes), data, axes, False)
+
     if not bounded:
         return give(value)
     return give(value), give(error_bound(name, call, alike(values), value, give(value).dtype))

@@ -116,7 +116,10 @@ def _products_rule(sharing, primals, tangents):
     (values, weights, known), (moves, weight_move, _) = primals, tangents
     out = central_products(values, weights, sharing, known)
     keep = None if weights is None else counted(weights)
-    shown = lambda v: v if keep is None else jnp.where(keep, v, 0)  # noqa: E731
+
+    def shown(v: Array) -> Array:
+        return v if keep is None else jnp.where(keep, v, 0)
+
     floats = weights is not None and weights.dtype != np.bool_
     spreads = [
         deviations(x, weights, p, o, u, (0,))
@@ -245,7 +248,10 @@ def _central(
     firsts, raw, products = sums
     firsts = [jnp.where(jnp.isfinite(s), s, jnp.nan) for s in firsts]  # no mean, no deviations
     whole = jnp.where(total == 0, 1, total)
-    less = lambda a, b: product_over(a, b, total)  # noqa: E731
+
+    def less(a: Array, b: Array) -> Array:
+        return product_over(a, b, total)
+
     drifts = [divide(s, whole) for s in firsts]
     squares = [q - less(s, s) for q, s in zip(raw, firsts, strict=True)]
     return _Central(drifts, raw, squares, products - less(firsts[0].T, firsts[-1]))
@@ -261,7 +267,9 @@ def _sums(
     size = min(n, MOST_ROWS, max(ROWS, BLOCK // sum(columns)))
 
     def block(start: Any, size: int) -> tuple[list[Array], ...]:
-        cut = lambda v: lax.dynamic_slice_in_dim(v, start, size)  # noqa: E731
+        def cut(v: Array) -> Array:
+            return lax.dynamic_slice_in_dim(v, start, size)
+
         parts = [cut(x) for x in values]
         weight = None if weights is None else cut(weights)
         e = [deviate(s.of(parts), weight, *map(s.of, about)) for s in strips]
@@ -275,7 +283,10 @@ def _sums(
     odd = n % size
     sums = block(0, size)
     if n >= 2 * size:
-        step = lambda i, sums: jax.tree.map(jnp.add, sums, block(i * size, size))  # noqa: E731
+
+        def step(i: Array, sums: Any) -> Any:
+            return jax.tree.map(jnp.add, sums, block(i * size, size))
+
         sums = lax.fori_loop(1, n // size, step, sums)
     if odd:
         sums = jax.tree.map(jnp.add, sums, block(n - odd, odd))

@@ -190,7 +190,8 @@ def prefixes(memory: Stretch) -> Stretch:
     def cut(leaf: Array) -> Array:
         return leaf.reshape(rows, size, *leaf.shape[1:]).swapaxes(0, 1)
 
-    turn = lambda leaf: jnp.swapaxes(leaf, 0, 1)  # noqa: E731
+    def turn(leaf: Array) -> Array:
+        return jnp.swapaxes(leaf, 0, 1)
 
     @partial(jax.checkpoint, prevent_cse=False)
     def take(carry: Stretch, part: Stretch) -> tuple[Stretch, Stretch]:

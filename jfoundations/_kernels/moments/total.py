@@ -80,7 +80,10 @@ def _total_rule(axes, accuracy, primals, tangents):
     if weights is None or weights.dtype == np.bool_:
         select = (lambda v: v) if weights is None else (lambda v: jnp.where(weights, v, 0))
         return out, slope + add(select(tangents[0].astype(out.dtype))) if moves else slope
-    keep = lambda v: jnp.where(weights != 0, v.astype(out.dtype), 0)  # noqa: E731
+
+    def keep(v: Any) -> Any:
+        return jnp.where(weights != 0, v.astype(out.dtype), 0)
+
     if moves:
         slope = slope + add(weights * keep(tangents[0]))
     return out, slope + add(keep(x) * keep(tangents[1]))

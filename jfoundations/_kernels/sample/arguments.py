@@ -182,7 +182,10 @@ def compiled(*static: str) -> Any:
         def run(*given: Any, **named: Any) -> Any:
             named |= dict(zip(names, given, strict=False))
             options = {name: named.pop(name) for name in fixed.intersection(named)}
-            call = lambda named: core(**named, **options)  # noqa: E731
+
+            def call(named: dict[str, Any]) -> Any:
+                return core(**named, **options)
+
             return automatic(call, reduced=options.get("axes", ()))(named)
 
         return jax.jit(run, static_argnames=sorted(fixed))
