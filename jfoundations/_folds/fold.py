@@ -22,7 +22,7 @@ import jax
 
 from .._core.pytrees import function, pytree, static
 from .._core.values import Structural, identity, name_of, partial
-from .._pipes.pipe import Pipe, step_of
+from .._pipes.pipe import Pipe
 from .answers import (
     block_all,
     evaluate,
@@ -34,10 +34,10 @@ from .answers import (
     right,
     step_all,
 )
-from .blocks import all_hold, block_of, init_of, one_by_one, step_where
+from .blocks import init_after, one_by_one, step_after
 from .blocks import like_of as like_of
 from .blocks import like_of_block as like_of_block
-from .rows import block_where
+from .rows import block_after
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -167,13 +167,7 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().of(jnp.abs), jnp.array([-3.0, 5.0])))
         4.0
         """
-        # A loop that stops early is made anew, so that it maps no more elements than it reads.
-        early = self.finished is not None and self.merge is None
-        return self._with(
-            init=_mapped(init_of, self.init, g),
-            step=_mapped(step_of, self.step, g),
-            block=None if early else _mapped(block_of, self.block, g),
-        )
+        return self._after(False, g)
 
     def where(self, p: Callable[[Any], Any]) -> "Fold[R]":
         """Leave out the elements for which a predicate does not hold.
@@ -186,18 +180,24 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().where(lambda x: x > 0), jnp.array([-3.0, 5.0])))
         5.0
         """
-        inner, block, kept = self.step, self.block, (p,)
-        if _is_of(inner, step_where) and (self.merge is None or _is_of(block, block_where)):
-            inner, first = inner.args  # type: ignore[attr-defined]
-            kept = (*(first.args[0] if _is_of(first, all_hold) else (first,)), p)
-            if self.merge is not None:
-                block = block.args[3]  # type: ignore[attr-defined]
-        p = partial(all_hold, kept) if len(kept) > 1 else p
-        step = partial(step_where, inner, p)
-        if self.merge is None:
-            return self._with(step=step, block=None)
-        block = partial(block_where, self.init, inner, self.merge, block, p)
-        return self._with(step=step, block=block)
+        return self._after(True, p)
+
+    def _after(self, asks: bool, function: Any) -> "Fold[R]":
+        # maps and predicates, one after another, are one list: never a nest
+        init, step, block, plan, functions = self.init, self.step, self.block, (), ()
+        if _is_of(step, step_after) and _is_of(init, init_after):
+            step, plan, functions = step.args  # type: ignore[attr-defined]
+            init = init.args[0]
+            block = block.args[3] if _is_of(block, block_after) else block  # type: ignore
+        plan = (asks, *plan)
+        ways = Static(plan), (function, *functions)
+        # A loop that stops early is made anew, so that it maps no more elements than it reads.
+        loop = self.merge is None and (any(plan) or self.finished is not None)
+        return self._with(
+            init=partial(init_after, init, *ways),
+            step=partial(step_after, step, *ways),
+            block=None if loop else partial(block_after, init, step, self.merge, block, *ways),
+        )
 
     def __add__(self, other: Any) -> "Fold[Any]":
         return _binary(operator.add, self, other)
@@ -252,13 +252,6 @@ class Fold(Structural, Generic[R]):
 
     def __repr__(self) -> str:
         return f"Fold({self.name})"
-
-
-def _mapped(how: Callable[..., Any], function: Any, g: Any) -> Any:
-    if _is_of(function, how):  # maps one after another are one
-        function, later = function.args
-        g = Pipe(g, later)
-    return partial(how, function, g)
 
 
 def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:

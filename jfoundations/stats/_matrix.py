@@ -24,7 +24,7 @@ from jax import Array, lax
 from .._kernels.moments.formulas import Call, coefficient, complex_coefficient
 from .._kernels.moments.products import central_products
 from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
-from .._kernels.sample.arguments import Data, Nan, accumulator, answer, compiled, numbers
+from .._kernels.sample.arguments import Data, Nan, accumulator, answer, compiled, numbers, scalar
 from .._kernels.sample.weights import Frequency, Weights
 
 
@@ -74,6 +74,7 @@ def cov_matrix(
     2.0
     """
     data = _check("cov_matrix", x, y, weights, where, nan)
+    correction = scalar("cov_matrix", "correction", correction)
     return _core(data, correction, correlate=False, nan=nan)
 
 

@@ -96,9 +96,9 @@ def passed_through(call: Callable[[], object]) -> tuple[int, int]:
 
 def report() -> str:
     """Return it all as a text."""
-    from jfoundations import folds, stats
-
     import jax.numpy as jnp
+
+    from jfoundations import folds, stats
 
     x = jnp.arange(8.0)
     lines = Counter()
@@ -115,8 +115,12 @@ def report() -> str:
         f"files {len(FILES)}, lines {sum(lines.values())}",
         *(f"  {room:12} {lines[room]:6} lines" for room in rooms),
         f"parameters that are Any: {share_of_any():.0%}",
-        *(f"{name}: {files} files, {functions} functions" for name, (files, functions) in
-          ((name, passed_through(call)) for name, call in calls.items())),
+        *(
+            f"{name}: {files} files, {functions} functions"
+            for name, (files, functions) in (
+                (name, passed_through(call)) for name, call in calls.items()
+            )
+        ),
     ]
     return "\n".join(said)
 

@@ -14,10 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..._core.inputs import as_given
 from ..._core.rounding import divide
 from ..numbers.units import binary_unit, coarse_unit, inverse_unit, unit_of
-from ..sample.arguments import Axes, Axis, Data, answer, check, compiled, join
+from ..sample.arguments import Axes, Axis, Data, answer, check, compiled, join, scalar
 from ..sample.weights import Frequency, Probability
 from ..sums.blocks import counted, widen
 from ..sums.layout import SMALL
@@ -47,7 +46,7 @@ def call(
             f"{who}: return_bound=True needs real data; ask for the real and the imaginary part"
         )
     static = {"nan": nan, "accuracy": accuracy, "bounded": bounded}
-    correction = as_given(correction, who, "correction")
+    correction = scalar(who, "correction", correction)
     return _core(data, correction, name=who, axes=axes, keepdims=bool(keepdims), **static)
 
 
@@ -183,7 +182,7 @@ def alike(values: Any) -> tuple[jax.Array, ...]:
 
 def _sum(call: Call, values: Any) -> jax.Array:
     (x,) = alike(values)
-    return times(total(x, call.weights, call.axes, call.accuracy), call.weight_unit)
+    return total(x, call.weights, call.axes, call.accuracy, call.weight_unit)
 
 
 def times(value: jax.Array, *units: Any) -> jax.Array:

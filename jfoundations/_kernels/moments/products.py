@@ -24,7 +24,7 @@ from jax import Array, lax
 
 from ..._core.rounding import divide
 from ..numbers.units import inverse_unit
-from ..sums.blocks import accumulator, counted, difference, widen
+from ..sums.blocks import accumulator, counted, difference, in_units, widen
 from ..sums.tree_sums import tree_sum
 from .certificate import doubtful, out_of_range, product_over
 from .derivatives import deviations, shift
@@ -204,8 +204,10 @@ def _middle(three: list[Array]) -> Array:
 
 
 def _unit(size: Array, sharing: int) -> Array:
-    """Return the power of two next to each column's size, 1 where that is 0 or not finite."""
-    sizes = jnp.where(jnp.isfinite(size), size, 0).reshape(sharing, -1)
+    """Return the power of two next to each column's size, 1 where that is 0 or nan."""
+    # numbers may be farther apart than any number is large
+    size = jnp.minimum(size, jnp.finfo(size.dtype).max)
+    sizes = jnp.where(jnp.isnan(size), 0, size).reshape(sharing, -1)
     size = jnp.tile(jnp.max(sizes, axis=0), sharing)
     _, exponent = jnp.frexp(jnp.where(size > 0, size, 1))
     most = -np.finfo(size.dtype).minexp - 1  # the inverse must be a normal number too
@@ -316,14 +318,15 @@ def _assemble(tiles: dict[tuple[int, int], Array], k: int) -> Array:
 
 
 def _from_pivot(x: Array, weight: Array | None, pivot: Array, offset: Array, unit: Array) -> Array:
-    e = (difference(widen(x), pivot) - offset) * inverse_unit(unit)
+    inverse = inverse_unit(unit)
+    e = in_units(widen(x), pivot, inverse) - offset * inverse
     return e if weight is None else jnp.where(counted(weight), e, 0)
 
 
 def _from_mean(x: Array, weight: Array | None, pivot: Array, offset: Array, unit: Array) -> Array:
     inverse = inverse_unit(unit)
-    if jnp.issubdtype(x.dtype, jnp.floating):  # in units first: differences may leave the range
-        e = widen(x) * inverse - pivot * inverse - offset * inverse
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        e = in_units(widen(x), pivot, inverse) - offset * inverse
     else:
         e = (shift(x, pivot) - offset) * inverse
     return e if weight is None else jnp.where(counted(weight), e, 0)
