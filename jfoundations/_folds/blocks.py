@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._core.checks import check_like
 from .._core.inputs import elements
 
 
@@ -44,8 +45,14 @@ def go_on(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
         memory: arrays.
         xs: the block, of arrays.
     """
+
+    def checked(m: Any, x: Any) -> Any:
+        new = step(m, x)
+        check_like(new, m, "the step of a fold", "memory")
+        return new
+
     if finished is None:
-        return lax.scan(lambda m, x: (step(m, x), None), memory, xs)[0]
+        return lax.scan(lambda m, x: (checked(m, x), None), memory, xs)[0]
     n = jax.tree.leaves(xs)[0].shape[0]
     if n == 0:
         return memory
@@ -56,7 +63,7 @@ def go_on(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
     def take(carry: Any) -> Any:
         k, m = carry
         x = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, k, keepdims=False), xs)
-        return k + 1, step(m, x)
+        return k + 1, checked(m, x)
 
     return lax.while_loop(going, take, (np.int32(0), memory))[1]
 
@@ -86,7 +93,10 @@ def on_the_way(plan: Any, functions: Any, x: Any) -> tuple[Any, Any]:
         if not asks:
             x = function(x if kept is True else unless_left_out(kept, x))
             continue
-        holds = jnp.asarray(function(x))
+        holds = function(x)
+        if not jax.tree_util.all_leaves([holds]):
+            raise TypeError(f"where: its predicate returned {holds!r}, a bool scalar is needed")
+        holds = jnp.asarray(holds)
         if holds.ndim:
             raise TypeError(
                 f"where: its predicate returned shape {holds.shape}, a bool scalar is needed; "

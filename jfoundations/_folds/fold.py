@@ -10,7 +10,6 @@ and arithmetic on folds is arithmetic on their answers.
 >>> both = jf.combine(mean=jf.folds.mean(), spread=spread)
 >>> {k: float(v) for k, v in jf.fold(both, jnp.array([1.0, 2.0, 4.0, 18.0])).items()}
 {'mean': 6.25, 'spread': 17.0}
-
 """
 
 import functools
@@ -20,8 +19,9 @@ from typing import Any, Generic, TypeVar
 
 import jax
 
+from .._core.checks import check_function
 from .._core.pytrees import function, pytree, static
-from .._core.values import Structural, identity, name_of, partial
+from .._core.values import Static, Structural, identity, name_of, partial
 from .._pipes.pipe import Pipe
 from .answers import (
     block_all,
@@ -167,6 +167,7 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().of(jnp.abs), jnp.array([-3.0, 5.0])))
         4.0
         """
+        check_function(g, "g", "of", "a function of an element")
         return self._after(False, g)
 
     def where(self, p: Callable[[Any], Any]) -> "Fold[R]":
@@ -180,6 +181,7 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().where(lambda x: x > 0), jnp.array([-3.0, 5.0])))
         5.0
         """
+        check_function(p, "p", "where", "a function element -> bool")
         return self._after(True, p)
 
     def _after(self, asks: bool, function: Any) -> "Fold[R]":
