@@ -189,7 +189,7 @@ class Fold(Structural, Generic[R]):
         init, step, block, plan, functions = self.init, self.step, self.block, (), ()
         if _is_of(step, step_after) and _is_of(init, init_after):
             step, plan, functions = step.args  # type: ignore[attr-defined]
-            init = init.args[0]
+            init = init.args[0]  # type: ignore[attr-defined]
             block = block.args[3] if _is_of(block, block_after) else block  # type: ignore
         plan = (asks, *plan)
         ways = Static(plan), (function, *functions)
