@@ -111,9 +111,7 @@ def init_after(init: Any, plan: Any, functions: Any, like: Any) -> Any:
     maps = [f for asks, f in zip(plan, functions, strict=True) if not asks]
 
     def after(x: Any) -> Any:
-        for g in maps:
-            x = g(x)
-        return x
+        return on_the_way((False,) * len(maps), maps, x)[0]
 
     return init(like_of(jax.eval_shape(after, like_of(like))) if maps else like)
 
