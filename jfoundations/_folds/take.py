@@ -63,7 +63,7 @@ class Transducer(Structural, Generic[A, B]):
     def __name__(self) -> str:
         held = self.in_front_of.args[0]
         # without n, which is a leaf: names are structure
-        kind = type(self).__name__
+        kind = name_of(type(self))
         return f"{kind}({name_of(held)})" if callable(held) else kind
 
     def __call__(self, x: A) -> B:
