@@ -211,6 +211,12 @@ def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
     return value
 
 
+def decay_of(value: Any, dtype: Any) -> jax.Array:
+    """Return what a step leaves of earlier weights: the decay, nan where it is not in [0, 1)."""
+    decay = jnp.asarray(value, dtype)
+    return jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)
+
+
 def check_function(value: Any, name: str, who: str, form: str) -> None:
     """Raise unless an argument is callable; `form` is a function one might have meant."""
     if not callable(value):
