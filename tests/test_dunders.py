@@ -12,7 +12,7 @@ import pytest
 import jfoundations as jf
 from jfoundations import _dunders
 from jfoundations._loops.callback import Chain
-from jfoundations._loops.predicate import StopPredicate
+from jfoundations._loops.combined import StopPredicate
 
 NOUNS = {
     "Pipe": jf.Pipe,

@@ -200,3 +200,31 @@ def flatten(callbacks: tuple[Any, ...]) -> tuple[Any, ...]:
 def callback_name(callback: Any) -> str:
     """Return the name by which results and messages speak of a callback."""
     return callback.name if isinstance(callback, Callback) else name_of(callback)
+
+
+def is_event(name: str) -> bool:
+    """Tell whether a method of that name hears an event."""
+    return name.startswith(("before_", "after_"))
+
+
+def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
+    """Return a callback's `init` (or None) and its functions by event."""
+    if isinstance(callback, Callback):
+        return callback.init, dict(callback.events)
+    if isinstance(callback, type):
+        name = callback.__name__
+        raise TypeError(f"{who}: it is the class {name} itself; give an instance of it: {name}(…)")
+    methods = {
+        event: method
+        for event in dir(callback)
+        if is_event(event) and callable(method := getattr(callback, event, None))
+    }
+    if methods:
+        return None, methods
+    if callable(callback):
+        return None, {"after_step": callback}
+    raise TypeError(
+        f"{who}: {callback!r} is no callback; give a function state -> (state, stop), an object "
+        f"with methods among {', '.join(RUN_EVENTS)}, or a Callback (proceed does nothing)"
+        f"{'; unpack several: *callbacks' if isinstance(callback, list | tuple) else ''}"
+    )

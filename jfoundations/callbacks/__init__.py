@@ -19,7 +19,7 @@ and `once` say when others listen.
 (('early_stopping & lambda',), 6)
 """
 
-from .._loops.when import after, once
+from .._loops.combinators import after, once
 from ._best import Best, best
 from ._ema import Ema, ema
 from ._history import History, history
