@@ -71,8 +71,7 @@ class Callback(Structural):
         name: str = "callback",
         **events: Callable[..., Any],
     ):
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"Callback: name is {name!r}; it must be a non-empty str")
+        check_name(name, "Callback")
         for event, function in events.items():
             if not event.startswith(("before_", "after_")):
                 raise TypeError(
@@ -200,6 +199,13 @@ def flatten(callbacks: tuple[Any, ...]) -> tuple[Any, ...]:
 def callback_name(callback: Any) -> str:
     """Return the name by which results and messages speak of a callback."""
     return callback.name if isinstance(callback, Callback) else name_of(callback)
+
+
+def check_name(name: Any, who: str) -> str:
+    """Return a callback's name, or say what is wrong with it."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"{who}: name is {name!r}; it must be a non-empty str")
+    return name
 
 
 def is_event(name: str) -> bool:

@@ -26,7 +26,7 @@ import numpy as np
 
 from .._core.checks import check_function
 from .._core.values import hold, partial, release
-from .callback import Callback, Chain, callback_name, events_of
+from .callback import Callback, Chain, callback_name, check_name, events_of
 from .handlers import Hearing
 from .listener import any_of
 from .members import Members
@@ -153,7 +153,7 @@ class Combined(StopPredicate):
         own: Mapping[str, Callable[..., Any]] | None = None,
         transparent: bool = False,
     ):
-        who = f"Combined {name}"
+        who = f"Combined {check_name(name, 'Combined')}"
         members = tuple(map(_as_one, members))
         predicates, own = tuple(predicates), dict(own or {})
         check_function(hear, "hear", who, "a generator function of (members, state)")
@@ -165,16 +165,16 @@ class Combined(StopPredicate):
             raise ValueError(f"{who}: it is transparent, so its memory has no place for own")
         heard = {e for m in members for e in events_of(m, f"{callback_name(m)} in {name}")[1]}
         heard |= set() if transparent else {"after_step"}
-        title = "+".join(map(callback_name, members)) if transparent else name
+        title = "+".join(map(callback_name, members)) if transparent and members else name
         static = title, name, tuple(sorted(heard)), tuple(own), transparent
-        self._put(hear, predicates, tuple(own.values()), members, static)
+        self._put(hear, predicates, own.values(), members, static)
 
     def _put(self, hear: Any, predicates: Any, inits: Any, members: Any, static: Any) -> None:
         name, kind, heard, keys, transparent = static
         self._set(None, tuple((event, hear) for event in heard), name)
         own = dict(zip(keys, inits, strict=True))
         fields = {"members": members, "hear": hear, "predicates": predicates, "own": own}
-        fields |= {"kind": kind, "transparent": transparent, "_static": static}
+        fields |= {"kind": kind, "transparent": transparent}
         for field, value in fields.items():
             object.__setattr__(self, field, value)
 
@@ -190,7 +190,9 @@ class Combined(StopPredicate):
             nodes += [m for m in node.members if isinstance(m, Combined)]
             outer = [m for m in node.members if not isinstance(m, Combined)]
             children += [node.hear, *node.predicates, *node.own.values(), *outer]
-            shapes.append((node._static, len(node.predicates), inner))
+            heard = tuple(event for event, _ in node.events)
+            static = node.name, node.kind, heard, tuple(node.own), node.transparent
+            shapes.append((static, len(node.predicates), inner))
         keyed = enumerate(map(hold, children))
         return [(jax.tree_util.SequenceKey(k), child) for k, child in keyed], tuple(shapes)
 
