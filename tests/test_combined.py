@@ -28,7 +28,11 @@ def double(x):
 
 def at(name, row):
     """Return a callback that asks to stop at the steps where a row of bools holds."""
-    return jf.stop_when(jf.partial(lambda row, x, *, step: row[step], row), name=name)
+    return jf.stop_when(jf.partial(_at_step, row), name=name)
+
+
+def _at_step(row, x, *, step):
+    return row[step]
 
 
 # Three combinators of a user's own.
@@ -79,8 +83,10 @@ OWN = {
     "in turns": lambda: in_turns(
         jf.chain(jc.history(), lambda x: (x + 5, x > 30)), jc.early_stopping(lambda x: -x, 3)
     ),
-    "nested": lambda: jf.every(2, unless(lambda x: x < 3, in_turns(always, jc.best(abs))) | majority(A1, A1)),
-}  # fmt: skip
+    "nested": lambda: jf.every(
+        2, unless(lambda x: x < 3, in_turns(always, jc.best(abs))) | majority(A1, A1)
+    ),
+}
 A, B, C = (jnp.array([k % n == n - 1 for k in range(N)]) for n in (2, 3, 5))
 A1 = at("a1", A)
 
@@ -109,7 +115,7 @@ def test_unless_by_a_loop_of_pythons(driver):
         if step % 3 != 1:
             x *= 2
             seen.append(x)
-    memory = result.memory["unless"]["lambda | history"]["history"]
+    memory = result.memory["unless"]["double | history"]["history"]
     assert int(result.state) == x and memory.values.tolist() == seen
 
 
@@ -360,21 +366,45 @@ MESSAGES = {
     "forgets": (heard_by(_forgets, double), TypeError, "state, stops = yield members(state)"),
     "yields": (heard_by(_yields_members, double), TypeError, "yielded one Members; yield members("),
     "where": (heard_by(_bad_where, double), TypeError, "where: stop has shape (2,), a scalar"),
-    "word": (heard_by(_unknown, double), TypeError, "it needs 'events', which a loop does not know"),
+    "word": (
+        heard_by(_unknown, double),
+        TypeError,
+        "it needs 'events', which a loop does not know",
+    ),
     "did you mean": (heard_by(_unknown, double), TypeError, "did you mean event?"),
     "operands": (heard_by(lambda state: 3, double), TypeError, "called with (members, state)"),
-    "answer": (heard_by(lambda members, state: state), TypeError, "combined, after_step: it returned"),
+    "answer": (
+        heard_by(lambda members, state: state),
+        TypeError,
+        "combined, after_step: it returned",
+    ),
     "own": (
         heard_by(_remembers, own={"n": lambda x: jnp.int32(0)}),
         TypeError,
         "combined, after_step: memory['n'] was int32[] and became float32[]",
     ),
-    "own init": (heard_by(_remembers, own={"n": lambda x: "a"}), TypeError, "combined, n: the leaf"),
-    "member": (lambda: jf.Combined((3,), _one, name="mine"), TypeError, "int in mine: 3 is no callback"),
+    "own init": (
+        heard_by(_remembers, own={"n": lambda x: "a"}),
+        TypeError,
+        "combined, n: the leaf",
+    ),
+    "member": (
+        lambda: jf.Combined((3,), _one, name="mine"),
+        TypeError,
+        "int in mine: 3 is no callback",
+    ),
     "hear": (lambda: jf.Combined((double,), 3), TypeError, "Combined combined: hear"),
-    "predicate": (lambda: jf.Combined((), _one, predicates=[3]), TypeError, "Combined combined: a pred"),
+    "predicate": (
+        lambda: jf.Combined((), _one, predicates=[3]),
+        TypeError,
+        "Combined combined: a pred",
+    ),
     "init": (lambda: jf.Combined((), _one, own={"n": 3}), TypeError, "own['n']"),
-    "name": (lambda: jf.Combined((), _one, name=""), TypeError, "name is ''; it must be a non-empty"),
+    "name": (
+        lambda: jf.Combined((), _one, name=""),
+        TypeError,
+        "name is ''; it must be a non-empty",
+    ),
     "transparent": (
         lambda: jf.Combined((double,), _one, own={"n": jnp.sum}, transparent=True),
         ValueError,
@@ -390,8 +420,12 @@ MESSAGES = {
         TypeError,
         "lambda, after_step: it names key, but the loop has none",
     ),
-    "member's answer": (heard_by(_one, lambda x: x), TypeError, "lambda, after_step: it returned one"),
-}  # fmt: skip
+    "member's answer": (
+        heard_by(_one, lambda x: x),
+        TypeError,
+        "lambda, after_step: it returned one",
+    ),
+}
 
 
 @pytest.mark.parametrize("make, kind, text", MESSAGES.values(), ids=MESSAGES)
@@ -471,10 +505,10 @@ def test_members_are_looked_at_once_a_loop_however_deep_they_are():
     alone = counts(lambda c: c)
     hears_all = lambda c: jf.Callback(**dict.fromkeys(EVENTS, c))  # noqa: E731
     for name in set(NESTS) - {"agree"}:
-        one, many = (counts(lambda c, n=n, f=NESTS[name]: nest(f, c, n)) for n in (1, 40))
+        one, many = (counts(lambda c, n=n, f=NESTS[name]: nest(f, A1 | c, n)) for n in (1, 40))
         assert many == one and one[0] == alone[0], name
     looks = counts(hears_all)[0]
-    assert counts(lambda c: nest(NESTS["every, ~"], hears_all(c), 9))[0] == looks
+    assert counts(lambda c: nest(NESTS["every, ~"], A1 | hears_all(c), 9))[0] == looks
 
 
 EVENTS = ("before_run", "before_step", "after_step", "after_run")
@@ -482,18 +516,17 @@ EVENTS = ("before_run", "before_step", "after_step", "after_run")
 
 @pytest.mark.parametrize("name", NESTS)
 def test_the_program_grows_with_the_depth(name):
-    def text(n):
+    def lines(n):
         callback = nest(NESTS[name], A1, n)
         run = lambda x: jf.iterate(inc, x, callback, max_steps=3)  # noqa: E731
-        return len(hlo(jax.vmap(run, axis_name="lanes"), jnp.arange(2, dtype=np.int32)))
+        return hlo(jax.vmap(run, axis_name="lanes"), jnp.arange(2, dtype=np.int32)).count("\n")
 
-    few, some, many = map(text, (10, 20, 40))
-    assert many - some <= 2.2 * (some - few)
+    few, some, many = map(lines, (10, 20, 40))
+    assert many - some <= 2 * (some - few)
 
 
 def test_a_thousand_deep():
     """Deeper than Python's own calls may be: the tree, its normal form and its events."""
-    assert 1000 >= __import__("sys").getrecursionlimit() // 2
     stop = nest(NESTS["~"], A1, 1000)
     leaves, structure = jax.tree.flatten(stop)
     assert jax.tree.unflatten(structure, leaves) == stop and hash(stop)
@@ -501,6 +534,6 @@ def test_a_thousand_deep():
     assert int(jf.iterate(inc, 0, ~stop, max_steps=N, driver="python").steps) == 1
     assert jf.describe_loop(inc, stop, state=0).stops == {stop.name: ("after_step",)}
     gates = nest(NESTS["every"], double, 1000)
-    assert int(jf.iterate(inc, 0, gates, max_steps=4).state) == 10
+    assert int(jf.iterate(inc, 0, gates, max_steps=4).state) == 12
     joined = functools.reduce(lambda a, b: a | b, [A1] * 1000)
     assert len(joined.members) == 1000 and int(jf.iterate(inc, 0, joined, max_steps=N).steps) == 2

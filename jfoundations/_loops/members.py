@@ -25,8 +25,8 @@ from .listener import Listener, hear_all
 
 def truth(value: Any, who: str) -> Any:
     """Return a bool scalar that is checked: a Python bool where it is known while tracing."""
-    value = True if value is True else check_stop(value, who)
-    return value if isinstance(value, bool | Tracer) else bool(value)
+    value = bool(value) if isinstance(value, bool | np.bool_) else check_stop(value, who)
+    return value if isinstance(value, Tracer) else bool(value)
 
 
 def both(a: Any, b: Any) -> Any:
