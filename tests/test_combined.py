@@ -130,7 +130,7 @@ def test_unless_hears_as_when_of_the_opposite():
 @every_driver
 def test_turns_by_a_loop_of_pythons(driver):
     result = jf.iterate(inc, 0, OWN["in turns"](), max_steps=N, driver=driver)
-    x, best, wait, seen = 0, np.inf, 0, []
+    x, best, wait, seen, step = 0, np.inf, 0, [], -1
     for step in range(N):
         x += 1
         if step % 2 == 0:

@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from .._core.checks import check_function, check_stop, count_leaf, nearest
 from .._core.compat import varying
@@ -70,7 +71,7 @@ def _ask(members: Members, state: Any, *, predicates: Any) -> tuple[Any, Any]:
     return state, predicates[0](state)
 
 
-def when(predicate: Callable[..., Any], *callbacks: Any) -> Combined:
+def when(predicate: Callable[..., Any], *callbacks: object) -> Combined:
     """Let callbacks hear the events of a step only where a predicate of the state holds.
 
     `before_run` and `after_run` are always heard. The callbacks are chained into one. Under `vmap`
@@ -113,7 +114,7 @@ def _where_all_hold(members: Members, state: Any, *, event: str, predicates: Any
     return state, any_of(stops)
 
 
-def every(n: Any, *callbacks: Any) -> Combined:
+def every(n: ArrayLike, *callbacks: object) -> Combined:
     """Let callbacks hear every n-th step: those after which n, 2n, 3n, … steps are done.
 
     Args:
@@ -131,7 +132,7 @@ def every(n: Any, *callbacks: Any) -> Combined:
     return when(partial(_nth, count_leaf(n, "n", "every", 1)), *callbacks)
 
 
-def after(n: Any, *callbacks: Any) -> Combined:
+def after(n: ArrayLike, *callbacks: object) -> Combined:
     """Let callbacks hear all but the first n steps.
 
     What a callback would have remembered of the first steps is left out too: a patience counts
@@ -153,7 +154,7 @@ def after(n: Any, *callbacks: Any) -> Combined:
     return when(partial(_past, count_leaf(n, "n", "after", 0)), *callbacks)
 
 
-def once(n: Any, *callbacks: Any) -> Combined:
+def once(n: ArrayLike, *callbacks: object) -> Combined:
     """Let callbacks hear the n-th step alone: that after which n steps are done.
 
     Args:
@@ -171,15 +172,15 @@ def once(n: Any, *callbacks: Any) -> Combined:
     return when(partial(_that, count_leaf(n, "n", "once", 1)), *callbacks)
 
 
-def _nth(n: Any, state: Any, *, step: Any) -> Any:
+def _nth(n: ArrayLike, state: Any, *, step: jax.Array) -> jax.Array:
     return (step + 1) % jnp.asarray(n, np.int32) == 0
 
 
-def _past(n: Any, state: Any, *, step: Any) -> Any:
+def _past(n: ArrayLike, state: Any, *, step: jax.Array) -> jax.Array:
     return step >= jnp.asarray(n, np.int32)
 
 
-def _that(n: Any, state: Any, *, step: Any) -> Any:
+def _that(n: ArrayLike, state: Any, *, step: jax.Array) -> jax.Array:
     return step + 1 == jnp.asarray(n, np.int32)
 
 
@@ -245,7 +246,7 @@ def _differs(stop: Any, name: Any) -> bool:
     return not typed or name in varying(stop)
 
 
-def _agreed(callback: Any, axis: Any, how: How) -> Combined:
+def _agreed(callback: object, axis: Any, how: How) -> Combined:
     return Combined((callback,), partial(_hear_agreed, axis, how), name="agree", transparent=True)
 
 

@@ -51,16 +51,16 @@ class StopPredicate(Callback):
 
     __array_ufunc__ = None  # else NumPy would take `array | predicate` apart
 
-    def __or__(self, other: Any) -> "Combined":
+    def __or__(self, other: object) -> "Combined":
         return join("|", self, other)
 
-    def __ror__(self, other: Any) -> "Combined":
+    def __ror__(self, other: object) -> "Combined":
         return join("|", other, self)
 
-    def __and__(self, other: Any) -> "Combined":
+    def __and__(self, other: object) -> "Combined":
         return join("&", self, other)
 
-    def __rand__(self, other: Any) -> "Combined":
+    def __rand__(self, other: object) -> "Combined":
         return join("&", other, self)
 
     def __invert__(self) -> "Combined":
@@ -145,7 +145,7 @@ class Combined(StopPredicate):
 
     def __init__(
         self,
-        members: Sequence[Any],
+        members: Sequence[object],
         hear: Hear,
         *,
         name: str = "combined",
@@ -209,12 +209,12 @@ class Combined(StopPredicate):
         return nodes[0]
 
 
-def _as_one(callback: Any) -> Any:
+def _as_one(callback: object) -> Any:
     """Return a chain as one callback, which stops when any of it does, and others as they are."""
     return join("|", *callback.callbacks) if isinstance(callback, Chain) else callback
 
 
-def join(op: str, *operands: Any) -> Combined:
+def join(op: str, *operands: object) -> Combined:
     """Return callbacks joined by an operator."""
     members: list[Any] = []
     for operand in map(_as_one, operands):
@@ -229,7 +229,7 @@ def join(op: str, *operands: Any) -> Combined:
     return Combined(members, partial(_vote_over_a_step, op), name=name, own=own)
 
 
-def operator_of(callback: Any) -> str:
+def operator_of(callback: object) -> str:
     """Return the operator by which a callback is joined, or nothing."""
     hear = callback.hear if isinstance(callback, Combined) else None
     if isinstance(hear, partial) and hear.func in (_vote, _vote_over_a_step):

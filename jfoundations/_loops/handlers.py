@@ -226,16 +226,13 @@ def call_checked(
     """Call a user's function, check its answer and freeze the memory of a finished lane.
 
     Args:
-        caller: the function.
+        caller: the function; it may be a generator where there are members.
         who: how messages call it.
         has_memory: whether it is called with a memory.
-        members: of a combined callback those are its first operand, and it may be a generator.
-        memory: `()` where it has none.
+        members: of a combined callback, its first operand.
+        memory: anything where there is none, which comes back as it is.
         state: what the event sees.
         context: all words.
-
-    Returns:
-        Memory, state and stop.
     """
     operands = (*members, memory, state) if has_memory else (*members, state)
     try:

@@ -7,14 +7,15 @@ does not hold; the others stand in a `cond`.
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import jax
 import numpy as np
 from jax import lax
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
 from .._core.checks import as_arrays, check_stop
 from .._core.compat import cond
@@ -23,7 +24,7 @@ from .handlers import Caller, Calls, Hearing, call_checked, freeze, in_turn
 from .listener import Listener, hear_all
 
 
-def truth(value: Any, who: str) -> Any:
+def truth(value: ArrayLike, who: str) -> Any:
     """Return a bool scalar that is checked: a Python bool where it is known while tracing."""
     value = bool(value) if isinstance(value, bool | np.bool_) else check_stop(value, who)
     return value if isinstance(value, Tracer) else bool(value)
@@ -34,7 +35,7 @@ def both(a: Any, b: Any) -> Any:
     return b if a is True else a if b is True else a & b
 
 
-class Members(Sequence["Members"]):
+class Members:
     """The members of a combined callback at one event, as its `hear` is given them.
 
     Called with a state they make a call, which `hear` yields: all of them then hear the event, one
@@ -53,7 +54,7 @@ class Members(Sequence["Members"]):
         self._event, self._listeners = event, listeners
         self._memories, self._context, self._places = memories, context, places
 
-    def __call__(self, state: Any, *, where: Any = True, who: str = "where") -> Hearing:
+    def __call__(self, state: Any, *, where: ArrayLike = True, who: str = "where") -> Hearing:
         """Return the call in which the members hear the event.
 
         Args:
@@ -69,13 +70,13 @@ class Members(Sequence["Members"]):
         """
         return Hearing(self._calls(state, where, who))
 
-    def _calls(self, state: Any, where: Any, who: str) -> Calls:
+    def _calls(self, state: Any, where: ArrayLike, who: str) -> Calls:
         listeners = [self._listeners[k] for k in self._places]
         memories = [self._memories[k] for k in self._places]
-        where = truth(where, who)
-        if where is False:
+        holds = truth(where, who)
+        if holds is False:
             return state, (False,) * len(listeners)
-        hear = hear_all if where is True else functools.partial(_hear_where, where, who)
+        hear = hear_all if holds is True else functools.partial(_hear_where, holds, who)
         state, memories, stops = yield from hear(
             self._event, listeners, state, memories, self._context
         )
@@ -86,13 +87,12 @@ class Members(Sequence["Members"]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, k: int) -> "Members": ...
-    @overload
-    def __getitem__(self, k: slice) -> "Members": ...
     def __getitem__(self, k: int | slice) -> "Members":
         places = self._places[k] if isinstance(k, slice) else (self._places[k],)
         return Members(self._event, self._listeners, self._memories, self._context, places)
+
+    def __iter__(self) -> Iterator["Members"]:
+        return (self[k] for k in range(len(self)))
 
 
 def _hear_where(
@@ -135,7 +135,9 @@ def _run(
     return memories, state, tuple(None if stop is False else stop for stop in stops)
 
 
-def _conditional(holds: jax.Array, run: Any, memories: Any, state: Any) -> tuple[Any, Any, Any]:
+def _conditional(
+    holds: jax.Array, run: Callable[..., Any], memories: Any, state: Any
+) -> tuple[Any, Any, Any]:
     # `cond` wants equal types on both sides, also where a weakly typed leaf was promoted.
     after = jax.eval_shape(run, memories, state)
     nobody = jax.tree.map(lambda _: np.False_, after[2])
@@ -218,7 +220,7 @@ class Ensemble:
         return {name: memory[name] for name in self.own}, memories
 
 
-def _ask(caller: Caller, context: dict[str, Any], state: Any, *, where: Any = True) -> Any:
+def _ask(caller: Caller, context: dict[str, Any], state: Any, *, where: ArrayLike = True) -> Any:
     """Ask a predicate, which learns as `live` that its lane is finished where `where` fails."""
     words = context if where is True else {**context, "live": both(context["live"], where)}
     return caller(state, context=words)
