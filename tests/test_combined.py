@@ -322,7 +322,7 @@ def test_a_stop_that_hear_makes_needs_no_member():
 
 def test_descriptions():
     stop = in_turns(jc.history(capacity=3), majority(A1, jc.early_stopping(abs, 2), A1))
-    found = jf.describe_loop(inc, stop, unless(lambda x: x > 3, double), state=1)
+    found = jf.describe_loop(inc, stop, unless(lambda x: x > 3, double), state=jnp.float32(1))
     assert found.stops == {"in_turns": ("after_step",), "unless": ()}
     assert found.memory == {"in_turns": 1 + 4 * (3 + 1) + 8}
 
@@ -381,7 +381,7 @@ MESSAGES = {
     "own": (
         heard_by(_remembers, own={"n": lambda x: jnp.int32(0)}),
         TypeError,
-        "combined, after_step: memory['n'] was int32[] and became float32[]",
+        "combined, after_step: memory['n'] was int32[] and became float",
     ),
     "own init": (
         heard_by(_remembers, own={"n": lambda x: "a"}),
