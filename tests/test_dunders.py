@@ -16,7 +16,7 @@ import pytest
 import jfoundations as jf
 from jfoundations import Pipe, Reversible, Source, chain, juxt, map_, partial
 from jfoundations._loops.callback import Chain
-from jfoundations._loops.predicate import StopPredicate
+from jfoundations._loops.combined import StopPredicate
 
 NOUNS = {
     "Pipe": jf.Pipe,

@@ -36,11 +36,12 @@ from .._core.checks import as_arrays, check_count, check_key
 from .._core.show import show_bytes, size_in_bytes, text_table
 from .._core.values import describe
 from .._pipes.pipe import Pipe
-from .callback import Callback, Chain
+from .callback import Callback, Chain, is_event
 from .handlers import GIVEN
 from .iterate import NUMBERS, make_program
-from .listener import Listener, is_event, listen, overheard
+from .listener import Listener, overheard
 from .plan import Plan
+from .resolve import listen
 
 
 @dataclass(frozen=True, repr=False)

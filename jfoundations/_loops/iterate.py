@@ -25,9 +25,8 @@ import numpy as np
 from .._core.checks import as_arrays, check_count, check_key, keystr, nearest, tracing
 from .._core.programs import compiled
 from .._core.values import describe, hold, is_pytree
-from .callback import callback_name, flatten
+from .callback import callback_name, events_of, flatten
 from .drivers import DRIVERS, begin_python, run_loop, run_python
-from .listener import events_of
 from .plan import Carry, Plan, Program
 from .result import LoopResult, Memories
 

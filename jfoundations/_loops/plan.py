@@ -17,8 +17,9 @@ from .._core.programs import compiled
 from .._core.values import Structural, describe, hold, release
 from .._pipes.pipe import Pipe
 from .callback import RUN_EVENTS
-from .handlers import WHOLE, Caller, caller, cure_of
-from .listener import fire, listen, merge_bits
+from .handlers import Caller, caller
+from .listener import fire, merge_bits
+from .resolve import listen
 
 
 class Carry(NamedTuple):
@@ -86,9 +87,8 @@ class Plan:
         self.listeners = listen(program.callbacks, names, given)
         self.events = {event for part in self.listeners for event in part.handlers}
         self.stages = [caller(stage, 1, self.who, given, feeds=True) for stage in self.pipe]
-        handlers = [h.caller for part in self.listeners for h in part.handlers.values()]
-        # Who takes the whole context passes it on, perhaps to one that names the key.
-        self.needs_key = any({"key", WHOLE} & c.words for c in (*self.stages, *handlers))
+        handlers = [h for part in self.listeners for h in part.handlers.values()]
+        self.needs_key = any("key" in c.words for c in (*self.stages, *handlers))
         self.can_stop: bool | None = None
         self.demand_stop = False  # whether a step that cannot stop is not to be guarded
         self.needless = False  # whether the step traced last cannot stop
