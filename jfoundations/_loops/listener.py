@@ -159,7 +159,7 @@ def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any
 
 def fire(
     event: str,
-    listeners: list[Listener],
+    listeners: Sequence[Listener],
     state: Any,
     memories: tuple[Any, ...],
     context: dict[str, Any],
