@@ -17,7 +17,7 @@ from jax import lax
 from .._core.checks import tracing
 from .._core.compat import cond, one_way
 from .._core.values import describe
-from .facts import Advance, find_facts, promote_by_step, take_step
+from .facts import Advance, find_facts, is_going, promote_by_step, take_step
 from .lanes import any_lane, lane_is_live
 from .plan import Carry, Plan
 
@@ -125,11 +125,6 @@ def skip_or_step(step: Advance, carry: Carry, going: Any) -> Carry:
     """Return the carry after a step, which is not computed where no lane is going."""
     taken = lambda live, c: step(c, live)  # noqa: E731
     return cond(any_lane(going), taken, lambda _, c: c, lane_is_live(going), carry)
-
-
-def is_going(carry: Carry, limit: Any) -> Any:
-    """Tell whether there is another step to take: a bool scalar."""
-    return (carry.step < limit) & (carry.mask == 0)
 
 
 def strong_counters(carry: Carry) -> Carry:

@@ -66,8 +66,7 @@ def trace_step(plan: Plan, carry: Carry, *, free: bool, reverse: bool) -> tuple[
         after = take_step(plan.noting(stops), carry, live, reverse=reverse)
         return after, {who: stop for who, stop in stops.items() if stop is not False}
 
-    # the type of a flag that is computed from the counters: the mesh axes over which it differs
-    live = () if free else (jax.eval_shape(lambda c: (c.step < 1) & (c.mask == 0), carry),)
+    live = () if free else (jax.eval_shape(is_going, carry, 1),)
     jaxpr, (after, stops) = jax.make_jaxpr(once, return_shape=True)(carry, *live)
     asked = {who: varying(stop) for who, stop in stops.items()}
     found = dict(collectives(jaxpr)) if on_a_mesh() else {}
@@ -80,7 +79,7 @@ def trace_step(plan: Plan, carry: Carry, *, free: bool, reverse: bool) -> tuple[
         return jax.tree.unflatten(structure, leaves[: structure.num_leaves])
 
     facts = Facts(step, asked, found)
-    if not free:
+    if found and not free:
         _refuse_lone_stops(carry, facts)
     return after, facts
 
@@ -111,6 +110,11 @@ def take_step(plan: Plan, carry: Carry, live: Any = True, *, reverse: bool) -> C
         freeze(live, state, carry.state),
         memories,
     )
+
+
+def is_going(carry: Carry, limit: Any) -> Any:
+    """Tell whether there is another step to take: a bool scalar."""
+    return (carry.step < limit) & (carry.mask == 0)
 
 
 def _gate_gradient(live: Any, leaf: Any) -> Any:

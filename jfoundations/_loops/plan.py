@@ -5,7 +5,7 @@ what some callback really does. A plan is a frozen value; what only a trace can 
 whether a callback can stop the loop, is in `facts`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -67,11 +67,12 @@ class StepAndCallbacks(Structural):
         return cls(step, tuple(callbacks))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """What one loop does; made by `make_plan`.
 
     Attributes:
+        who: how messages call the step.
         pipe: the step, as a Pipe.
         stages: its stages, with the context words that each names.
         staged: whether callbacks may hear the stages; else the step is one function.
@@ -81,18 +82,14 @@ class Plan:
         max_steps: None in a scan's body that was not told.
     """
 
+    who: str
     pipe: Pipe[Any, Any]
     stages: tuple[Caller, ...]
     staged: bool
     listeners: tuple[Listener, ...]
-    words: dict[str, Any]
+    words: Mapping[str, Any]
     key: jax.Array | None
     max_steps: int | None
-
-    @property
-    def who(self) -> str:
-        """How messages call the step."""
-        return f"the step {self.pipe!r}"
 
     def hears(self, event: str) -> bool:
         """Tell whether some callback hears an event."""
@@ -119,24 +116,19 @@ class Plan:
         self, step: Any, state: Any, memories: Memories, *, live: Any
     ) -> tuple[Any, Memories, Mask]:
         """Take one step with all its events: `(state, memories, who asks to stop)`."""
-        words = self.context(step, live)
-
-        def hear(event: str, value: Any, memories: Memories) -> tuple[Any, Memories, Mask]:
-            return fire(event, self.listeners, value, memories, words)
-
-        state, memories, asked = hear("before_step", state, memories)
+        words, heard = self.context(step, live), self.listeners
+        state, memories, first = fire("before_step", heard, state, memories, words)
         new, within = state, False
         if not self.staged:
             new = self.stages[0](new, context=words)
         for k, name in enumerate(self.pipe.names if self.staged else ()):
-            new, memories, b0 = hear(f"before_{name}", new, memories)
+            new, memories, before = fire(f"before_{name}", heard, new, memories, words)
             new = self._run_stage(k, new, words)
-            new, memories, b1 = hear(f"after_{name}", new, memories)
-            within = merge_bits(within, merge_bits(b0, b1))
+            new, memories, after = fire(f"after_{name}", heard, new, memories, words)
+            within = merge_bits(within, merge_bits(before, after))
         check_like(new, state, self.who)
-        asked = merge_bits(asked, within)
-        new, memories, b2 = hear("after_step", new, memories)
-        return new, memories, merge_bits(asked, b2)
+        new, memories, last = fire("after_step", heard, new, memories, words)
+        return new, memories, merge_bits(merge_bits(first, within), last)
 
     def _run_stage(self, k: int, value: Any, words: dict[str, Any]) -> Any:
         return self.pipe.run_stage(k, value, lambda v: self.stages[k](v, context=words))
@@ -205,12 +197,13 @@ def make_plan(
             f"a stage named {taken.pop()!r} would make the events before_run, before_step, … "
             "ambiguous; give it another name: Pipe(other=f)"
         )
+    who = f"the step {pipe!r}"
     listeners = tuple(listen(program.callbacks, names, given))
-    stages = tuple(caller(stage, 1, f"the step {pipe!r}", given, feeds=True) for stage in pipe)
+    stages = tuple(caller(stage, 1, who, given, feeds=True) for stage in pipe)
     handlers = [h.caller for part in listeners for h in part.handlers.values()]
     # Who takes the whole context passes it on, perhaps to one that names the key.
     keyed = any({"key", WHOLE} & c.words for c in (*stages, *handlers))
-    return Plan(pipe, stages, staged, listeners, words, key if keyed else None, max_steps)
+    return Plan(who, pipe, stages, staged, listeners, words, key if keyed else None, max_steps)
 
 
 def _take(program: StepAndCallbacks, state: Any, *, max_steps: int, **words: Any) -> Any:
