@@ -26,7 +26,7 @@ in all                408 bytes
 """
 
 import functools
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ from .facts import find_facts, promote
 from .handlers import GIVEN
 from .iterate import NUMBERS, make_program
 from .listener import Listener, is_event, listen
-from .plan import Carry, Plan, make_plan
+from .plan import Carry, Plan, Step, make_plan
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,7 +85,7 @@ class LoopDescription:
 
 
 def describe_loop(
-    step: Callable[..., Any],
+    step: Step[Any],
     *callbacks: Any,
     state: Any = None,
     max_steps: int | None = None,

@@ -27,12 +27,12 @@ from .drivers import skip_or_step, strong_counters
 from .facts import find_facts, is_weak, promote, take_step, trace_step
 from .handlers import NoElement
 from .iterate import make_program, to_carry, to_result
-from .plan import Carry, Plan, StepAndCallbacks, make_plan
+from .plan import Carry, Plan, Step, StepAndCallbacks, make_plan
 from .result import LoopResult
 
 
 def as_scan_body(
-    step: Callable[..., Any],
+    step: Step[Any],
     *callbacks: Any,
     max_steps: int | None = None,
     key: jax.Array | None = None,
