@@ -39,6 +39,8 @@ from .combined import RUN, Combined
 from .listener import any_of
 from .members import Members, both, truth
 
+PREDICATE = "a predicate returns the bool alone, as lambda state: state < 1"
+
 How = Literal["any", "all"]
 REDUCE = {"any": lax.pmax, "all": lax.pmin}
 

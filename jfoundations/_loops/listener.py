@@ -80,7 +80,7 @@ def overheard(part: Listener, note: Callable[[str, Any], None]) -> Listener:
 
 def fire(
     event: str,
-    listeners: list[Listener],
+    listeners: Sequence[Listener],
     state: Any,
     memories: tuple[Any, ...],
     context: dict[str, Any],
