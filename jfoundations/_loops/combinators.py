@@ -70,7 +70,7 @@ def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> Comb
 
 
 def _ask(members: Members, state: Any, *, predicates: Any) -> tuple[Any, Any]:
-    return state, check_stop(predicates[0](state), "the predicate of a stop", PREDICATE)
+    return state, check_stop(predicates[0](state), "the predicate of stop_when", PREDICATE)
 
 
 def when(predicate: Callable[..., Any], *callbacks: object) -> Combined:
