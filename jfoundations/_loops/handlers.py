@@ -28,7 +28,7 @@ CURES = {  # of the words that not every loop has
 GIVEN = frozenset(CONTEXT)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Caller:
     """A user's function with the context words it names.
 
@@ -162,7 +162,7 @@ def cure_of(error: Exception, callback: bool = True) -> str:
 Calls = Generator[Any, Any, Any]  # yields generators of its kind, is sent what they return
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hearing:
     """A call still to be made, which a user's generator yields."""
 
@@ -204,7 +204,7 @@ def in_turn(calls: Calls) -> Any:
                 resume = functools.partial(waiting[-1].throw, error)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Handler:
     """What a loop does at an event for one callback.
 

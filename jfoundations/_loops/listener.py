@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from .handlers import Calls, Handler, in_turn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Start:
     """How a memory is made.
 
@@ -32,7 +32,7 @@ class Start:
 MAKERS = "jfoundations.callbacks.", "jfoundations._loops.when"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Listener:
     """A callback as the loop sees it.
 

@@ -155,7 +155,7 @@ def _conditional(
     return memories, state, [False if stop is None else stop for stop in stops]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ensemble:
     """A combined callback that is resolved: its members' normal forms, its functions' callers.
 

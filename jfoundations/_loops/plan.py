@@ -68,7 +68,7 @@ class StepAndCallbacks(Structural):
         return cls(step, tuple(callbacks))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """What one loop does; made by `make_plan`.
 
