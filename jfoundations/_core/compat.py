@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
-from jax import lax
+from jax import Array, lax
+
+from jfoundations._core.types import PyTree
 
 T = TypeVar("T")
 
 
-def varying(x: Any) -> frozenset[Any]:
+def varying(x: Array | jax.ShapeDtypeStruct) -> frozenset[Any]:
     """Return the mesh axes over which a value may differ, as `shard_map(check_vma=True)` knows.
 
     Args:
@@ -26,13 +28,13 @@ def varying(x: Any) -> frozenset[Any]:
     return frozenset(kind.varying if kind is not None else getattr(aval, "vma", None) or ())
 
 
-def vary(x: Any, axes: frozenset[Any]) -> Any:
+def vary(x: Array, axes: frozenset[Any]) -> Any:
     """Return a value that may differ over some more mesh axes, as a type only."""
     missing = tuple(sorted(axes - varying(x), key=str))
     return lax.pcast(x, missing, to="varying") if missing else x
 
 
-def _refused(cotangent: Any, x: Any, *, cure: str) -> Any:
+def _refused(cotangent: Any, x: Array, *, cure: str) -> Any:
     raise ValueError(cure)
 
 
@@ -61,7 +63,7 @@ def one_way(tree: T, cure: str) -> T:
         cure: what the ValueError says.
     """
 
-    def guard(leaf: Any) -> Any:
+    def guard(leaf: PyTree) -> Any:
         inexact = jax.numpy.issubdtype(jax.typeof(leaf).dtype, jax.numpy.inexact)
         return _one_way().bind(leaf, cure=cure) if inexact else leaf
 
