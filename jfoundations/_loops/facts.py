@@ -93,23 +93,17 @@ def take_step(plan: Plan, carry: Carry, live: Any = True, *, reverse: bool) -> C
         live: whether this lane is going; a Python True where nothing holds the step back.
         reverse: whether reverse mode goes through the loop.
     """
-    given = carry.state
-    if live is True:
-        # first, as one would write it by hand: the text of the graph is the same too
-        after = None if reverse else carry.step + 1
-        state, memories, bits = plan.advance(carry.step, given, carry.memories, live=True)
-        after = carry.step + 1 if after is None else after
-        return Carry(after, carry.mask if bits is False else bits, state, memories)
-    if reverse:
+    free, given, count = live is True, carry.state, None
+    if free and not reverse:
+        count = carry.step + 1  # first, as one would write it: the text of the graph is the same
+    if reverse and not free:
         # The gradient goes round a step that is not taken, which may fail: 0 times inf is nan.
         given = jax.tree.map(functools.partial(_gate_gradient, live), given)
     state, memories, bits = plan.advance(carry.step, given, carry.memories, live=live)
-    return Carry(
-        carry.step + live.astype(np.int32),
-        carry.mask if bits is False else freeze(live, bits, carry.mask),
-        freeze(live, state, carry.state),
-        memories,
-    )
+    if count is None:
+        count = carry.step + (1 if free else live.astype(np.int32))
+    mask = carry.mask if bits is False else freeze(live, bits, carry.mask)
+    return Carry(count, mask, freeze(live, state, carry.state), memories)
 
 
 def is_going(carry: Carry, limit: Any) -> Any:
