@@ -19,9 +19,9 @@ def varying(x: Any) -> frozenset[Any]:
     """Return the mesh axes over which a value may differ, as `shard_map(check_vma=True)` knows.
 
     Args:
-        x: an array, a tracer, or a `jax.ShapeDtypeStruct` that a trace returned.
+        x: an array, a tracer, or a type that a trace returned.
     """
-    aval = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
+    aval = x if isinstance(x, jax.ShapeDtypeStruct | jax.core.ShapedArray) else jax.typeof(x)
     kind = getattr(aval, "mat", None) or getattr(aval, "manual_axis_type", None)  # from jax 0.10 on
     return frozenset(kind.varying if kind is not None else getattr(aval, "vma", None) or ())
 

@@ -67,7 +67,9 @@ def trace_step(plan: Plan, carry: Carry, *, free: bool, reverse: bool) -> tuple[
         return after, {who: stop for who, stop in stops.items() if stop is not False}
 
     live = () if free else (jax.eval_shape(is_going, carry, 1),)
-    jaxpr, (after, stops) = jax.make_jaxpr(once, return_shape=True)(carry, *live)
+    jaxpr, shapes = jax.make_jaxpr(once, return_shape=True)(carry, *live)
+    # not the shapes, which in JAX 0.9 know no mesh axes
+    after, stops = jax.tree.unflatten(jax.tree.structure(shapes), jaxpr.out_avals)
     asked = {who: varying(stop) for who, stop in stops.items()}
     found = dict(collectives(jaxpr)) if on_a_mesh() else {}
     structure = jax.tree.structure(after)
@@ -178,7 +180,7 @@ def settle(trace: Callable[[T], tuple[T, F]], carry: T) -> tuple[T, F]:
         carry = raised
 
 
-def _raised(leaf: Any, after: jax.ShapeDtypeStruct) -> Any:
+def _raised(leaf: Any, after: Any) -> Any:
     kind = jax.typeof(leaf)
     weak = getattr(kind, "weak_type", False)
     if weak and not (after.weak_type and after.dtype == kind.dtype):
