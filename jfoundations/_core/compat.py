@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import jax
 from jax import lax
+from jax.core import ShapedArray
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ def varying(x: Any) -> frozenset[Any]:
     Args:
         x: an array, a tracer, or a type that a trace returned.
     """
-    aval = x if isinstance(x, jax.ShapeDtypeStruct | jax.core.ShapedArray) else jax.typeof(x)
+    aval = x if isinstance(x, jax.ShapeDtypeStruct | ShapedArray) else jax.typeof(x)
     kind = getattr(aval, "mat", None) or getattr(aval, "manual_axis_type", None)  # from jax 0.10 on
     return frozenset(kind.varying if kind is not None else getattr(aval, "vma", None) or ())
 
