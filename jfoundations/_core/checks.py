@@ -13,9 +13,8 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
 from .inputs import as_array, as_given
+from .types import PyTree
 from .values import describe
 
 T = TypeVar("T")

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
-from jax import Array, lax
+from jax import lax
+from jax.core import ShapedArray
 
-from jfoundations._core.types import PyTree
+from .types import PyTree
 
 T = TypeVar("T")
 
@@ -21,9 +22,9 @@ def varying(x: Array | jax.ShapeDtypeStruct) -> frozenset[Any]:
     """Return the mesh axes over which a value may differ, as `shard_map(check_vma=True)` knows.
 
     Args:
-        x: an array, a tracer, or a `jax.ShapeDtypeStruct` that a trace returned.
+        x: an array, a tracer, or a type that a trace returned.
     """
-    aval = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
+    aval = x if isinstance(x, jax.ShapeDtypeStruct | ShapedArray) else jax.typeof(x)
     kind = getattr(aval, "mat", None) or getattr(aval, "manual_axis_type", None)  # from jax 0.10 on
     return frozenset(kind.varying if kind is not None else getattr(aval, "vma", None) or ())
 

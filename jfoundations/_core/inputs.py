@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jfoundations._core.types import PyTree
+from .types import PyTree
 
 MASKED = (
     "a masked array, whose mask JAX does not know; give its values, x.data, and say which count by "

@@ -21,8 +21,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
-from jfoundations._core.types import PyTree
-
+from .types import PyTree
 from .values import Static, hold, release
 
 T = TypeVar("T")

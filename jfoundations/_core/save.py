@@ -31,11 +31,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jfoundations._core.types import PyTree
-
 from .checks import keystr
 from .files import check_path, replace
 from .inputs import MASKED
+from .types import PyTree
 
 T = TypeVar("T")
 MAGIC, VERSION = b"jfoundations pytree\n", 1

@@ -12,7 +12,7 @@ import jax
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jfoundations._core.types import PyTree
+from .types import PyTree
 
 
 def automatic(

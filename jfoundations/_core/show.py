@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jfoundations._core.types import PyTree
-
 from .checks import keystr
+from .types import PyTree
 from .values import describe
 
 FEW = 4  # elements of an array that are shown, not described

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jfoundations._core.types import PyTree
+from .types import PyTree
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -13,8 +13,7 @@ from typing import Any
 
 from jax import Array
 
-from jfoundations._core.types import PyTree
-
+from .._core.types import PyTree
 from .._core.values import Static, partial
 
 

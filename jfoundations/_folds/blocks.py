@@ -17,10 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import check_like
 from .._core.inputs import elements
+from .._core.types import PyTree
 
 
 def like_of(element: PyTree) -> Any:

@@ -18,9 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import check_count
+from .._core.types import PyTree
 from .._core.values import describe, identity, partial
 from .._kernels.sample.group_ids import placed
 from .fold import Fold, like_of, like_of_block

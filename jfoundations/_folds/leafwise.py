@@ -14,10 +14,9 @@ import jax
 import numpy as np
 from jax import Array
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import keystr
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import is_pytree, partial
 from .fold import Fold
 

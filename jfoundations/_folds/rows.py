@@ -20,9 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jfoundations._core.types import PyTree
-
 from .._core.inputs import elements
+from .._core.types import PyTree
 from .blocks import like_of_block, on_the_way, step_where, unless_left_out
 
 LONGEST, SHORTEST = 128, 4  # elements in a row

@@ -39,10 +39,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import check_count
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import Structural, name_of, partial
 from .._pipes.pipe import Fn, Pipe, check_callable, map_before
 from .blocks import step_where

@@ -22,8 +22,7 @@ from typing import Any, Generic, TypeVar, overload
 import jax
 from jax import Array
 
-from jfoundations._core.types import PyTree
-
+from .._core.types import PyTree
 from .._core.values import Structural, describe, hold, identity, name_of, partial, release
 
 A = TypeVar("A")

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jfoundations._core.types import PyTree
-
 from .._core.compat import cond
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import partial
 from .._loops.callback import Callback
 from .._loops.lanes import any_lane, lane_is_live

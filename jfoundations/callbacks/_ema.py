@@ -7,11 +7,10 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import decay_of
 from .._core.pytrees import pytree
 from .._core.rounding import protect
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._loops.callback import Callback
 from ._monitor import check_of, float_leaf, refuse_keys

@@ -8,10 +8,9 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import check_count
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._loops.callback import Callback
 from ._monitor import check_of

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import check_function, keystr
 from .._core.inputs import as_array
+from .._core.types import PyTree
 from .._core.values import describe, is_pytree
 
 MODES = {"min": 1, "max": -1}

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import check_function, check_like, count_leaf
 from .._core.rounding import protect
+from .._core.types import PyTree
 from .._core.values import partial
 from .._loops.callback import Callback
 from .._loops.handlers import freeze

@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import check_function, check_like, count_leaf
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._loops.combined import StopPredicate
 from .._loops.handlers import freeze

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from jfoundations._core.types import PyTree
+from .._core.types import PyTree
 
 FEW = 16  # lanes; of more, a scatter is as fast
 

@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import count_leaf
 from .._core.rounding import protect
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._loops.combined import StopPredicate
 from ._monitor import (

@@ -4,9 +4,8 @@ from typing import Any
 
 import jax
 
-from jfoundations._core.types import PyTree
-
 from .._core.sharding import automatic
+from .._core.types import PyTree
 from .._core.values import identity, maker_of, partial
 from .._folds.fold import Fold, like_of
 from .._loops.callback import Callback

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jfoundations._core.types import PyTree
-
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold, combine
 from .._folds.leafwise import leafwise

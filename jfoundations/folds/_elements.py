@@ -10,9 +10,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from jfoundations._core.types import PyTree
-
 from .._core.inputs import as_array, elements
+from .._core.types import PyTree
 from .._kernels.moments.formulas import alike
 from .._kernels.sample.arguments import Data, join
 from .._kernels.sample.weights import Frequency, Probability, Reliability

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import decay_of
+from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.moments.stretches import Stretch, elements, mean, merge

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jfoundations._core.types import PyTree
-
 from .._core.inputs import elements
+from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jfoundations._core.types import PyTree
-
 from .._core.inputs import elements
 from .._core.pytrees import pytree
 from .._core.rounding import divide
+from .._core.types import PyTree
 from .._core.values import is_pytree, partial
 from .._folds.fold import Fold
 from .._kernels.moments.formulas import coefficient

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import check_count
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._folds.fold import Fold
 from .._folds.leafwise import leafwise

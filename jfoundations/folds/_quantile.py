@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jfoundations._core.types import PyTree
-
 from .._core.inputs import as_array, elements
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count

@@ -17,9 +17,8 @@ from jax import lax
 from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
-from jfoundations._core.types import PyTree
-
 from .._core.rounding import divide, protect
+from .._core.types import PyTree
 from .._kernels.numbers import two_words as two_words
 from .._kernels.numbers.two_words import Pair
 from .._kernels.numbers.units import binary_unit, inverse_unit

@@ -19,12 +19,11 @@ from jax import Array, lax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jfoundations._core.types import PyTree
-
 from .._core.checks import check_count
 from .._core.programs import compiled
 from .._core.pytrees import pytree
 from .._core.sharding import automatic
+from .._core.types import PyTree
 from .._kernels.moments.formulas import Call, alike
 from .._kernels.sample.arguments import REAL, Axes, Axis, Nan, Numbers, check, numbers, scalar
 from .._kernels.sample.arguments import compiled as one_program

@@ -15,8 +15,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
-from jfoundations._core.types import PyTree
-
+from .._core.types import PyTree
 from .._kernels.sample.arguments import (
     ORDERED,
     Axes,

@@ -14,9 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from jfoundations._core.types import PyTree
-
 from .._core.rounding import protect
+from .._core.types import PyTree
 from .._kernels.moments.formulas import coefficient
 from .._kernels.moments.total import total as sum_of
 from .._kernels.numbers.sortable_bits import encode, last_key

@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..numbers.counts import Count
 from ..numbers.two_words import one_word
 from ..numbers.units import inverse_unit

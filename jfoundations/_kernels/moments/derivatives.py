@@ -14,8 +14,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..numbers.units import inverse_unit
 from ..sample.arguments import Axes
 from ..sums.blocks import counted, difference, in_units, largest_within

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..sample.arguments import Axes
 from ..sums.layout import after, block_sums, choose, in_three
 from ..sums.tree_sums import tree_sum

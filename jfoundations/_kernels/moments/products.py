@@ -24,9 +24,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
 from ..._core.rounding import divide
+from ..._core.types import PyTree
 from ..numbers.units import inverse_unit
 from ..sums.blocks import accumulator, counted, difference, in_units, widen
 from ..sums.tree_sums import tree_sum

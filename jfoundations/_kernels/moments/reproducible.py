@@ -19,9 +19,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
 from ..._core.rounding import divide, protect
+from ..._core.types import PyTree
 from ..numbers.binary_words import Format, Word, product, words
 from ..numbers.two_words import two_product
 from ..sums.blocks import accumulator

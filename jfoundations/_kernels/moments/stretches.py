@@ -19,9 +19,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jfoundations._core.types import PyTree
-
 from ..._core.pytrees import pytree
+from ..._core.types import PyTree
 from ..numbers.units import exponent_of, inverse_unit, power_of_two
 from ..numbers.wide import Wide, choose, size_unit, total
 from ..sample.arguments import REAL, Data, Nan, Numbers, accumulator, check, join

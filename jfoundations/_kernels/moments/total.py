@@ -17,8 +17,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..numbers.two_words import Pair, one_word, two_product
 from ..sample.arguments import Axes
 from ..sums.blocks import accumulator, block_pivots, counted, first_valid, segment_sums, signed

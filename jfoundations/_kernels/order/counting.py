@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jfoundations._core.types import PyTree
+from ..._core.types import PyTree
 
 # XLA:CPU writes a scatter's indices out before it uses them: at 1e7 elements, 80 MB of fresh pages
 # made a counting pass five times slower than the same pass in blocks. Measured flat from 2**15 on.

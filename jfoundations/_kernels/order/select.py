@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..numbers.sortable_bits import decode, encode, last_key
 from ..sample.arguments import accumulator
 from .counting import add, in_blocks, present

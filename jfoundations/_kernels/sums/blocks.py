@@ -11,9 +11,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
 from ..._core.rounding import protect
+from ..._core.types import PyTree
 from .layout import Segment, block_sums
 
 

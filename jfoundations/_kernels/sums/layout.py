@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jfoundations._core.types import PyTree
+from ..._core.types import PyTree
 
 # Rows added in one loop. The compiler unrolls so many, whatever is summed of them, but not twice as
 # many; fewer would leave more sums to be written down.

@@ -27,9 +27,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
 from ..._core.pytrees import pytree, static
+from ..._core.types import PyTree
 from ..numbers.binary_words import Format, Word, words
 from .layout import sum_together
 

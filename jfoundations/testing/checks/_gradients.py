@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jfoundations._core.types import PyTree
+from ..._core.types import PyTree
 
 Leaves = list[Any]
 DIRECTIONS = 2

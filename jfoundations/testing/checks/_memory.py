@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..._folds.fold import Fold
 from ..._loops.callback import flatten
 from ..._loops.resolve import listen

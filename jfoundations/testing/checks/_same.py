@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
+from ..._core.types import PyTree
 
 
 def assert_same(

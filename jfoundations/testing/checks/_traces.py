@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from jfoundations._core.types import PyTree
+from ..._core.types import PyTree
 
 F = TypeVar("F", bound=Callable[..., Any])
 

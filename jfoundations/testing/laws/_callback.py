@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..._core.values import partial
 from ._chain import chain_monoid
 from ._check import check_all

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from hypothesis.strategies import SearchStrategy
 from jax.typing import ArrayLike
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..._loops.callback import chain, proceed
 from ..._loops.combinators import stop_when
 from ..._loops.iterate import iterate

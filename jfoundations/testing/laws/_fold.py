@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..._core.values import partial
 from ..._folds.fold import Fold, like_of_block
 from ..checks import assert_same

@@ -8,8 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..._core.values import partial
 from ..._loops.chunks import chunks
 from ..._loops.combinators import stop_when

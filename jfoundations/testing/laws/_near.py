@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from jax import Array
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..checks import assert_same
 from ..strategies import (
     arrays,

@@ -9,8 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..._core.values import name_of
 from ..checks import assert_same
 from ..strategies import masks, permutations_of, weights

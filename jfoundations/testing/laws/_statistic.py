@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from hypothesis import assume
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..._core.values import name_of, partial
 from ..strategies import condition, tolerance
 from ._check import MAX_EXAMPLES, check, check_all

@@ -10,8 +10,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from jax.typing import DTypeLike
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..checks import assert_same
 from ..strategies import arrays, floats_with_offset, strategy_of
 from ._check import MAX_EXAMPLES, check

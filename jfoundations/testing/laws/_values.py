@@ -7,8 +7,7 @@ import jax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jfoundations._core.types import PyTree
-
+from ..._core.types import PyTree
 from ..checks import assert_same
 from ..strategies import arrays, strategy_of
 from ._check import MAX_EXAMPLES, check

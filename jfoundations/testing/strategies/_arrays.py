@@ -59,7 +59,7 @@ def arrays(
     >>> test_abs()
     """
 
-    def designs(draw: Draw, dtype: DTypeLike | None) -> list[Design]:
+    def designs(draw: Draw, dtype: DTypeLike) -> list[Design]:
         if elements is None:
             return designs_of(dtype)
         pool = np.asarray(draw(st.lists(elements, min_size=1, max_size=8)))

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from jax import Array
 
-from jfoundations._core.types import PyTree
-
 from ... import callbacks as _callbacks
 from ... import folds as _folds
+from ..._core.types import PyTree
 from ..._core.values import partial
 from ..._folds.fold import Fold, combine
 from ..._loops.callback import Callback, proceed
