@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
-from jax import lax
+from jax import Array, lax
 from jax.core import ShapedArray
 
 from .types import PyTree
