@@ -5,7 +5,7 @@ A scan takes them all. Where a fold says when it is finished, a loop takes as ma
 >>> import jax.numpy as jnp
 >>> def count(memory, x):
 ...     return memory + 1
->>> int(go_on(count, lambda memory: memory >= 3, jnp.int32(0), jnp.zeros(1000)))
+>>> int(fold_elements(count, lambda memory: memory >= 3, jnp.int32(0), jnp.zeros(1000)))
 3
 """
 
@@ -35,7 +35,7 @@ def like_of_block(block: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), block)
 
 
-def go_on(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
+def fold_elements(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
     """Return the memory after a block more, of which no element is read once it is finished.
 
     Args:
@@ -64,7 +64,7 @@ def go_on(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
 def one_by_one(init: Any, step: Any, finished: Any, xs: Any) -> Any:
     """Return the memory of a block: a fold's `block` unless it has its own."""
     start = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
-    return go_on(step, finished, start, elements(xs))
+    return fold_elements(step, finished, start, elements(xs))
 
 
 def init_of(init: Any, g: Any, like: Any) -> Any:

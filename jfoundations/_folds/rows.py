@@ -52,7 +52,7 @@ def block_where(init: Any, step: Any, merge: Any, block: Any, p: Any, xs: Any) -
     spare = unless_left_out(kept[some], element(xs, some))
     if _is_light(merge, empty, spare):
         alone = lambda k, x: pick(k, step(empty, pick(k, x, spare)), empty)  # noqa: E731
-        return merge_tree(merge, jax.vmap(alone)(kept, xs), empty, 2)
+        return merge_stacked(merge, jax.vmap(alone)(kept, xs), empty, 2)
     return _by_rows(step, merge, block, kept, xs, spare, empty)
 
 
@@ -91,7 +91,7 @@ def _by_rows(step: Any, merge: Any, block: Any, kept: Any, xs: Any, spare: Any, 
     rows = jax.vmap(row)(jnp.arange(size // width, dtype=np.int32))
     first = count - count % width
     rest = steps(step, taken, empty, first, count - first, width - 1)
-    return merge(merge_tree(merge, rows, empty, FAN), rest)
+    return merge(merge_stacked(merge, rows, empty, FAN), rest)
 
 
 def _order(kept: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -128,7 +128,7 @@ def steps(step: Any, taken: Any, memory: Any, first: Any, count: Any, most: int)
     return lax.scan(one, memory, jnp.arange(most, dtype=np.int32))[0]
 
 
-def merge_tree(merge: Any, memories: Any, empty: Any, fan: int) -> Any:
+def merge_stacked(merge: Any, memories: Any, empty: Any, fan: int) -> Any:
     """Merge memories stacked along the leading axis, so many at a time, on each level of a tree.
 
     Two by two its height is log2(n) and it has no loop; else each level is one, compiled once.
