@@ -15,8 +15,17 @@ from .checkpoint import Checkpoint
 from .in_order import InOrder
 from .loading import loaded_ahead, settings_of_thread
 from .merge_tree import MergeTree
-from .source import Rows, Source, as_block, chunk_name, element_of, load_chunk, rows_in
-from .worker import ChunkFunction, FoldedChunk, fold_block
+from .source import (
+    Rows,
+    Source,
+    as_block,
+    chunk_name,
+    element_of,
+    fold_block,
+    load_chunk,
+    rows_in,
+)
+from .worker import ChunkFunction, FoldedChunk
 
 AHEAD = 3  # chunks that are being computed, so that the next is there when one ends
 _END = object()

@@ -1,8 +1,8 @@
 """Numbered blocks of data, and how a block is checked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -12,6 +12,9 @@ from .._core.checks import check_count
 from .._core.inputs import as_given
 
 CUT = 64  # an array that an executor is to split becomes so many chunks, whatever the executor
+
+
+R = TypeVar("R")
 
 
 class Loader(Protocol):
@@ -153,6 +156,15 @@ def load_chunk(load: Loader, i: int, total: int | None) -> Any:
         ) from error
     except BaseException as error:
         error.add_note(f"fold: this came out of loading {chunk_name(i, total)}")
+        raise
+
+
+def fold_block(program: Callable[[Any], R], block: Any, name: str) -> R:
+    """Return what a program makes of a block; what it raises says which chunk it was."""
+    try:
+        return program(block)
+    except Exception as error:
+        error.add_note(f"fold: this came out of folding {name}")
         raise
 
 

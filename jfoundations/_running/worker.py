@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,15 @@ from .._core.pytrees import Flat
 from .._core.settings import under
 from .._folds.fold import Fold
 from .merge_tree import block_memory
-from .source import Loader, as_block, chunk_name, element_of, load_chunk, rows_in
-
-R = TypeVar("R")
+from .source import (
+    Loader,
+    as_block,
+    chunk_name,
+    element_of,
+    fold_block,
+    load_chunk,
+    rows_in,
+)
 
 
 @cache
@@ -175,12 +181,3 @@ def _unpacked(packed: bytes) -> ChunkFunction:
 def run_chunk(packed: bytes, i: int) -> FoldedChunk:
     """Load and fold a chunk, in a worker that was sent a packed `ChunkFunction`."""
     return _unpacked(packed)(i)
-
-
-def fold_block(program: Callable[[Any], R], block: Any, name: str) -> R:
-    """Return what a program makes of a block; what it raises says which chunk it was."""
-    try:
-        return program(block)
-    except Exception as error:
-        error.add_note(f"fold: this came out of folding {name}")
-        raise
