@@ -36,7 +36,8 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 >>> float(jf.iterate(step, 10.0, Clip(), max_steps=3).state)
 2.0
 
-`help("jfoundations._dunders")` has a table of all operators, `help(jf.lift)` one of what retraces.
+`help(jf.Pipe)`, `help(jf.Fold)` and `help(jf.stop_when)` have the operators; `help(jf.lift)` says
+what retraces.
 """
 
 from importlib.util import find_spec

@@ -8,6 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jfoundations.testing import checks
+
+assert_same = functools.partial(checks.assert_same, bits=True)
 DRIVERS = ("while", "scan", "checkpointed", "python")
 
 
@@ -20,15 +23,6 @@ def bits(leaf):
     return str(dtype), array.shape, array.tobytes()
 
 
-def assert_same(a, b):
-    """Assert equal structure, dtypes, shapes and bits: == that also holds for nan."""
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for (path, x), y in zip(
-        jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True
-    ):
-        assert bits(x) == bits(y), f"{jax.tree_util.keystr(path)}: {x!r} is not {y!r}"
-
-
 def lane(tree, i):
     """Return lane i of a batched pytree."""
     return jax.tree.map(lambda leaf: leaf[i], tree)
@@ -36,7 +30,11 @@ def lane(tree, i):
 
 def hlo(function, *args):
     """Return a function's StableHLO without names of functions and locations."""
-    text = jax.jit(function).lower(*args).as_text()
+    return nameless(jax.jit(function).lower(*args).as_text())
+
+
+def nameless(text):
+    """Return StableHLO without names of functions and locations."""
     return re.sub(r"#?loc\(.*\)|@\w+", "@", text)
 
 

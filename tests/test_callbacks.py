@@ -181,7 +181,7 @@ def test_watch_stops_with_its_loop():
 MEAN = jf.folds.mean()
 
 
-# history(initial=True)
+# history that begins before the first step
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

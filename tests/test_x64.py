@@ -14,9 +14,10 @@ ALIKE = [
     *("test_agree_processes.py", "test_package.py", "test_reference.py", "test_types.py"),
     *("test_messages.py", "test_error_notes.py", "test_loop_graph.py"),
     *("test_laws_catch.py", "test_laws_catch_loops.py", "test_laws_selection.py"),
-    *("test_laws_callbacks.py", "test_folds_beam.py", "test_executors.py"),
+    *("test_laws_callbacks.py", "test_beam_accumulators.py", "test_executors.py"),
     *("test_laws_complex.py", "test_findings_constants.py", "test_findings_replay.py"),
     *("test_findings_sharding.py", "test_findings_loop_memory.py"),
+    "package/test_snapshot.py",
 ]
 
 

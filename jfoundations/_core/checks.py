@@ -46,7 +46,10 @@ def as_arrays(tree: T, who: str) -> T:
         "other objects out of the state: in a closure, or as a static field of a registered "
         "dataclass"
     )
-    convert = lambda path, leaf: as_array(leaf, who, f"the leaf {keystr(path)}", no_array)  # noqa: E731
+
+    def convert(path: Any, leaf: Any) -> Any:
+        return as_array(leaf, who, f"the leaf {keystr(path)}", no_array)
+
     return jax.tree.map_with_path(convert, tree)
 
 
@@ -147,16 +150,21 @@ def _raise_weak(leaf: Any, after: jax.ShapeDtypeStruct) -> Any:
     return jnp.asarray(leaf).astype(after.dtype)
 
 
-def check_stop(stop: Any, who: str) -> Any:
-    """Return a stop as Python False or a bool scalar, or say what is wrong with it."""
+def check_stop(stop: Any, who: str, never: str = "return (state, False) if it never stops") -> Any:
+    """Return a stop as Python False or a bool scalar, or say what is wrong with it.
+
+    Args:
+        stop: what a user's function says.
+        who: which function that is.
+        never: what to return where no bool was.
+    """
     if stop is False or (isinstance(stop, np.bool_) and not stop):
         return False
     try:
         aval = jax.typeof(stop)
     except TypeError:
         raise TypeError(
-            f"{who}: stop is {stop!r} ({type(stop).__name__}), a bool is needed; "
-            "return (state, False) if it never stops"
+            f"{who}: stop is {stop!r} ({type(stop).__name__}), a bool is needed; {never}"
         ) from None
     if aval.shape != ():
         raise TypeError(

@@ -135,4 +135,4 @@ def _chunks(
 
 def _tuned(size: int, taken: float, seconds: float) -> int:
     """Return the next chunk's steps: at most eightfold, so one quick chunk misleads little."""
-    return max(1, min(8 * size, round(size * seconds / max(taken, 1e-9)), 2**30))
+    return max(1, round(min(8 * size, size * seconds / max(taken, 1e-9), 2**30)))

@@ -12,10 +12,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .._core.checks import check_like, check_stop, nearest
-from .._core.values import describe, partial
+from .._core.values import Code, describe, partial
 
 CONTEXT = ("step", "key", "live", "max_steps", "x")
 INIT_CONTEXT = ("max_steps",)
@@ -126,8 +127,11 @@ def _unknown(name: str, who: str, known: tuple[str, ...]) -> str:
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     bound: Iterable[str] = ()
     if isinstance(function, partial | functools.partial | jax.tree_util.Partial):
-        bound = function.keywords
-        function = functools.partial(function.func, *function.args)
+        bound, args = function.keywords, function.args
+        function = function.func
+        if isinstance(function, Code):  # which takes anything
+            function, args = function.around(args[0]), args[1:]
+        function = functools.partial(function, *args)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # some builtins have none
@@ -135,13 +139,24 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     return [p for p in parameters if p.name not in bound]
 
 
-def _cure_of(error: Exception) -> str:
-    if not isinstance(error, jax.errors.TracerBoolConversionError):
-        return ""
-    return (
-        ": in a loop if, and, or, not cannot look at values; return the comparison itself as the "
-        "stop, and choose between states by jnp.where"
-    )
+def cure_of(error: Exception, callback: bool = True) -> str:
+    """Return what to do about JAX's error that a traced value is none yet, or nothing."""
+    stop = "return the comparison itself as the stop, and " if callback else ""
+    cures = {
+        jax.errors.TracerBoolConversionError: (
+            f"if, and, or, not cannot look at values; {stop}choose between states by jnp.where"
+        ),
+        jax.errors.TracerArrayConversionError: "NumPy cannot compute with values; use jnp",
+        jax.errors.TracerIntegerConversionError: (
+            "range and the index of a list cannot look at values; use lax.fori_loop, and index an "
+            "array, jnp.array(list)"
+        ),
+        jax.errors.ConcretizationTypeError: (
+            "int, float and item cannot look at values; keep the array, as by x.astype(float)"
+        ),
+    }
+    cure = next((cure for kind, cure in cures.items() if isinstance(error, kind)), "")
+    return cure and f": in a loop {cure}"
 
 
 Calls = Generator[Any, Any, Any]  # yields generators of its kind, is sent what they return
@@ -202,7 +217,7 @@ class Handler:
                 f"{self.who}: it raised StopIteration; to stop the loop return True as the stop"
             ) from error
         except Exception as error:
-            error.add_note(f"in {self.who}{_cure_of(error)}")
+            error.add_note(f"in {self.who}{cure_of(error)}")
             raise
         new_memory, new_state, stop = self._parts(answer, memory)
         check_like(new_state, state, self.who)
@@ -218,9 +233,15 @@ class Handler:
         if not isinstance(answer, tuple) or len(answer) != 2 + self.has_memory:
             raise TypeError(
                 f"{self.who}: it returned {_kind(answer)}, a callback returns {form}; "
-                "return False as stop if it never stops"
+                f"{_cure_of_form(answer)}"
             )
         return answer if self.has_memory else (memory, *answer)
+
+
+def _cure_of_form(answer: Any) -> str:
+    if getattr(answer, "dtype", None) == np.bool_:
+        return "of a predicate, stop_when(predicate) makes a callback"
+    return "return False as stop if it never stops"
 
 
 def _kind(answer: Any) -> str:

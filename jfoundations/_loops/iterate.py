@@ -239,6 +239,11 @@ def to_carry(plan: Plan, result: LoopResult[Any]) -> Carry:
             f"resume: the run had the callbacks {list(result.names)}, now they are {list(names)}; "
             "give the same ones in the same order, or start anew from result.state"
         )
+    if jnp.ndim(result.steps):
+        raise ValueError(
+            f"resume: the result is of {jnp.shape(result.steps)[0]} lanes; go on with each by "
+            "jax.vmap(lambda result: resume(result, …))(result), or with all by chunks(lanes=True)"
+        )
     if result.resumable is not None:
         state, memories = result.resumable
     else:

@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
+from jax import dtypes
 
 from .._core.checks import as_arrays, nearest
+from .._core.values import maker_of
 from .callback import RUN_EVENTS, Callback, callback_name
 from .handlers import INIT_CONTEXT, Caller, Calls, Handler, Nest, Overheard, caller, in_turn
+
+MAKERS = "jfoundations.callbacks.", "jfoundations._loops.when"
 
 
 @dataclass(frozen=True)
@@ -148,13 +152,27 @@ def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any
     }
     if methods:
         return None, methods
+    if name := maker_of(callback, *MAKERS):
+        raise TypeError(f"{who}: {name} itself is no callback but makes one; call it: {name}(…)")
+    if name := maker_of(callback, "jfoundations.folds"):
+        raise TypeError(f"{who}: {name} makes a fold; to feed one, give watch(folds.{name}(…))")
     if callable(callback):
         return None, {"after_step": callback}
     raise TypeError(
         f"{who}: {callback!r} is no callback; give a function state -> (state, stop), an object "
         f"with methods among {', '.join(RUN_EVENTS)}, or a Callback (proceed does nothing)"
-        f"{'; unpack several: *callbacks' if isinstance(callback, list | tuple) else ''}"
+        f"{_cure(callback)}"
     )
+
+
+def _cure(wrong: Any) -> str:
+    if isinstance(wrong, list | tuple):
+        return "; unpack several: *callbacks"
+    if type(wrong).__name__ == "Fold":
+        return "; of a fold, watch(fold) makes one"
+    if hasattr(wrong, "dtype") and jnp.issubdtype(wrong.dtype, dtypes.prng_key):
+        return "; a key is given by its name, key=…"
+    return ""
 
 
 def fire(

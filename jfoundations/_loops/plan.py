@@ -17,7 +17,7 @@ from .._core.programs import compiled
 from .._core.values import Structural, describe, hold, release
 from .._pipes.pipe import Pipe
 from .callback import RUN_EVENTS
-from .handlers import WHOLE, Caller, caller
+from .handlers import WHOLE, Caller, caller, cure_of
 from .listener import fire, listen, merge_bits
 
 
@@ -178,7 +178,7 @@ class Plan:
     def take(self, state: Any, words: dict[str, Any]) -> Any:
         """Take the step alone, without events."""
         if not self.staged:
-            return self.stages[0](state, context=words)
+            return self._call(0, state, words)
         for k in range(len(self.stages)):
             state = self._take_stage(k, state, words)
         return state
@@ -190,7 +190,19 @@ class Plan:
         return new
 
     def _take_stage(self, k: int, value: Any, words: dict[str, Any]) -> Any:
-        return self.pipe.run_stage(k, value, lambda v: self.stages[k](v, context=words))
+        return self.pipe.run_stage(k, value, lambda v: self._call(k, v, words))
+
+    def _call(self, k: int, value: Any, words: dict[str, Any]) -> Any:
+        try:
+            return self.stages[k](value, context=words)
+        except StopIteration as error:  # on its way it would end a loop in silence
+            raise RuntimeError(
+                f"{self.who}: it raised StopIteration: a next() in it came to an end"
+            ) from error
+        except Exception as error:
+            if cure := cure_of(error, callback=False):
+                error.add_note(f"in {self.who}{cure}")
+            raise
 
     def jit_stages(self) -> None:
         """Compile the step as one function, or stage by stage where a callback hears stages."""

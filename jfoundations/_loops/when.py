@@ -29,6 +29,7 @@ from .listener import Listener, any_of, hear_all
 from .predicate import Composite, StopPredicate, first_listeners, listeners
 
 RUN = ("before_run", "after_run")
+PREDICATE = "a predicate returns the bool alone, as lambda state: state < 1"
 
 
 def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> StopPredicate:
@@ -56,7 +57,8 @@ def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> Stop
 
 
 def _stop_when(predicate: Any, name: str, state: Any, *, _context: Any) -> tuple[Any, Any]:
-    return state, caller(predicate, 1, name, _context)(state, context=_context)
+    stop = caller(predicate, 1, name, _context)(state, context=_context)
+    return state, check_stop(stop, f"the predicate of {name}", PREDICATE)
 
 
 def when(predicate: Callable[..., Any], *callbacks: Any) -> StopPredicate:
@@ -216,7 +218,8 @@ def _all_hold(predicates: tuple[Any, ...], event: str, state: Any, context: dict
     for predicate in predicates:
         words = context if all_hold is True else {**context, "live": context["live"] & all_hold}
         holds = caller(predicate, 1, "the predicate of when", context)(state, context=words)
-        holds = True if holds is True else check_stop(holds, f"the predicate of when, {event}")
+        if holds is not True:
+            holds = check_stop(holds, f"the predicate of when, {event}", PREDICATE)
         if not isinstance(holds, Tracer):
             holds = bool(holds)  # known: nothing to select, and an eager callback stays eager
         if holds is False:

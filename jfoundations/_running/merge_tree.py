@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 
 from .._core.checks import check_like
 from .._core.programs import compiled
@@ -29,11 +30,13 @@ class MergeTree:
     """The memories of the aligned subtrees that are complete; a chunk more makes another tree.
 
     Attributes:
+        a_fold: the fold.
         block: the program that folds a block to its memory.
         merge: the program that merges up to sixteen memories.
         nodes: the memories.
     """
 
+    a_fold: Fold[Any]
     block: Callable[[Any], Flat]
     merge: Callable[..., Flat]
     nodes: dict[Node, Flat] = field(default_factory=dict)
@@ -42,7 +45,7 @@ class MergeTree:
     @classmethod
     def of(cls, a_fold: Fold[Any]) -> "MergeTree":
         """Return the tree of no chunks."""
-        return cls(compiled(block_memory, a_fold), compiled(_merged, a_fold))
+        return cls(a_fold, compiled(block_memory, a_fold), compiled(_merged, a_fold))
 
     def fold(self, i: int, block: Any) -> tuple["MergeTree", Flat]:
         """Return the tree with a block folded as chunk i, and the memory of that block alone."""
@@ -53,7 +56,7 @@ class MergeTree:
         """Return the tree with one subtree more, given its memory; merge what is complete by it."""
         nodes = {**self.nodes, (height, place): flat(memory)}
         while row := _complete(nodes, height, place):
-            merged = _together(self.merge, list(map(nodes.pop, row)))
+            merged = self._together(list(map(nodes.pop, row)))
             height, place = height + 1, place >> LEVEL
             nodes[height, place] = merged
         return replace(self, nodes=nodes)
@@ -82,8 +85,17 @@ class MergeTree:
         for height in range(1 + max(height for height, _ in self.nodes)):
             places = sorted(place for h, place in self.nodes if h == height)
             loose = [self.nodes[height, place] for place in places] + loose
-            loose = [_together(self.merge, loose)] if loose else []
+            loose = [self._together(loose)] if loose else []
         return unflat(loose[0])
+
+    def _together(self, memories: list[Flat]) -> Flat:
+        count = len(memories)
+        if count == 1:
+            return memories[0]
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(memories)):
+            # only a loop of a known length has a gradient in reverse mode
+            return _merged(self.a_fold, memories, count)
+        return self.merge(memories + memories[:1] * (WIDE - count), count)
 
 
 @automatic
@@ -98,13 +110,6 @@ def _complete(nodes: dict[Node, Flat], height: int, place: int) -> list[Node]:
     row = [(height, first + k) for k in range(WIDE)]
     last_first = reversed(row)  # what comes in order lacks the last
     return row if all(node in nodes for node in last_first) else []
-
-
-def _together(merge: Callable[..., Flat], memories: list[Flat]) -> Flat:
-    if len(memories) == 1:
-        return memories[0]
-    padding = memories[:1] * (WIDE - len(memories))
-    return merge(memories + padding, len(memories))
 
 
 @automatic

@@ -89,7 +89,10 @@ def _keep(
 
 def keep_if(better: Any, new: Best, old: Best) -> Best:
     """Return the new memory where it is better, else the old, copied only where some lane's is."""
-    alike = lambda a, b: lax.convert_element_type(a, jnp.asarray(b).dtype)  # noqa: E731
+
+    def alike(a: Any, b: Any) -> jax.Array:
+        return lax.convert_element_type(a, jnp.asarray(b).dtype)
+
     new, old = jax.tree.map(alike, new, old), jax.tree.map(alike, old, old)
     # `cond`, not `where`, and of a predicate no lane differs in, which `vmap` leaves a `cond`.
     return cond(any_lane(better), _take, _leave, lane_lives(better), new, old)

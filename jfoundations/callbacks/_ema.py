@@ -61,7 +61,10 @@ def _wide(dtype: Any) -> Any:
 def _start(of: Any, state: Any) -> Ema:
     value = jax.eval_shape(of, state)
     refuse_keys(value, "ema", "mean")
-    unknown = lambda leaf: jnp.full_like(leaf, jnp.nan, _wide(leaf.dtype))  # noqa: E731
+
+    def unknown(leaf: Any) -> jax.Array:
+        return jnp.full_like(leaf, jnp.nan, _wide(leaf.dtype))
+
     value = jax.tree.map(unknown, value)
     return Ema(value, jnp.zeros((), jnp.result_type(float)))
 

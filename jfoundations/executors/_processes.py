@@ -48,6 +48,13 @@ class Processes(Executor):
             raise TypeError(
                 f"Processes: inner is {self.inner!r}; give an executor, as Local() or Devices(…)"
             )
+        shares = () if self.shares is None else self.shares
+        if not isinstance(shares, tuple | list) or not all(
+            isinstance(s, int | float) and 0 <= s < np.inf for s in shares
+        ):
+            raise TypeError(
+                f"Processes: shares are {shares!r}; give a tuple of numbers ≥ 0, one a process"
+            )
 
     def checkpoint_path(self, path: str | os.PathLike[str]) -> Path:
         """Return the name of this process's checkpoint."""

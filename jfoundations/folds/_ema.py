@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.moments.stretches import Stretch, elements, mean, merge
-from .._kernels.sample.arguments import accumulator
+from .._kernels.sample.arguments import accumulator, scalar
 from ..stats._ema import fade_of
 
 
@@ -25,13 +25,13 @@ def ema(decay: Any) -> Fold[jax.Array]:
     >>> float(jf.fold(ema(0.5), jnp.array([1.0, 2.0, 4.0])))
     3.0
     """
-    decay = jnp.asarray(decay, jnp.result_type(float))
+    decay = jnp.asarray(scalar("folds.ema", "decay", decay), jnp.result_type(float))
     return Fold(_init, partial(_step, decay), None, mean, name="ema")
 
 
 def _init(like: Any) -> Stretch:
     if jnp.issubdtype(like.dtype, jnp.complexfloating):
-        raise TypeError("folds.ema: the elements are complex, real ones are needed")
+        raise TypeError("folds.ema: the elements are complex; give real ones: .of(jnp.real)")
     nothing = jnp.zeros(like.shape, accumulator(like.dtype))
     return elements((jnp.zeros(like.shape, like.dtype),), nothing, fade=1)
 

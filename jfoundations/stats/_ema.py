@@ -13,10 +13,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._kernels.moments.stretches import check_along, elements, mean, moment, prefixes, strength
-from .._kernels.sample.arguments import Data, answer, compiled
+from .._kernels.sample.arguments import Data, answer, compiled, scalar
 from .._kernels.sample.weights import Reliability
 
 
@@ -95,8 +94,7 @@ def ema_var(
 
 
 def _call(name: str, data: Data, place: int, decay: Any, correction: Any, nan: str) -> jax.Array:
-    if np.ndim(decay):
-        raise ValueError(f"{name}: decay has shape {np.shape(decay)}, a scalar is needed")
+    decay, correction = scalar(name, "decay", decay), scalar(name, "correction", correction)
     return _core(data, decay, correction, name=name, axis=place, nan=nan)
 
 

@@ -176,7 +176,10 @@ def lane(
 
 def _alike(states: list[Any]) -> list[Any]:
     """Replace states that cannot be stacked with the first by the first."""
-    like = lambda tree: (jax.tree.structure(tree), *map(jax.typeof, jax.tree.leaves(tree)))  # noqa: E731
+
+    def like(tree: Any) -> tuple[Any, ...]:
+        return (jax.tree.structure(tree), *map(jax.typeof, jax.tree.leaves(tree)))
+
     return [state if like(state) == like(states[0]) else states[0] for state in states]
 
 
