@@ -49,14 +49,14 @@ from ._core.save import load, save
 from ._core.values import identity, partial
 from ._folds.fold import Fold, combine
 from ._folds.take import filter_, map_, take, take_while
-from ._loops.agree import agree
 from ._loops.callback import Callback, chain, proceed
 from ._loops.chunks import chunks
+from ._loops.combinators import agree, every, stop_when, when
+from ._loops.combined import Combined
 from ._loops.describe import describe_loop
 from ._loops.iterate import iterate, resume
 from ._loops.result import LoopResult
 from ._loops.scan_body import as_scan_body
-from ._loops.when import every, stop_when, when
 from ._pipes.compose import compose, juxt
 from ._pipes.pipe import Pipe
 from ._pipes.reversible import Reversible
@@ -67,6 +67,7 @@ from .callbacks import watch
 
 __all__ = [
     "Callback",
+    "Combined",
     "Fold",
     "LoopResult",
     "Pipe",

@@ -15,16 +15,15 @@ import pytest
 
 import jfoundations as jf
 from jfoundations import Pipe, Reversible, Source, chain, juxt, map_, partial
-from jfoundations._folds.take import Transducer
 from jfoundations._loops.callback import Chain
-from jfoundations._loops.predicate import StopPredicate
+from jfoundations._loops.combined import StopPredicate
 
 NOUNS = {
     "Pipe": jf.Pipe,
     "juxt": jf.juxt,
     "partial": jf.partial,
     "Reversible": jf.Reversible,
-    "transducer": Transducer,
+    "transducer": jf.map_,
     "Callback": jf.Callback,
     "chain": Chain,
     "stop predicate": StopPredicate,
@@ -136,7 +135,7 @@ ROWS = [
     ("transducer", "__call__", "Clojure, on folds", lambda: raises(lambda: t(x), "Pipe(…).over")),
     ("transducer", "__eq__ __hash__", "frozen dataclass", lambda: {t, map_(f)} == {t}),
     ("transducer", "__repr__", "functools.partial", lambda: repr(t) == "map_(f)"),
-    ("transducer", "__setattr__ __delattr__", "frozen dataclass", lambda: frozen(t, "kind")),
+    ("transducer", "__setattr__ __delattr__", "frozen dataclass", lambda: frozen(t, "in_front_of")),
     ("Callback", "__eq__ __hash__", "frozen dataclass", lambda: {c, rebuilt(c)} == {c}),
     ("Callback", "__repr__", "dataclass", lambda: "after_step" in repr(c)),
     ("Callback", "__setattr__ __delattr__", "frozen dataclass", lambda: frozen(c, "name")),

@@ -45,7 +45,8 @@ def pytree(cls: type[T]) -> type[T]:
 
     Equality is identity: `==` on arrays would not be a bool. A class that inherits from
     `Structural` compares structure and leaves. Fields are set without `__init__` when JAX rebuilds
-    a value, since it may put anything into a leaf's place.
+    a value, since it may put anything into a leaf's place. A subclass without fields of its own is
+    registered by `jax.tree_util.register_pytree_with_keys_class`.
     """
     made: Any = dataclass(frozen=True, eq=False)(cls)
     fixed = tuple(f.name for f in fields(made) if f.metadata.get("static", False))
@@ -64,18 +65,19 @@ def pytree(cls: type[T]) -> type[T]:
         children, aux = flatten(value)
         return tuple(zip(keys, children, strict=True)), aux
 
-    def unflatten(aux: Any, children: Any) -> Any:
-        value = object.__new__(made)
+    def unflatten(cls: Any, aux: Any, children: Any) -> Any:
+        value = object.__new__(cls)
         for name, child in zip(fixed + names, (*aux, *children), strict=True):
             child = _each(release, child) if name in functions else child
             object.__setattr__(value, name, child)
         return value
 
+    made.tree_flatten, made.tree_flatten_with_keys = flatten, flatten_with_keys
+    made.tree_unflatten = classmethod(unflatten)
     # Not `register_dataclass`: the tree structures of two classes so registered are equal whenever
     # their fields are equally many (jaxlib 0.10.2), so a compiled function now and then takes the
     # program that was made for the other class.
-    jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
-    return made
+    return jax.tree_util.register_pytree_with_keys_class(made)
 
 
 def _each(how: Callable[[Any], Any], value: Any) -> Any:

@@ -109,7 +109,10 @@ def on_the_way(plan: Any, functions: Any, x: Any) -> tuple[Any, Any]:
 def init_after(init: Any, plan: Any, functions: Any, like: Any) -> Any:
     """Make the memory of mapped elements."""
     maps = [f for asks, f in zip(plan, functions, strict=True) if not asks]
-    after = functools.partial(functools.reduce, lambda x, g: g(x), maps)
+
+    def after(x: Any) -> Any:
+        return on_the_way((False,) * len(maps), maps, x)[0]
+
     return init(like_of(jax.eval_shape(after, like_of(like))) if maps else like)
 
 

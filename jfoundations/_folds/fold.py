@@ -186,11 +186,15 @@ class Fold(Structural, Generic[R]):
 
     def _after(self, asks: bool, function: Any) -> "Fold[R]":
         # maps and predicates, one after another, are one list: never a nest
-        init, step, block, plan, functions = self.init, self.step, self.block, (), ()
+        init, step, block = self.init, self.step, self.block
+        plan: tuple[bool, ...] = ()
+        functions: tuple[Any, ...] = ()
         if _is_of(step, step_after) and _is_of(init, init_after):
             step, plan, functions = step.args  # type: ignore[attr-defined]
-            init = init.args[0]
+            init = init.args[0]  # type: ignore[attr-defined]
             block = block.args[3] if _is_of(block, block_after) else block  # type: ignore
+        if not asks and plan[:1] == (False,):  # maps one after another are one
+            function, plan, functions = Pipe(function, functions[0]), plan[1:], functions[1:]
         plan = (asks, *plan)
         ways = Static(plan), (function, *functions)
         # A loop that stops early is made anew, so that it maps no more elements than it reads.

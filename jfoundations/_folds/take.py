@@ -39,7 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core.checks import check_count
-from .._core.pytrees import pytree, static
+from .._core.pytrees import pytree
 from .._core.values import Structural, name_of, partial
 from .._pipes.pipe import Fn, Pipe, check_callable, map_before
 from .blocks import step_where
@@ -54,19 +54,17 @@ class Transducer(Structural, Generic[A, B]):
     """A stage that stands in front of a consumer of elements, a fold or a step.
 
     Attributes:
-        in_front_of: `(consumer, name of the stage) -> consumer`, a partial of the argument that
-            made it.
-        kind: which it is: `map_`, `filter_`, `take` or `take_while`.
+        in_front_of: `(consumer, name of the stage) -> consumer`: a partial of its one argument.
     """
 
     in_front_of: partial[Any]
-    kind: str = static()
 
     @property
     def __name__(self) -> str:
         held = self.in_front_of.args[0]
         # without n, which is a leaf: names are structure
-        return f"{self.kind}({name_of(held)})" if callable(held) else self.kind
+        kind = name_of(type(self))
+        return f"{kind}({name_of(held)})" if callable(held) else kind
 
     def __call__(self, x: A) -> B:
         """Refuse: a transducer is no function of a value."""
@@ -78,11 +76,12 @@ class Transducer(Structural, Generic[A, B]):
     def __repr__(self) -> str:
         n = self.in_front_of.args[0]
         if callable(n):
-            return self.__name__
-        return f"{self.kind}({n if isinstance(n, np.generic | np.ndarray | int) else 'n'})"
+            return name_of(self)
+        return f"take({n if isinstance(n, np.generic | np.ndarray | int) else 'n'})"
 
 
-def map_(f: Fn[A, B]) -> Transducer[A, B]:
+@jax.tree_util.register_pytree_with_keys_class
+class map_(Transducer[A, B]):  # noqa: N801  (used like a function)
     """Change each element, as `Fold.of` does: a stage for `Pipe.over`.
 
     Args:
@@ -94,11 +93,14 @@ def map_(f: Fn[A, B]) -> Transducer[A, B]:
     >>> float(jf.fold(mean_square, jnp.array([1.0, 3.0])))
     5.0
     """
-    check_callable(f, "its argument", "map_")
-    return Transducer(partial(map_before, f), "map_")
+
+    def __init__(self, f: Fn[A, B]):
+        check_callable(f, "its argument", "map_")
+        super().__init__(partial(map_before, f))
 
 
-def filter_(p: Fn[A, Any]) -> Transducer[A, A]:
+@jax.tree_util.register_pytree_with_keys_class
+class filter_(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Leave out the elements for which a predicate does not hold, as `Fold.where` does.
 
     A stage for `Pipe.over`.
@@ -112,11 +114,14 @@ def filter_(p: Fn[A, Any]) -> Transducer[A, A]:
     >>> float(jf.fold(positive, jnp.array([-8.0, 1.0, 3.0])))
     2.0
     """
-    check_callable(p, "its argument", "filter_")
-    return Transducer(partial(_filter_before, p), "filter_")
+
+    def __init__(self, p: Fn[A, Any]):
+        check_callable(p, "its argument", "filter_")
+        super().__init__(partial(_filter_before, p))
 
 
-def take(n: Any) -> Transducer[A, A]:
+@jax.tree_util.register_pytree_with_keys_class
+class take(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let the first n elements through and end the stream: a stage for `Pipe.over`.
 
     The fold then depends on the order of its elements. It has no reverse mode.
@@ -132,11 +137,14 @@ def take(n: Any) -> Transducer[A, A]:
     >>> float(jf.fold(jf.Pipe(take(2)).over(jf.folds.mean()), jnp.array([1.0, 3.0, 99.0])))
     2.0
     """
-    known = n if hasattr(n, "dtype") else np.int32(check_count(n, "n", "take"))
-    return Transducer(partial(_take_before, known), "take")
+
+    def __init__(self, n: Any):
+        known = n if hasattr(n, "dtype") else np.int32(check_count(n, "n", "take"))
+        super().__init__(partial(_take_before, known))
 
 
-def take_while(p: Fn[A, Any]) -> Transducer[A, A]:
+@jax.tree_util.register_pytree_with_keys_class
+class take_while(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let elements through until a predicate does not hold: a stage for `Pipe.over`.
 
     The fold then depends on the order of its elements. It has no reverse mode.
@@ -150,8 +158,10 @@ def take_while(p: Fn[A, Any]) -> Transducer[A, A]:
     >>> float(jf.fold(rising, jnp.array([1.0, 3.0, 99.0, 2.0])))
     2.0
     """
-    check_callable(p, "its argument", "take_while")
-    return Transducer(partial(_take_while_before, p), "take_while")
+
+    def __init__(self, p: Fn[A, Any]):
+        check_callable(p, "its argument", "take_while")
+        super().__init__(partial(_take_while_before, p))
 
 
 def _filter_before(p: Any, consumer: Any, name: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._core.checks import decay_of
 from .._core.pytrees import pytree
 from .._core.rounding import protect
 from .._core.values import identity, partial
@@ -70,8 +71,7 @@ def _start(of: Any, state: Any) -> Ema:
 
 
 def _average(of: Any, decay: Any, memory: Ema, state: Any) -> tuple[Ema, Any, bool]:
-    decay = jnp.asarray(decay, memory.weight.dtype)
-    decay = jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)
+    decay = decay_of(decay, memory.weight.dtype)
     # W_t = d W_{t-1} + (1 - d) and v_t = v_{t-1} + (1 - d) / W_t (x_t - v_{t-1})
     weight = protect(decay * memory.weight) + (1 - decay)
     share = (1 - decay) / weight  # 1 in the first step, when there is no mean yet

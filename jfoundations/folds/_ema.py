@@ -5,18 +5,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._core.checks import decay_of
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.moments.stretches import Stretch, elements, mean, merge
 from .._kernels.sample.arguments import accumulator, scalar
-from ..stats._ema import fade_of
 
 
 def ema(decay: Any) -> Fold[jax.Array]:
     """Return the fold of the exponentially weighted mean, elementwise: the last of `stats.ema`.
 
     The weight of an element k places back is decay**k, over the sum of the weights. It depends on
-    the order of the elements, so it has no merge and no executor may split it.
+    the order of the elements, so it has no merge and no executor may split it. The memory keeps an
+    offset's digits in eight numbers for each of an element; `callbacks.ema` has one.
 
     Args:
         decay: a scalar in [0, 1); others give nan.
@@ -38,4 +39,4 @@ def _init(like: Any) -> Stretch:
 
 def _step(decay: jax.Array, memory: Stretch, x: Any) -> Stretch:
     one = jnp.ones_like(memory.weight.mantissa)
-    return merge(memory, elements((jnp.asarray(x),), one, fade=fade_of(decay, one.dtype)))
+    return merge(memory, elements((jnp.asarray(x),), one, fade=decay_of(decay, one.dtype)))

@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from ..._core.pytrees import pytree
 from ..._core.rounding import divide, protect
@@ -51,7 +52,7 @@ class Wide:
         """The number as a float: infinite, or 0, where it has left its type's range."""
         return self.over(np.int32(0))
 
-    def over(self, exponent: Array) -> Array:
+    def over(self, exponent: ArrayLike) -> Array:
         """The number as a float, in units of 2**exponent."""
         dtype = self.mantissa.dtype
         most = 4 * jnp.finfo(dtype).maxexp

@@ -10,9 +10,9 @@ from hypothesis.strategies import SearchStrategy
 
 from ..._core.values import partial
 from ..._loops.chunks import chunks
+from ..._loops.combinators import stop_when
 from ..._loops.iterate import iterate
 from ..._loops.iterate import resume as go_on
-from ..._loops.when import stop_when
 from ..checks import assert_same
 from ..strategies import arrays, strategy_of
 from ._check import check
