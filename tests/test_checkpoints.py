@@ -66,14 +66,14 @@ def test_it_goes_on_where_it_stopped(data, path, count):
 
 @pytest.mark.parametrize("executor", ["Devices", "Processes", "Local", "backwards"])
 def test_another_executor_goes_on(data, path, executor):
-    class Backwards:
-        def run(self, chunks, ledger):
+    class Backwards(executors.Executor):
+        def run(self, chunks, progress):
             for i, block in reversed(list(chunks)):
-                ledger.take(i, block)
+                progress.fold(i, block)
 
     interrupt(path, w.source(data))
     if executor == "Processes":
-        path.rename(executors.Processes().own_path(path))
+        path.rename(executors.Processes().checkpoint_path(path))
     made = {
         "Devices": executors.Devices(jax.make_mesh((4,), ("data",)), "data"),
         "Processes": executors.Processes(),

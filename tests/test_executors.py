@@ -15,20 +15,20 @@ import jfoundations as jf
 from jfoundations import executors, folds
 
 
-class Backwards:
+class Backwards(executors.Executor):
     """An executor that takes chunks from the last to the first."""
 
-    def run(self, chunks, ledger):
+    def run(self, chunks, progress):
         for i, block in reversed(list(chunks)):
-            ledger.take(i, block)
+            progress.fold(i, block)
 
 
-class Shuffled:
+class Shuffled(executors.Executor):
     """An executor that takes chunks in no order, from the middle on."""
 
-    def run(self, chunks, ledger):
+    def run(self, chunks, progress):
         for i, block in sorted(chunks, key=lambda numbered: numbered[0] * 17 % 37):
-            ledger.take(i, block)
+            progress.fold(i, block)
 
 
 class Stop(Exception):
@@ -221,10 +221,15 @@ def test_a_dask_worker_that_always_dies(data, dask):
     assert sorted({*loaded}) == [0, 30, 36]  # all others were done, and are kept
 
 
+def none_came(client, batch):
+    """Say of all chunks that their worker died."""
+    return [None] * len(batch)
+
+
 @pytest.mark.slow
 def test_who_waited_at_a_worker_that_died_is_not_lost(data, dask, monkeypatch):
     """All are blamed, as by Dask those that waited there; each then shows by itself."""
-    monkeypatch.setattr(executors.Dask, "_pieces", lambda self, batch: [None] * len(batch))
+    monkeypatch.setattr("jfoundations.executors._dask._gathered", none_came)
     path, load = data.with_name("blamed.jf"), w.Killing(w.Rows(data), 3)
     with raises(RuntimeError, "workers died of chunk 3 of 37: it"):
         w.run(data, executors.Dask(dask), load=load, checkpoint=path)
@@ -237,7 +242,7 @@ def test_who_waited_at_a_worker_that_died_is_not_lost(data, dask, monkeypatch):
 @pytest.mark.slow
 def test_three_chunks_that_kill_end_the_run(data, dask, monkeypatch):
     alone = []
-    monkeypatch.setattr(executors.Dask, "_pieces", lambda self, batch: [None] * len(batch))
+    monkeypatch.setattr("jfoundations.executors._dask._gathered", none_came)
     monkeypatch.setattr("jfoundations.executors._dask._result", alone.append)
     with raises(RuntimeError, "workers died of chunk ", " of 37, chunk ", " of 37: it"):
         w.run(data, executors.Dask(dask))

@@ -41,7 +41,7 @@ def test_what_a_loader_raises_comes_out(data, tmp_path, executor, error):
     told = "\n".join(raised.value.__notes__)
     assert "loading chunk 30 of 37" in told and "what was done is kept in" in told
     if executor == "Processes":
-        path = executors.Processes().own_path(path)
+        path = executors.Processes().checkpoint_path(path)
     assert w.run(data, checkpoint=path) == w.run(data)
 
 
@@ -98,11 +98,11 @@ def test_an_empty_block_adds_nothing(data, executor, chunk):
 
 
 def test_an_executor_that_forgets_a_chunk():
-    class Forgetful:
-        def run(self, chunks, ledger):
+    class Forgetful(executors.Executor):
+        def run(self, chunks, progress):
             for i, block in chunks:
                 if i != 1:
-                    ledger.take(i, block)
+                    progress.fold(i, block)
 
     with raises(RuntimeError, "the executor gave 2 of 3 chunks"):
         jf.fold(w.total(), jf.Source.of(np.ones(30), 10), Forgetful())

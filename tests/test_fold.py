@@ -271,12 +271,12 @@ def test_an_executor_refuses_what_depends_on_order():
         jf.fold(last, RAGGED, Splitting())
 
 
-class Splitting:
+class Splitting(jf.executors.Executor):
     """An executor as others are: it needs a merge."""
 
-    def run(self, chunks, ledger):
+    def run(self, chunks, progress):
         for i, block in reversed(list(chunks)):
-            ledger.take(i, block)
+            progress.fold(i, block)
 
 
 def test_an_executor_of_ones_own():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import jfoundations as jf
 from jfoundations import folds
 from jfoundations._folds import rows as _fold_rows
-from jfoundations._folds.rows import merge_tree, width_of
+from jfoundations._folds.rows import merge_stacked, width_of
 from jfoundations.testing import laws, strategies
 
 RNG = np.random.default_rng(4)
@@ -88,7 +88,7 @@ def test_memories_of_any_height_are_merged_in_their_order():
     for count in (1, 2, 3, 16, 17, 33, 40):
         data = tuple(map(jnp.asarray, maps(count)))
         for fan in (2, 3, 16):
-            merged = merge_tree(then, data, no_map(None), fan)
+            merged = merge_stacked(then, data, no_map(None), fan)
             assert as_list(merged) == one_by_one(np.ones(count), *map(np.asarray, data))
 
 

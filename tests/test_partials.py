@@ -12,25 +12,25 @@ from hypothesis import strategies as st
 
 from jfoundations import folds
 from jfoundations._kernels.numbers.counts import Count
-from jfoundations._running.merge_tree import WIDE, Partials
+from jfoundations._running.merge_tree import WIDE, MergeTree
 
 VALUES = np.random.default_rng(3).normal(0.0, 10.0, 700).astype(np.float32)
 TOTAL = total()
 
 
 def merged(a_fold, memories):
-    partials = Partials(a_fold)
+    tree = MergeTree.of(a_fold)
     for k, memory in enumerate(memories):
-        partials.add(0, k, memory)
-    return partials.joined()
+        tree = tree.add(0, k, memory)
+    return tree.memory()
 
 
 def joined(order):
-    partials = Partials(TOTAL)
+    tree = MergeTree.of(TOTAL)
     for i in order:
-        partials.add(0, i, VALUES[i])
-    assert len(partials) == len(order) and all(i in partials for i in order)
-    return digest(partials.joined())
+        tree = tree.add(0, i, VALUES[i])
+    assert len(tree) == len(order) and all(i in tree for i in order)
+    return digest(tree.memory())
 
 
 @settings(deadline=None, max_examples=25)
@@ -65,24 +65,27 @@ def test_merging_is_from_left_to_right():
 
 
 def test_few_memories_are_kept_in_order():
-    partials, most = Partials(TOTAL), 0
+    tree, most = MergeTree.of(TOTAL), 0
     for i, value in enumerate(VALUES):
-        partials.add(0, i, value)
-        most = max(most, len(partials.nodes))
-        assert len(partials.nodes) <= (WIDE - 1) * (1 + math.ceil(math.log(i + 1, WIDE)))
-        assert (i in partials) and (i + 1 not in partials) and len(partials) == i + 1
+        tree = tree.add(0, i, value)
+        most = max(most, len(tree.nodes))
+        assert len(tree.nodes) <= (WIDE - 1) * (1 + math.ceil(math.log(i + 1, WIDE)))
+        assert (i in tree) and (i + 1 not in tree) and len(tree) == i + 1
     assert most <= 3 * (WIDE - 1) < len(VALUES) / 10
 
 
 def test_memories_of_another_process_join_where_they_belong():
     """Two runs of chunks, each of complete subtrees and loose ends, are the one run of both."""
     for cut in (1, 16, 20, 33, 299):
-        left, right = Partials(TOTAL), Partials(TOTAL)
+        left, right = MergeTree.of(TOTAL), MergeTree.of(TOTAL)
         for i in range(300):
-            (left if i < cut else right).add(0, i, VALUES[i])
+            if i < cut:
+                left = left.add(0, i, VALUES[i])
+            else:
+                right = right.add(0, i, VALUES[i])
         for (height, place), memory in right.nodes.items():
-            left.add(height, place, memory)
-        assert digest(left.joined()) == joined(range(300))
+            left = left.add(height, place, memory)
+        assert digest(left.memory()) == joined(range(300))
 
 
 def test_one_program_merges_any_number():
@@ -117,11 +120,11 @@ def test_counts_beyond_2_to_31_are_exact(name):
     """The memory of 256 chunks of 3, merged with itself again and again; then one element more."""
     fold, count_in = COUNTED[name]
     memory = fold.block(jnp.arange(3.0))
-    partials = Partials(fold)
+    tree = MergeTree.of(fold)
     for chunk in range(16 * 16):
-        partials.add(0, chunk, memory)
-    assert list(partials.nodes) == [(2, 0)]
-    memory, one = partials.joined(), fold.block(jnp.zeros(1))
+        tree = tree.add(0, chunk, memory)
+    assert list(tree.nodes) == [(2, 0)]
+    memory, one = tree.memory(), fold.block(jnp.zeros(1))
     for height in range(3, 9):
         memory, seen = merged(fold, [memory] * 16), 3 * 16**height
         more = merged(fold, [memory, one])

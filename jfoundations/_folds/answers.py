@@ -11,8 +11,6 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from jax import Array
-
 from .._core.types import PyTree
 from .._core.values import Static, partial
 
@@ -47,7 +45,7 @@ def init_all(inits: Any, like: PyTree) -> Any:
     return tuple(init(like) for init in inits)
 
 
-def step_all(steps: Any, memory: PyTree, x: Array) -> Any:
+def step_all(steps: Any, memory: PyTree, x: PyTree) -> Any:
     """Take one element in each."""
     return tuple(step(m, x) for step, m in zip(steps, memory, strict=True))
 

@@ -5,7 +5,7 @@ A scan takes them all. Where a fold says when it is finished, a loop takes as ma
 >>> import jax.numpy as jnp
 >>> def count(memory, x):
 ...     return memory + 1
->>> int(go_on(count, lambda memory: memory >= 3, jnp.int32(0), jnp.zeros(1000)))
+>>> int(fold_elements(count, lambda memory: memory >= 3, jnp.int32(0), jnp.zeros(1000)))
 3
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import lax
 
 from .._core.checks import check_like
 from .._core.inputs import elements
@@ -37,7 +37,7 @@ def like_of_block(block: PyTree) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), block)
 
 
-def go_on(step: Any, finished: Any, memory: PyTree, xs: PyTree) -> Any:
+def fold_elements(step: Any, finished: Any, memory: PyTree, xs: PyTree) -> Any:
     """Return the memory after a block more, of which no element is read once it is finished.
 
     Args:
@@ -47,7 +47,7 @@ def go_on(step: Any, finished: Any, memory: PyTree, xs: PyTree) -> Any:
         xs: the block, of arrays.
     """
 
-    def checked(m: Any, x: Array) -> Any:
+    def checked(m: Any, x: PyTree) -> Any:
         new = step(m, x)
         check_like(new, m, "the step of a fold", "memory")
         return new
@@ -72,10 +72,10 @@ def go_on(step: Any, finished: Any, memory: PyTree, xs: PyTree) -> Any:
 def one_by_one(init: Any, step: Any, finished: Any, xs: PyTree) -> Any:
     """Return the memory of a block: a fold's `block` unless it has its own."""
     start = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
-    return go_on(step, finished, start, elements(xs))
+    return fold_elements(step, finished, start, elements(xs))
 
 
-def on_the_way(plan: Any, functions: Any, x: Array) -> tuple[Any, Any]:
+def on_the_way(plan: Any, functions: Any, x: PyTree) -> tuple[Any, Any]:
     """Return an element after its maps, and whether the predicates between them held.
 
     Args:
@@ -111,19 +111,19 @@ def init_after(init: Any, plan: Any, functions: Any, like: PyTree) -> Any:
     """Make the memory of mapped elements."""
     maps = [f for asks, f in zip(plan, functions, strict=True) if not asks]
 
-    def after(x: Array) -> Any:
+    def after(x: PyTree) -> Any:
         return on_the_way((False,) * len(maps), maps, x)[0]
 
     return init(like_of(jax.eval_shape(after, like_of(like))) if maps else like)
 
 
-def step_after(step: Any, plan: Any, functions: Any, memory: PyTree, x: Array) -> Any:
+def step_after(step: Any, plan: Any, functions: Any, memory: PyTree, x: PyTree) -> Any:
     """Take one element, mapped, if it is not left out."""
     x, kept = on_the_way(plan, functions, x)
     return step(memory, x) if kept is True else step_where(step, lambda _: kept, memory, x)
 
 
-def step_where(step: Any, p: Any, memory: PyTree, x: Array) -> Any:
+def step_where(step: Any, p: Any, memory: PyTree, x: PyTree) -> Any:
     """Take one element, if a predicate holds for it."""
     kept = p(x)
     new = step(*unless_left_out(kept, (memory, x)))

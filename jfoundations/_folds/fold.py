@@ -37,6 +37,7 @@ from .answers import (
 from .blocks import init_after, one_by_one, step_after
 from .blocks import like_of as like_of
 from .blocks import like_of_block as like_of_block
+from .functions import Block, Finished, Init, Merge, Step
 from .rows import block_after
 
 R = TypeVar("R")
@@ -78,25 +79,25 @@ class Fold(Structural, Generic[R]):
     7.0
     """
 
-    init: Callable[[Any], Any] = function()
-    step: Callable[[Any, Any], Any] = function()
-    merge: Callable[[Any, Any], Any] | None = function()
+    init: Init = function()
+    step: Step = function()
+    merge: Merge | None = function()
     extract: Callable[[Any], R] = function()
-    block: Callable[[Any], Any] = function()
-    finished: Callable[[Any], Any] | None = function()
+    block: Block = function()
+    finished: Finished | None = function()
     name: str = static()
 
     __array_ufunc__ = None  # else NumPy would take `array + fold` apart
 
     def __init__(
         self,
-        init: Callable[[Any], Any],
-        step: Callable[[Any, Any], Any],
-        merge: Callable[[Any, Any], Any] | None,
+        init: Init,
+        step: Step,
+        merge: Merge | None,
         extract: Callable[[Any], R] = identity,
-        block: Callable[[Any], Any] | None = None,
+        block: Block | None = None,
         *,
-        finished: Callable[[Any], Any] | None = None,
+        finished: Finished | None = None,
         name: str | None = None,
     ):
         given = (init, step, merge, extract, block, finished)

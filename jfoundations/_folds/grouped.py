@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import lax
 
 from .._core.checks import check_count
 from .._core.types import PyTree
@@ -141,7 +141,7 @@ def _order(place: jax.Array, n: int) -> jax.Array:
     return (keys % np.uint32(size)).astype(np.int32)
 
 
-def _rest(f: Fold[Any], x: Array, order: Any, first: Any, count: Any, width: int) -> Any:
+def _rest(f: Fold[Any], x: PyTree, order: Any, first: Any, count: Any, width: int) -> Any:
     """Return each group's memory of the elements after its last full row, step by step."""
     start = jax.tree.map(jnp.asarray, f.init(like_of_block(x)))
     most = min(width - 1, len(order))
@@ -154,7 +154,7 @@ def _rest(f: Fold[Any], x: Array, order: Any, first: Any, count: Any, width: int
     )
 
 
-def _rows(f: Fold[Any], x: Array, order: Any, first: Any, whole: Any, width: int) -> Any:
+def _rows(f: Fold[Any], x: PyTree, order: Any, first: Any, whole: Any, width: int) -> Any:
     """Return each group's memory of its full rows, of which there may be none."""
     n, most = len(whole), len(order) // width
     last = jnp.cumsum(whole, dtype=np.int32)
@@ -179,7 +179,7 @@ def _rows(f: Fold[Any], x: Array, order: Any, first: Any, whole: Any, width: int
 
 
 def _where(lanes: Any, yes: Any, no: Any) -> Any:
-    def pick(y: Array, n: Any) -> Any:
+    def pick(y: PyTree, n: Any) -> Any:
         return jnp.where(lanes.reshape(-1, *(1,) * (y.ndim - 1)), y, n)
 
     return jax.tree.map(pick, yes, no)

@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array
 
 from .._core.checks import keystr
 from .._core.pytrees import pytree
@@ -55,7 +54,7 @@ def _take(function: Any, weighted: bool, xs: PyTree) -> Any:
     return _each(lambda leaf: Leaf(function(rebuilt(leaf))), tree)
 
 
-def _step(step: Any, weighted: bool, memory: PyTree, x: Array) -> Any:
+def _step(step: Any, weighted: bool, memory: PyTree, x: PyTree) -> Any:
     tree, rebuilt = _parted(weighted, x)
     if not is_pytree(tree) or (weighted and tree is x):
         return step(memory, x)

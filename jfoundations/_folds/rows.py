@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import lax
 
 from .._core.inputs import elements
 from .._core.types import PyTree
@@ -59,10 +59,10 @@ def block_after(
     spare = _spare(kept, xs)
     if _is_light(merge, empty, spare):
 
-        def alone(k: Any, x: Array) -> Any:
+        def alone(k: Any, x: PyTree) -> Any:
             return pick(k, step(empty, pick(k, x, spare)), empty)
 
-        return merge_tree(merge, jax.vmap(alone)(kept, xs), empty, 2)
+        return merge_stacked(merge, jax.vmap(alone)(kept, xs), empty, 2)
     return _by_rows(step, merge, block, kept, xs, spare, empty)
 
 
@@ -79,7 +79,7 @@ def _replaced(kept: jax.Array, xs: PyTree) -> Any:
     return jax.vmap(functools.partial(pick, no=_spare(kept, xs)))(kept, xs)
 
 
-def _is_light(merge: Any, empty: Any, x: Array) -> bool:
+def _is_light(merge: Any, empty: Any, x: PyTree) -> bool:
     """Tell whether a merge takes few operations, for so large an element."""
     operations = len(jax.make_jaxpr(merge)(empty, empty).eqns)
     return operations * _numbers(empty) <= LIGHT * max(_numbers(x), 1)
@@ -105,7 +105,7 @@ def _by_rows(
     rows = jax.vmap(row)(jnp.arange(size // width, dtype=np.int32))
     first = count - count % width
     rest = steps(step, taken, empty, first, count - first, width - 1)
-    return merge(merge_tree(merge, rows, empty, FAN), rest)
+    return merge(merge_stacked(merge, rows, empty, FAN), rest)
 
 
 def _order(kept: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -142,7 +142,7 @@ def steps(step: Any, taken: Any, memory: PyTree, first: Any, count: Any, most: i
     return lax.scan(one, memory, jnp.arange(most, dtype=np.int32))[0]
 
 
-def merge_tree(merge: Any, memories: PyTree, empty: Any, fan: int) -> Any:
+def merge_stacked(merge: Any, memories: PyTree, empty: Any, fan: int) -> Any:
     """Merge memories stacked along the leading axis, so many at a time, on each level of a tree.
 
     Two by two its height is log2(n) and it has no loop; else each level is one, compiled once.

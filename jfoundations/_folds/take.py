@@ -37,7 +37,6 @@ from typing import Any, Generic, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from .._core.checks import check_count
 from .._core.pytrees import pytree
@@ -215,7 +214,7 @@ def _start(init: Any, left: Any, like: PyTree) -> _Gated:
     return _Gated(jax.tree.map(jnp.asarray, init(like)), left)
 
 
-def _step(step: Any, gate: Any, memory: _Gated, x: Array) -> _Gated:
+def _step(step: Any, gate: Any, memory: _Gated, x: PyTree) -> _Gated:
     passes, left = gate(memory.left, x)
     return _Gated(step_where(step, lambda _: passes, memory.memory, x), left)
 
@@ -229,11 +228,11 @@ def _finished(inner: Any, memory: _Gated) -> Any:
     return none_left if inner is None else none_left | inner(memory.memory)
 
 
-def _count_down(left: Any, x: Array) -> tuple[Any, Any]:
+def _count_down(left: Any, x: PyTree) -> tuple[Any, Any]:
     return left > 0, left - (left > 0).astype(left.dtype)
 
 
-def _while(holds: Any, going: Any, x: Array) -> tuple[Any, Any]:
+def _while(holds: Any, going: Any, x: PyTree) -> tuple[Any, Any]:
     going = going & holds(x)
     return going, going
 
@@ -242,7 +241,7 @@ def _predicate(p: Any, name: str) -> Any:
     return partial(_holds, Pipe._make((name,), (p,)))  # in its scope, and errors name it
 
 
-def _holds(predicate: Pipe[Any, Any], x: Array) -> Any:
+def _holds(predicate: Pipe[Any, Any], x: PyTree) -> Any:
     """Return whether a predicate holds, or say why that is no answer."""
     answer = predicate(x)
     try:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
 import jax
-from jax import Array
 
 from .._core.types import PyTree
 from .._core.values import Structural, describe, hold, identity, name_of, partial, release
@@ -322,6 +321,6 @@ def map_before(function: Any, consumer: Any, name: str) -> Any:
     return partial(step_of, consumer, staged)
 
 
-def step_of(step: Any, g: Any, memory: PyTree, x: Array) -> Any:
+def step_of(step: Any, g: Any, memory: PyTree, x: PyTree) -> Any:
     """Take one element, mapped."""
     return step(memory, g(x))

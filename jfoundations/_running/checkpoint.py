@@ -19,12 +19,12 @@ from .._core.save import first_leaf, load, save
 from .._core.settings import settings
 from .._folds.fold import Fold
 from .fingerprint import fingerprint
+from .in_order import IN_ORDER
 from .merge_tree import LEVEL
 
 SHARE = 100  # of the time since the last writing, one part at most is spent writing
 KEYS = {"fold", "name", "chunks", "nodes", "samples", "rows", "done", "element"}
 HIGHEST = 15  # of so many chunks as 16**15 no one has heard
-RUN = -1  # the height of the memory of an order-dependent fold; its place counts the chunks
 
 
 class Checkpoint:
@@ -168,8 +168,8 @@ def _is_sound(about: dict[str, Any]) -> bool:
         return False
     if not _are_counts([k for k, _ in samples]) or bool(nodes) != bool(samples):
         return False
-    if nodes and nodes[0][0] == RUN:
-        return len(nodes) == 1 and nodes[0] == [RUN, about["done"]]
+    if nodes and nodes[0][0] == IN_ORDER:
+        return len(nodes) == 1 and nodes[0] == [IN_ORDER, about["done"]]
     if not _are_counts([height for height, _ in nodes]) or any(h > HIGHEST for h, _ in nodes):
         return False
     ends = sorted((place << LEVEL * h, (place + 1) << LEVEL * h) for h, place in nodes)

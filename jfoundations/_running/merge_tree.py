@@ -6,7 +6,8 @@ anywhere, and few memories are kept; every sum is the same sum, and so are its b
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,27 +25,53 @@ LEVEL = 4
 WIDE = 1 << LEVEL  # a call costs more than the merging it does, so one call merges several
 
 
-class Partials:
-    """The memories of the aligned subtrees that are complete."""
+@dataclass(frozen=True, eq=False)
+class MergeTree:
+    """The memories of the aligned subtrees that are complete; a chunk more makes another tree.
 
-    def __init__(self, a_fold: Fold[Any]):
-        self.a_fold: Fold[Any] = a_fold
-        self.merge: Callable[..., Flat] = compiled(_merged, a_fold)
-        self.nodes: dict[Node, Flat] = {}
+    Attributes:
+        a_fold: the fold.
+        block: the program that folds a block to its memory.
+        merge: the program that merges up to sixteen memories.
+        nodes: the memories.
+    """
 
-    def add(self, height: int, place: int, memory: Any) -> None:
-        """Take in the memory of a subtree, and merge what is complete by it."""
-        self.nodes[height, place] = flat(memory)
-        while row := self._complete(height, place):
-            memory = self._together(list(map(self.nodes.pop, row)))
+    a_fold: Fold[Any]
+    block: Callable[[Any], Flat]
+    merge: Callable[..., Flat]
+    nodes: dict[Node, Flat] = field(default_factory=dict)
+    finished: ClassVar[bool] = False  # what merges wants all chunks
+
+    @classmethod
+    def of(cls, a_fold: Fold[Any]) -> "MergeTree":
+        """Return the tree of no chunks."""
+        return cls(a_fold, compiled(block_memory, a_fold), compiled(_merged, a_fold))
+
+    def fold(self, i: int, block: Any) -> tuple["MergeTree", Flat]:
+        """Return the tree with a block folded as chunk i, and the memory of that block alone."""
+        memory = self.block(block)
+        return self.add(0, i, memory), memory
+
+    def add(self, height: int, place: int, memory: Any) -> "MergeTree":
+        """Return the tree with one subtree more, given its memory; merge what is complete by it."""
+        nodes = {**self.nodes, (height, place): flat(memory)}
+        while row := _complete(nodes, height, place):
+            merged = self._together(list(map(nodes.pop, row)))
             height, place = height + 1, place >> LEVEL
-            self.nodes[height, place] = memory
+            nodes[height, place] = merged
+        return replace(self, nodes=nodes)
 
-    def _complete(self, height: int, place: int) -> list[Node]:
-        """Return the node and its siblings if all are there, else none."""
-        row = _siblings(height, place)
-        last_first = reversed(row)  # what comes in order lacks the last
-        return row if all(node in self.nodes for node in last_first) else []
+    def like(self, block: Any) -> Any:
+        """Return the shapes and dtypes of a memory, given a block."""
+        return unflat(jax.eval_shape(self.block, block))
+
+    def saved(self) -> dict[Node, Any]:
+        """Return the memories for a checkpoint."""
+        return {node: unflat(memory) for node, memory in sorted(self.nodes.items())}
+
+    def restored(self, saved: dict[Node, Any]) -> "MergeTree":
+        """Return the tree of which a checkpoint has the memories."""
+        return replace(self, nodes={node: flat(memory) for node, memory in saved.items()})
 
     def __contains__(self, chunk: int) -> bool:
         return any(chunk >> LEVEL * height == place for height, place in self.nodes)
@@ -52,9 +79,9 @@ class Partials:
     def __len__(self) -> int:
         return sum(WIDE**height for height, _ in self.nodes)
 
-    def joined(self) -> Any:
+    def memory(self) -> Any:
         """Return the memory of all chunks, whose last may leave subtrees incomplete."""
-        loose: list[Any] = []
+        loose: list[Flat] = []
         for height in range(1 + max(height for height, _ in self.nodes)):
             places = sorted(place for h, place in self.nodes if h == height)
             loose = [self.nodes[height, place] for place in places] + loose
@@ -71,19 +98,28 @@ class Partials:
         return self.merge(memories + memories[:1] * (WIDE - count), count)
 
 
-def _siblings(height: int, place: int) -> list[Node]:
+@automatic
+def block_memory(a_fold: Fold[Any], xs: Any) -> Flat:
+    """Return the memory of a block."""
+    return flat(a_fold.block(jax.tree.map(jnp.asarray, xs)))
+
+
+def _complete(nodes: dict[Node, Flat], height: int, place: int) -> list[Node]:
+    """Return a node and its siblings if all are there, else none."""
     first = place >> LEVEL << LEVEL
-    return [(height, first + k) for k in range(WIDE)]
+    row = [(height, first + k) for k in range(WIDE)]
+    last_first = reversed(row)  # what comes in order lacks the last
+    return row if all(node in nodes for node in last_first) else []
 
 
 @automatic
-def _merged(a_fold: Fold[Any], flat_memories: list[Flat], count: Any) -> Flat:
+def _merged(a_fold: Fold[Any], flat_memories: list[Flat], count: jax.Array) -> Flat:
     memories, merge = list(map(unflat, flat_memories)), a_fold.merge
     assert merge is not None
     stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(_strong, leaves))), *memories)
     first = jax.tree.map(lambda a: a[0], stacked)
 
-    def one_more(i: Any, memory: Any) -> Any:
+    def one_more(i: jax.Array, memory: Any) -> Any:
         both = merge(memory, jax.tree.map(lambda a: a[i], stacked))
         check_like(both, memory, f"the merge of the fold {a_fold.name}", "memory")
         return jax.tree.map(_strong, both)

@@ -1,152 +1,134 @@
-"""What a run of a fold has done: it takes chunks in, from anywhere, and keeps the checkpoint."""
+"""How far a fold has come: what is to do, what is done, and the checkpoint of that."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
 
 import jax
 
 from .._core.checks import tracing
-from .._core.programs import compiled
-from .._core.pytrees import Flat, flat, unflat
-from .._core.sharding import automatic
 from .._core.values import describe
-from .._folds.blocks import go_on as one_by_one
-from .._folds.blocks import like_of_block
 from .._folds.fold import Fold
-from .checkpoint import RUN, Checkpoint
-from .merge_tree import Partials
-from .source import Chunks, Source, as_block, called, element_of, load_chunk, rows_in
+from .checkpoint import Checkpoint
+from .in_order import InOrder
+from .loading import loaded_ahead, settings_of_thread
+from .merge_tree import MergeTree
+from .source import (
+    Rows,
+    Source,
+    as_block,
+    chunk_name,
+    element_of,
+    fold_block,
+    load_chunk,
+    rows_in,
+)
+from .worker import ChunkFunction, FoldedChunk
+
+AHEAD = 3  # chunks that are being computed, so that the next is there when one ends
+_END = object()
+
+
+class Report(Protocol):
+    """What `fold` calls after each chunk."""
+
+    def __call__(self, done: int, total: int | None, /) -> object:
+        """Hear how many chunks are done, and how many there are, None when no one knows."""
+        ...
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A chunk that was folded.
+class Done:
+    """What is done, in one value, so that an interrupt finds a chunk in all of it or in none.
 
     Attributes:
-        memory: what the fold remembers of it, flat.
-        element: shapes and dtypes of an element.
-        rows: how many there were.
+        memories: what the chunks came to.
+        rows: how many there were in all.
+        samples: the rows of the first chunk and of the last, to know the cut by.
     """
 
-    memory: Any
-    element: Any
-    rows: int
+    memories: MergeTree | InOrder
+    rows: int = 0
+    samples: dict[int, int] = field(default_factory=dict)
+
+    def and_chunk(self, i: int, rows: int, memories: MergeTree | InOrder) -> "Done":
+        """Return what is done with a chunk more."""
+        samples = {**self.samples, i: rows}
+        samples = {k: samples[k] for k in (min(samples), max(samples))}
+        return Done(memories, self.rows + rows, samples)
 
 
-def fold_chunk(run: Callable[[Any], Flat], block: Any, who: str) -> Piece:
-    """Check and fold one block, as every executor does, by the program of its fold."""
-    block = as_block(block, f"fold's {who}")
-    return _folded(run, block, element_of(block), who)
-
-
-def _folded(run: Callable[[Any], Flat], block: Any, element: Any, who: str) -> Piece:
-    try:
-        memory = run(block)
-    except Exception as error:
-        error.add_note(f"fold: this came out of folding {who}")
-        raise
-    return Piece(memory, element, rows_in(block))
-
-
-def program_of(a_fold: Fold[Any]) -> Callable[[Any], Flat]:
-    """Return what folds a block to a memory; one program, whoever runs it."""
-    return compiled(run_block, a_fold)
-
-
-@automatic
-def run_block(a_fold: Fold[Any], xs: Any) -> Flat:
-    """Return the memory of a block."""
-    return flat(a_fold.block(jax.tree.map(jax.numpy.asarray, xs)))
-
-
-class Ledger:
-    """The chunks done, the memories they came to, and the checkpoint of both.
+class Progress:
+    """What is done of a fold, and the checkpoint of that.
 
     Args:
         a_fold: the fold.
         blocks: the source, or an iterable of blocks.
-        checkpoint: makes it, given how many chunks there are; None for none.
-        progress: called with how many chunks are done and of how many, or None.
+        file: the checkpoint, or None.
+        report: called after each chunk, or None.
     """
 
     def __init__(
         self,
         a_fold: Fold[Any],
         blocks: Any,
-        checkpoint: Callable[[int | None], Checkpoint] | None = None,
-        progress: Callable[[int, int | None], None] | None = None,
+        file: Checkpoint | None = None,
+        report: Report | None = None,
     ):
         self.a_fold: Fold[Any] = a_fold
         self.blocks: Any = blocks
-        self.progress: Callable[[int, int | None], None] | None = progress
-        self.total: int | None = blocks.n_chunks if isinstance(blocks, Source) else None
-        self.partials: Partials = Partials(a_fold)
-        # a fold of order starts, and goes on
-        self.run: Callable[..., Any] = program_of(a_fold)
-        self.start: Callable[..., Any] = compiled(start, a_fold)
-        self.go_on: Callable[..., Any] = compiled(go_on, a_fold)
-        self.element: Any = None
-        self.memory: Any = None  # of an order-dependent fold
-        self.finished: bool = False  # such a fold may want no more
-        self.done: int = 0
-        self.rows: int = 0
-        self.samples: dict[int, int] = {}  # rows of the first and last chunk, to know the cut by
-        self.passed: int = 0  # rows of blocks that went by since they were done before
-        self.file: Checkpoint | None = checkpoint and checkpoint(self.total)
-        self.about: dict[str, Any] | None = None if self.file is None else self.file.read()
-        if self.file and self.about is None:
+        self.total: int | None = count_of(blocks)
+        self.file: Checkpoint | None = file
+        self.report: Report | None = report
+        self.done: Done = Done((InOrder if a_fold.merge is None else MergeTree).of(a_fold))
+        self.element: Any = None  # what all have alike
+        self.computing: deque[Any] = deque()
+        self.earlier: dict[str, Any] | None = file and file.read()  # what the file says is done
+        self.passed: int = 0  # rows of a stream's blocks that are done already
+        if file and self.earlier is None:
             self.save()  # what cannot be written is to be known before the work
-        elif self.about and isinstance(blocks, Source):
-            for k, _ in self.about["samples"]:
-                self._resume(k, load_chunk(blocks.load, k, self.total))
+        elif self.earlier and self.total is not None:
+            for i, _ in self.earlier["samples"]:
+                self._resume(i, load_chunk(blocks.load, i, self.total))
 
-    def chunks(self) -> Chunks:
+    def chunks(self) -> "Chunks":
         """Return what is to do."""
         if self.total is None:
-            return Chunks(self.blocks, None, self._skips)
-        ids = range(0 if self.finished else self.total)
-        if self.about:
-            ids = [i for i in ids if not self._has(i)]
-        return Chunks(self.blocks, ids, self._skips)
+            return Chunks(self, None)
+        ids = range(0 if self.done.memories.finished else self.total)
+        return Chunks(
+            self, [i for i in ids if i not in self.done.memories] if self.earlier else ids
+        )
 
-    def _has(self, i: int) -> bool:
-        return i < self.done if self.a_fold.merge is None else i in self.partials
-
-    def _skips(self, i: int, block: Any) -> bool | None:
-        if self.about is None:
+    def passes(self, i: int, block: Any) -> bool:
+        """Tell whether a block of a stream is done already."""
+        if self.earlier is None:
             return False
-        if i in dict(self.about["samples"]):
+        if i in dict(self.earlier["samples"]):
             self._resume(i, block)
-        if not self._has(i):
-            if self.passed != self.about["rows"]:
-                raise self._cut_otherwise(f"{self.about['rows']} rows in what is done", self.passed)
-            self.about = None
-            return False
-        self.passed += rows_in(block)
-        return None if self.finished else True
+        if i in self.done.memories:
+            self.passed += rows_in(block)
+            return True
+        if self.passed != self.earlier["rows"]:
+            raise self._cut_otherwise(f"{self.earlier['rows']} rows in what is done", self.passed)
+        self.earlier = None
+        return False
 
     def _resume(self, i: int, block: Any) -> None:
         """Take in what the checkpoint holds, given a chunk that it has seen."""
-        assert self.file is not None and self.about is not None
-        block = as_block(block, f"fold's {called(i, self.total)}")
-        rows = dict(self.about["samples"])[i]
-        if rows_in(block) != rows:
-            raise self._cut_otherwise(f"{rows} rows in {called(i, self.total)}", rows_in(block))
-        if self.samples:
+        assert self.file is not None and self.earlier is not None
+        name, earlier = chunk_name(i, self.total), self.earlier
+        block, samples = as_block(block, f"fold's {name}"), dict(earlier["samples"])
+        if rows_in(block) != samples[i]:
+            raise self._cut_otherwise(f"{samples[i]} rows in {name}", rows_in(block))
+        if self.done.samples:
             return  # it has all been taken in, with the first
-        self.element, self.samples = element_of(block), dict(self.about["samples"])
-        memory_of = self.start if self.a_fold.merge is None else self.run
+        self.element, empty = element_of(block), self.done.memories
         # traced once, for the folding too; and only where the elements are found to be the same
-        like = lambda: unflat(jax.eval_shape(memory_of, block))  # noqa: E731
-        nodes = self.file.memories(self.about, self.element, like)
-        self.done, self.rows = self.about["done"], self.about["rows"]
-        for (height, place), memory in nodes.items():
-            if height == RUN:
-                self.memory = memory
-                self.finished = self._asks_for_no_more()
-            else:
-                self.partials.nodes[height, place] = flat(memory)
+        saved = self.file.memories(earlier, self.element, lambda: empty.like(block))
+        self.done = Done(empty.restored(saved), earlier["rows"], samples)
 
     def _cut_otherwise(self, said: str, found: int) -> ValueError:
         assert self.file is not None
@@ -155,122 +137,159 @@ class Ledger:
             "data is cut otherwise; cut it as before, give another path, or delete it to begin anew"
         )
 
-    def take(self, i: int, block: Any) -> Any:
-        """Fold a block here, take it in, and return its memory."""
-        block = self.check(i, block)
-        if self.a_fold.merge is not None:
-            piece = _folded(self.run, block, element_of(block), called(i, self.total))
-            self.add(i, piece)
-            return piece.memory
-        self.memory = self.go_on(self.memory if i else self.start(block), block)
-        self._count(i, rows_in(block))
-        self.finished = self._asks_for_no_more()
-        return self.memory
+    def fold(self, i: int, block: Any) -> None:
+        """Fold a block here, as chunk i, and take it in."""
+        block = self.checked(i, block)
+        self._refuse_twice(i)
+        name = chunk_name(i, self.total)
+        memories, memory = fold_block(partial(self.done.memories.fold, i), block, name)
+        self._take_in(i, rows_in(block), memories)
+        self.computing.append(memory)
+        if len(self.computing) == AHEAD and not tracing():
+            jax.block_until_ready(self.computing.popleft())  # else blocks would pile up
 
-    def _asks_for_no_more(self) -> bool:
-        finished = self.a_fold.finished
-        return finished is not None and not tracing() and bool(finished(self.memory))
+    def add(self, i: int, folded: FoldedChunk) -> None:
+        """Take in chunk i, which was folded elsewhere."""
+        self._check_alike(chunk_name(i, self.total), folded.element)
+        self._refuse_twice(i)
+        self._take_in(i, folded.rows, self.done.memories.add(0, i, folded.memory))
 
-    def check(self, i: int, block: Any) -> Any:
+    def checked(self, i: int, block: Any) -> Any:
         """Return a block as JAX takes it, or raise: it is none, or unlike those before."""
-        who = called(i, self.total)
-        block = as_block(block, f"fold's {who}")
-        self._check_alike(who, element_of(block))
+        name = chunk_name(i, self.total)
+        block = as_block(block, f"fold's {name}")
+        self._check_alike(name, element_of(block))
         return block
 
-    def add(self, i: int, piece: Piece) -> None:
-        """Take in a chunk that was folded, here or elsewhere."""
-        self._check_alike(called(i, self.total), piece.element)
-        self.partials.add(0, i, piece.memory)
-        self._count(i, piece.rows)
-
-    def adopt(self, who: str, element: Any, nodes: dict[tuple[int, int], Any]) -> None:
-        """Take in the memories that another process came to, and has in a checkpoint of its own."""
-        self.file = None
-        if element is not None:
-            self._check_alike(who, element)
-        for (height, place), memory in nodes.items():
-            self.partials.add(height, place, memory)
-
-    def _check_alike(self, who: str, element: Any) -> None:
+    def _check_alike(self, name: str, element: Any) -> None:
         if self.element is None:
             self.element = element
         elif element != self.element:
             raise TypeError(
-                f"fold: {who} has elements {describe(element)}, and others had "
+                f"fold: {name} has elements {describe(element)}, and others had "
                 f"{describe(self.element)}; all must be alike"
             )
 
-    def _count(self, i: int, rows: int) -> None:
-        self.done, self.rows = self.done + 1, self.rows + rows
-        self.samples[i] = rows
-        self.samples = {k: self.samples[k] for k in (min(self.samples), max(self.samples))}
+    def _refuse_twice(self, i: int) -> None:
+        if i in self.done.memories:
+            raise RuntimeError(f"fold: the executor gave {chunk_name(i, self.total)} twice")
+
+    def _take_in(self, i: int, rows: int, memories: MergeTree | InOrder) -> None:
+        self.done = self.done.and_chunk(i, rows, memories)
         if self.file and self.file.due():
             self.save()
-        if self.progress:
-            self.progress(self.done, self.total)
+        if self.report:
+            self.report(len(memories), self.total)
 
-    def nodes(self) -> dict[tuple[int, int], Any]:
-        """Return the memories, by height and place in the tree."""
-        if self.a_fold.merge is None:
-            return {} if self.memory is None else {(RUN, self.done): self.memory}
-        return {node: unflat(memory) for node, memory in sorted(self.partials.nodes.items())}
+    def add_of_process(self, p: int, element: Any, memories: dict[tuple[int, int], Any]) -> None:
+        """Take in what another process came to, and has in a checkpoint of its own."""
+        self.file = None
+        if element is not None:
+            self._check_alike(f"process {p}", element)
+        tree = self.done.memories
+        for (height, place), memory in memories.items():
+            tree = tree.add(height, place, memory)
+        self.done = Done(tree)
 
     def save(self) -> None:
         """Write the checkpoint, if there is one to write."""
-        if self.file and (self.about is None or self.done):
-            said = {"rows": self.rows, "done": self.done, "element": str(self.element)}
-            self.file.write(self.nodes(), **said, samples=list(self.samples.items()))
+        done = self.done
+        if self.file and (self.earlier is None or len(done.memories)):
+            self.file.write(
+                done.memories.saved(),
+                rows=done.rows,
+                done=len(done.memories),
+                element=str(self.element),
+                samples=list(done.samples.items()),
+            )
 
-    def answer(self) -> Any:
+    def save_after(self, error: BaseException) -> None:
+        """Write the checkpoint after an error, which is told of it."""
+        if self.file is None:
+            return
+        try:
+            self.save()
+        except Exception:
+            return  # that may be the error itself, and hides no other
+        error.add_note(f"fold: what was done is kept in {self.file.path}; run it again to go on")
+
+    def memory(self) -> Any:
         """Return the memory of all chunks."""
-        before = self.about["rows"] if self.about else self.passed  # rows that were to pass by
-        if self.total is None and not self.finished and self.passed != before:
+        memories = self.done.memories
+        before = self.earlier["rows"] if self.earlier else self.passed  # rows that were to pass by
+        if self.total is None and not memories.finished and self.passed != before:
             raise self._cut_otherwise(f"{before} rows in what is done", self.passed)
-        done = self.done if self.a_fold.merge is None else len(self.partials)
-        if done == 0:
+        if len(memories) == 0:
             raise ValueError("fold: there is no block, so no one knows what an element looks like")
-        if self.total not in (None, done) and not self.finished:
-            raise RuntimeError(f"fold: the executor gave {done} of {self.total} chunks")
-        return self.memory if self.a_fold.merge is None else self.partials.joined()
+        if self.total not in (None, len(memories)) and not memories.finished:
+            raise RuntimeError(f"fold: the executor gave {len(memories)} of {self.total} chunks")
+        return memories.memory()
 
 
-@automatic
-def start(a_fold: Fold[Any], xs: Any) -> Any:
-    """Return the empty memory."""
-    return jax.tree.map(jax.numpy.asarray, a_fold.init(like_of_block(xs)))
+@dataclass(frozen=True)
+class Chunks:
+    """The chunks that an executor has to fold.
+
+    Attributes:
+        progress: of the fold.
+        ids: the numbers to do, rising; None means all that an iterable gives.
+    """
+
+    progress: Progress
+    ids: Sequence[int] | None
+
+    @property
+    def total(self) -> int | None:
+        """How many there are, done ones included; None when no one knows."""
+        return self.progress.total
+
+    def for_workers(self, executor: object) -> tuple[ChunkFunction, Sequence[int]]:
+        """Return the function of a number that folds a chunk elsewhere, and the numbers to do.
+
+        Args:
+            executor: who asks.
+
+        Raises:
+            TypeError: the blocks are of a stream, and have no numbers.
+        """
+        blocks, who = self.progress.blocks, type(executor).__name__
+        if self.ids is None:
+            raise TypeError(
+                f"fold: {who} has its workers load their own blocks, and a {type(blocks).__name__} "
+                "can only be read here, one after another; give Source(n_chunks, load)"
+            )
+        held = settings_of_thread()
+        return ChunkFunction(self.progress.a_fold, blocks.load, self.total, held, who), self.ids
+
+    def only(self, ids: Sequence[int]) -> "Chunks":
+        """Return those of some numbers."""
+        return Chunks(self.progress, ids)
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        """Yield number and block, one block ahead of what is asked for, while more is wanted."""
+        progress, blocks = self.progress, self.progress.blocks
+        if self.ids is None:
+            calls = _calls_of(iter(blocks))
+        else:
+            calls = ((i, partial(load_chunk, blocks.load, i, self.total)) for i in self.ids)
+        # views of what is there need no waiting for, and a trace belongs to its thread
+        at_once = self.ids is not None and isinstance(blocks.load, Rows) or tracing()
+        for i, block in ((i, call()) for i, call in calls) if at_once else loaded_ahead(calls):
+            if block is _END:
+                return
+            if self.ids is not None or not progress.passes(i, block):
+                yield i, block
+            if progress.done.memories.finished:
+                return
 
 
-@automatic
-def go_on(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
-    """Return the memory after the elements of a block, one by one."""
-    return one_by_one(a_fold.step, a_fold.finished, memory, jax.tree.map(jax.numpy.asarray, xs))
+def count_of(blocks: Any) -> int | None:
+    """Return how many blocks there are, or None when no one knows."""
+    return blocks.n_chunks if isinstance(blocks, Source) else None
 
 
-def late(what: str, ledger: Ledger) -> TimeoutError:
-    """Return the error for a chunk that takes too long."""
-    return TimeoutError(
-        f"fold: {what}: its loader may hang; try source.load of it alone{_kept(ledger)}"
-    )
-
-
-def _kept(ledger: Ledger) -> str:
-    return "" if ledger.file else "; with checkpoint= what is done would be kept"
-
-
-def lost(what: str, ledger: Ledger) -> RuntimeError:
-    """Return the error for a chunk that its workers die of."""
-    return RuntimeError(
-        f"fold: {what}: it may need more memory than there is, or its loader may crash; "
-        f"try source.load of it alone{_kept(ledger)}"
-    )
-
-
-def check_seconds(timeout: Any, who: str) -> None:
-    """Raise unless a time limit is a positive number of seconds, or None."""
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        raise TypeError(f"{who}: timeout is {timeout!r}; give seconds, or None for no limit")
-    if not timeout > 0:
-        raise ValueError(f"{who}: timeout is {timeout!r}; give seconds > 0, or None for no limit")
+def _calls_of(blocks: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+    i = 0
+    while True:
+        yield i, partial(load_chunk, lambda _: next(blocks, _END), i, None)
+        i += 1

@@ -12,52 +12,23 @@ that the bits depend on how the data is cut, and on nothing else.
 """
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 
 from .._core.checks import check_count, tracing
 from .._core.programs import compiled
 from .._core.sharding import automatic
-from .._core.values import identity, maker_of
+from .._core.values import maker_of
 from .._folds.fold import Fold
-from .source import Chunks, as_block, check_block, cut
+from .executor import Executor, Local
+from .source import as_block, check_block, cut
 
 if TYPE_CHECKING:
-    from .progress import Ledger
+    from .progress import Report
 
 R = TypeVar("R")
-AHEAD = 3  # chunks on their way, so that the next is there when one ends
-
-
-class Executor(Protocol):
-    """Where chunks are folded.
-
-    One that takes them in order, in one place, says so by `keeps_order = True`; to others an
-    order-dependent fold is not given.
-    """
-
-    def run(self, chunks: Chunks, ledger: "Ledger") -> None:
-        """Fold all chunks, in any order, and give each to the ledger.
-
-        Iterating over `chunks` gives numbers and blocks, for `ledger.take(number, block)`; what is
-        folded elsewhere goes to `ledger.add(number, piece)`.
-        """
-        ...
-
-
-def in_place(chunks: Chunks, ledger: "Ledger") -> None:
-    """Fold chunks in this process, one after another, loading one ahead."""
-    pending: deque[Any] = deque()
-    waits = not tracing()
-    for i, block in chunks:
-        pending.append(ledger.take(i, block))
-        if len(pending) == AHEAD and waits:
-            jax.block_until_ready(pending.popleft())  # else blocks would pile up in the queue
-        if ledger.finished:
-            return
 
 
 def fold(
@@ -68,7 +39,7 @@ def fold(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_id: str | None = None,
     checkpoint_every: int | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: "Report | None" = None,
 ) -> R:
     """Run a fold over data and return its answer.
 
@@ -78,8 +49,9 @@ def fold(
             an iterable of such blocks (a list, a generator, a `Source`), which is read one block
             ahead in a thread of its own. An array is one block; with any of the arguments below it
             is cut into 64.
-        executor: where blocks are folded, one of `jfoundations.executors`; by default in this
-            process. The bits are the same everywhere.
+        executor: where blocks are folded, one of `jfoundations.executors` or one of your own, a
+            subclass of `executors.Executor`; by default in this process. The bits are the same
+            everywhere.
         checkpoint: a path to a file that is kept up to date with what is done. Where it exists the
             fold goes on from there, and ends with the same bits. It stays when all is done. It
             knows the data by how it is cut, not by its values, and the fold by all that it computes
@@ -112,27 +84,59 @@ def fold(
     """
     if not isinstance(a_fold, Fold):
         raise TypeError(_no_fold(a_fold))
-    kept = (checkpoint, checkpoint_id, checkpoint_every)
-    _check_words(*kept, progress)
+    _check_checkpoint(checkpoint, checkpoint_id, checkpoint_every)
+    if progress is not None and not callable(progress):
+        raise TypeError(
+            f"fold: progress is {progress!r}, which is not callable; give a function of how many "
+            "chunks are done and how many there are, as in progress=print"
+        )
     if isinstance(data, dict | tuple) or hasattr(data, "dtype"):
         check_block(data, "fold's data")
         if executor is None and checkpoint is None and progress is None:
             data = as_block(data, "fold's data")
             return _answer(a_fold, data) if tracing() else compiled(_answer, a_fold)(data)
         data = cut(data)
-    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "run")):
+    executor = Local() if executor is None else executor
+    if not isinstance(executor, Executor):
         raise TypeError(
             f"fold: executor is {executor!r}; give one of jfoundations.executors, as in "
-            "executors.Pool(workers=4)"
+            "executors.Pool(workers=4), or one of a class that extends executors.Executor"
         )
     if not isinstance(data, Iterable):
         raise TypeError(
             f"fold: data is {type(data).__name__}; give an array, or an iterable of blocks"
         )
-    return compiled(_extracted, a_fold)(_memory(a_fold, data, executor, kept, progress))
+    if a_fold.merge is None and not executor.keeps_order:
+        raise TypeError(
+            f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
+            f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
+        )
+    if checkpoint is not None and tracing():
+        raise TypeError(
+            "fold: checkpoint= is a file, which a traced function cannot write; call fold outside "
+            "jit, or leave it out"
+        )
+    from .checkpoint import Checkpoint  # not before: it is a third of what importing all this costs
+    from .progress import Progress, count_of
+
+    def opened() -> Progress:
+        if checkpoint is None:
+            return Progress(a_fold, data, None, progress)
+        path, total = executor.checkpoint_path(checkpoint), count_of(data)
+        file = Checkpoint(path, a_fold, total, checkpoint_id, checkpoint_every)
+        return Progress(a_fold, data, file, progress)
+
+    state = executor.together(opened)
+    try:
+        executor.run(state.chunks(), state)
+    except BaseException as error:
+        state.save_after(error)
+        raise
+    state.save()
+    return compiled(_extracted, a_fold)(state.memory())
 
 
-def _no_fold(value: Any) -> str:
+def _no_fold(value: object) -> str:
     if name := maker_of(value, "jfoundations.folds"):
         return f"fold: folds.{name} makes a fold; call it: folds.{name}()"
     name = getattr(value, "__name__", None) or repr(value)
@@ -142,68 +146,16 @@ def _no_fold(value: Any) -> str:
     )
 
 
-def _memory(a_fold: Fold[Any], data: Any, executor: Any, kept: Any, progress: Any) -> Any:
-    if (
-        executor is not None
-        and a_fold.merge is None
-        and not getattr(executor, "keeps_order", False)
-    ):
-        raise TypeError(
-            f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
-            f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
-        )
-    if kept[0] is not None and tracing():
-        raise TypeError(
-            "fold: checkpoint= is a file, which a traced function cannot write; call fold outside "
-            "jit, or leave it out"
-        )
-    opened = getattr(executor, "together", _alone)  # processes wait for each other
-    from .checkpoint import Checkpoint  # not before: it is a third of what importing all this costs
-    from .progress import Ledger
-
-    path, *words = kept
-    path = getattr(executor, "own_path", identity)(path) if path is not None else None
-    make = None if path is None else lambda total: Checkpoint(path, a_fold, total, *words)
-    ledger = opened(lambda: Ledger(a_fold, data, make, progress))
-    run = executor.run if executor else in_place
-    try:
-        run(ledger.chunks(), ledger)
-    except BaseException as error:
-        _keep(ledger, error)
-        raise
-    ledger.save()
-    return ledger.answer()
-
-
-def _check_words(checkpoint: Any, own_id: Any, every: Any, progress: Any) -> None:
-    if checkpoint is not None and not isinstance(checkpoint, str | os.PathLike):
-        raise TypeError(f"fold: checkpoint is {checkpoint!r}; give the path of a file to keep")
+def _check_checkpoint(path: object, own_id: object, every: object) -> None:
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise TypeError(f"fold: checkpoint is {path!r}; give the path of a file to keep")
     if own_id is not None and not (isinstance(own_id, str) and own_id):
         raise TypeError(f"fold: checkpoint_id is {own_id!r}; give a name, a str that is not empty")
     if every is not None:
         check_count(every, "checkpoint_every", "fold", least=1)
-    if checkpoint is None and (own_id, every) != (None, None):
+    if path is None and (own_id, every) != (None, None):
         word = "checkpoint_every" if own_id is None else "checkpoint_id"
         raise TypeError(f"fold: {word} is given and checkpoint, the path of the file, is not")
-    if progress is not None and not callable(progress):
-        raise TypeError(
-            f"fold: progress is {progress!r}, which is not callable; give a function of how many "
-            "chunks are done and how many there are, as in progress=print"
-        )
-
-
-def _alone(function: Callable[[], Any]) -> Any:
-    return function()
-
-
-def _keep(ledger: "Ledger", error: BaseException) -> None:
-    if ledger.file is None:
-        return
-    try:
-        ledger.save()
-    except Exception:
-        return  # that may be the error itself, and hides no other
-    error.add_note(f"fold: what was done is kept in {ledger.file.path}; run it again to go on")
 
 
 @automatic

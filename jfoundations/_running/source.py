@@ -1,23 +1,28 @@
-"""Numbered blocks of data, how they are checked, and loading them ahead of the computing."""
+"""Numbered blocks of data, and how a block is checked."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
 from jax.core import Tracer
 
-from .._core.checks import check_count, tracing
+from .._core.checks import check_count
 from .._core.inputs import as_given
-from .._core.settings import settings, under
 
-PATIENCE = 0.1  # seconds that are waited for a loader at the end
 CUT = 64  # an array that an executor is to split becomes so many chunks, whatever the executor
+
+
+R = TypeVar("R")
+
+
+class Loader(Protocol):
+    """What loads the blocks of a `Source`."""
+
+    def __call__(self, i: int, /) -> Any:
+        """Return block i: a pytree of arrays that share the leading axis."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Source:
     """
 
     n_chunks: int
-    load: Callable[[int], Any]
+    load: Loader
 
     def __post_init__(self) -> None:
         check_count(self.n_chunks, "n_chunks", "Source", least=1)
@@ -140,138 +145,29 @@ def check_block(block: Any, who: str) -> None:
         raise ValueError(f"{who}: its leaves have {found}; they must share one leading axis")
 
 
-@dataclass(frozen=True)
-class Chunks:
-    """The blocks that an executor has to fold, by number.
-
-    Attributes:
-        blocks: a `Source`, whose blocks can be loaded anywhere and in any order, or an iterable
-            that gives one after the other, here.
-        ids: the numbers to do, rising; None means all that an iterable gives.
-        skips: tells of an iterable's block whether it is done already and passes by; None when
-            no more is wanted.
-    """
-
-    blocks: Any
-    ids: range | list[int] | None
-    skips: Callable[[int, Any], bool | None]
-
-    @property
-    def total(self) -> int | None:
-        """How many there are, done ones included; None when no one knows."""
-        return self.blocks.n_chunks if isinstance(self.blocks, Source) else None
-
-    def numbered(self, who: str) -> tuple[Callable[[int], Any], Iterable[int]]:
-        """Return the loader and the numbers to do, or say that blocks of a stream have none."""
-        if self.ids is None:
-            kind = type(self.blocks).__name__
-            raise TypeError(
-                f"fold: {who} has its workers load their own blocks, and a {kind} can only "
-                "be read here, one after another; give Source(n_chunks, load)"
-            )
-        return self.blocks.load, self.ids
-
-    def only(self, ids: list[int]) -> "Chunks":
-        """Return those of some numbers."""
-        return Chunks(self.blocks, ids, self.skips)
-
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """Yield number and block, one block ahead of what is asked for."""
-        if self.ids is not None:
-            load = load_chunk
-            calls = ((i, (load, self.blocks.load, i, self.total)) for i in self.ids)
-        else:
-            calls = _calls(iter(self.blocks))
-        # views of what is there need no waiting for, and a trace belongs to its thread
-        at_once = self.ids is not None and isinstance(self.blocks.load, Rows) or tracing()
-        for i, block in (_called if at_once else _ahead)(calls):
-            if block is _END:
-                return
-            if self.ids is None and (done := self.skips(i, block)) is not False:
-                if done is None:
-                    return
-                continue
-            yield i, block
-
-
-_END = object()
-
-
-def _calls(blocks: Iterator[Any]) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    i = 0
-    while True:
-        yield i, (load_chunk, lambda _: next(blocks, _END), i, None)
-        i += 1
-
-
-def load_chunk(load: Callable[[int], Any], i: int, total: int | None) -> Any:
+def load_chunk(load: Loader, i: int, total: int | None) -> Any:
     """Load a block; what its loader raises says which it was."""
     try:
         return load(i)
     except StopIteration as error:  # on its way it would end a loop in silence
         raise RuntimeError(
-            f"fold: the loader raised StopIteration while it loaded {called(i, total)}: a next() "
-            "in it came to an end; give next() a default"
+            f"fold: the loader raised StopIteration while it loaded {chunk_name(i, total)}: a "
+            "next() in it came to an end; give next() a default"
         ) from error
     except BaseException as error:
-        error.add_note(f"fold: this came out of loading {called(i, total)}")
+        error.add_note(f"fold: this came out of loading {chunk_name(i, total)}")
         raise
 
 
-def called(i: int, total: int | None) -> str:
+def fold_block(program: Callable[[Any], R], block: Any, name: str) -> R:
+    """Return what a program makes of a block; what it raises says which chunk it was."""
+    try:
+        return program(block)
+    except Exception as error:
+        error.add_note(f"fold: this came out of folding {name}")
+        raise
+
+
+def chunk_name(i: int, total: int | None) -> str:
     """Return what messages call a chunk."""
     return f"chunk {i}" if total is None else f"chunk {i} of {total}"
-
-
-def _called(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
-    for i, (function, *arguments) in calls:
-        yield i, function(*arguments)
-
-
-def _ahead(calls: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
-    """Yield what calls return; each is made, in another thread, while the one before is used."""
-    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
-    here = settings() | {"default_device": device}
-    asked: SimpleQueue[Any] = SimpleQueue()
-    answers: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
-    # a daemon: neither Ctrl-C nor the end of the process has to wait for a loader
-    thread = Thread(
-        target=_answer, args=(here, asked, answers), name="jfoundations-load", daemon=True
-    )
-    thread.start()
-    pending: deque[int] = deque()
-    try:
-        for i, call in calls:
-            asked.put(call)
-            pending.append(i)
-            if len(pending) == 2:
-                yield pending.popleft(), _got(answers)
-        for i in pending:
-            yield i, _got(answers)
-    finally:
-        while not asked.empty():
-            with suppress(Empty):
-                asked.get_nowait()
-        asked.put(None)
-        thread.join(PATIENCE)
-
-
-def _answer(held: dict[str, Any], asked: Any, answers: Any) -> None:
-    while (call := asked.get()) is not None:
-        try:
-            answers.put((True, _call_under(held, *call)))
-        except BaseException as error:  # it is for the one who waits
-            answers.put((False, error))
-        del call
-
-
-def _got(answers: Any) -> Any:
-    good, value = answers.get()
-    if not good:
-        raise value
-    return value
-
-
-def _call_under(held: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:
-    with under(held):
-        return function(*arguments)

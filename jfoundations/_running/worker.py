@@ -1,4 +1,4 @@
-"""Folds and loaders on their way to other processes, and a chunk folded there.
+"""A chunk folded by itself, in any thread or process; folds and loaders on their way there.
 
 Pickle finds functions by name, and misses some that JAX has wrapped; memory-mapped arrays it would
 copy whole. Both are mended here. Lambdas and closures travel where cloudpickle is installed.
@@ -8,7 +8,8 @@ import io
 import pickle
 import sys
 from collections.abc import Callable
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import jax
@@ -16,10 +17,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._core.settings import settings, under
+from .._core.programs import compiled
+from .._core.pytrees import Flat
+from .._core.settings import under
 from .._folds.fold import Fold
-from .progress import Piece, fold_chunk, program_of
-from .source import called, load_chunk
+from .merge_tree import block_memory
+from .source import (
+    Loader,
+    as_block,
+    chunk_name,
+    element_of,
+    fold_block,
+    load_chunk,
+    rows_in,
+)
 
 
 @cache
@@ -101,22 +112,72 @@ def pack(value: Any, who: str, what: str) -> bytes:
     return buffer.getvalue()
 
 
-def pack_work(a_fold: Fold[Any], load: Callable[[int], Any], total: int | None, who: str) -> bytes:
-    """Return what a worker must know."""
-    parts = pack(a_fold, who, f"the fold {a_fold.name}"), pack(load, who, "the loader")
-    return pickle.dumps((settings(), *parts, total))
+@dataclass(frozen=True)
+class FoldedChunk:
+    """A chunk that was folded by itself.
+
+    Attributes:
+        memory: what the fold remembers of it.
+        element: shapes and dtypes of an element.
+        rows: how many elements there were.
+    """
+
+    memory: Any
+    element: Any
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkFunction:
+    """A function of a chunk's number, which loads and folds the chunk in any thread or process.
+
+    Attributes:
+        a_fold: the fold.
+        load: the loader.
+        total: how many chunks there are, or None.
+        settings: of JAX, which hold while it works.
+        who: the executor that asked for it, as messages call it.
+    """
+
+    a_fold: Fold[Any]
+    load: Loader
+    total: int | None
+    settings: dict[str, Any]
+    who: str
+
+    def __call__(self, i: int) -> FoldedChunk:
+        """Load and fold a chunk."""
+        with under(self.settings):  # each time: a worker may serve several folds by turns
+            name = chunk_name(i, self.total)
+            block = as_block(load_chunk(self.load, i, self.total), f"fold's {name}")
+            memory = jax.device_get(fold_block(self._program, block, name))
+            return FoldedChunk(memory, element_of(block), rows_in(block))
+
+    @cached_property
+    def _program(self) -> Callable[[Any], Flat]:
+        return compiled(block_memory, self.a_fold)
+
+    @cached_property
+    def packed(self) -> bytes:
+        """What another process must know, for `run_chunk` there."""
+        parts = (
+            pack(self.a_fold, self.who, f"the fold {self.a_fold.name}"),
+            pack(self.load, self.who, "the loader"),
+        )
+        held = {name: value for name, value in self.settings.items() if name != "default_device"}
+        return pickle.dumps((held, *parts, self.total, self.who))
+
+    def __reduce__(self) -> Any:
+        return _unpacked, (self.packed,)
 
 
 @lru_cache(maxsize=8)
-def _unpack_work(work: bytes) -> tuple[Any, ...]:
-    held, a_fold, load, total = pickle.loads(work)
+def _unpacked(packed: bytes) -> ChunkFunction:
+    held, a_fold, load, total, who = pickle.loads(packed)
     with under(held):
-        return held, program_of(pickle.loads(a_fold)), pickle.loads(load), total
+        return ChunkFunction(pickle.loads(a_fold), pickle.loads(load), total, held, who)
 
 
-def run_chunk(work: bytes, i: int) -> Piece:
-    """Load and fold a chunk, in a worker."""
-    held, run, load, total = _unpack_work(work)
-    with under(held):  # each time: a worker may serve several folds by turns
-        piece = fold_chunk(run, load_chunk(load, i, total), called(i, total))
-        return Piece(jax.device_get(piece.memory), piece.element, piece.rows)
+def run_chunk(packed: bytes, i: int) -> FoldedChunk:
+    """Load and fold a chunk, in a worker that was sent a packed `ChunkFunction`."""
+    return _unpacked(packed)(i)

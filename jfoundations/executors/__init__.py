@@ -1,5 +1,7 @@
 """Where a fold runs over chunks. The bits are the same everywhere.
 
+`Executor` is the base class of all, and shows how to write one of your own.
+
 >>> import jax, jax.numpy as jnp
 >>> import jfoundations as jf
 >>> x = jnp.linspace(0.0, 1.0, 1000) ** 3
@@ -9,15 +11,16 @@
 True
 """
 
+from .._running.executor import Executor, Local
 from ._dask import Dask
 from ._devices import Devices
-from ._local import Local
 from ._pool import Pool
 from ._processes import Processes
 
 __all__ = [
     "Dask",
     "Devices",
+    "Executor",
     "Local",
     "Pool",
     "Processes",

@@ -1,23 +1,24 @@
 """A cluster of Dask's, for those who have outgrown one machine."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
 from .._core.checks import check_count
 from .._core.values import identity
-from .._running.progress import Ledger, Piece, check_seconds, lost
-from .._running.source import Chunks, called
-from .._running.worker import pack_work, run_chunk
+from .._running.executor import Executor
+from .._running.progress import Chunks, Progress
+from .._running.source import chunk_name
+from .._running.worker import FoldedChunk, run_chunk
+from ._workers import check_seconds, deadly, hand_out
 
 ENOUGH = 3  # chunks that kill their workers, before the rest is not tried any more
 
 
 @dataclass(frozen=True)
-class Dask:
+class Dask(Executor):
     """Fold on the workers of a Dask cluster, a task a chunk; needs `jfoundations[dask]`.
 
     The fold and the loader are sent to the cluster once, and fetched by its workers from each
@@ -48,71 +49,90 @@ class Dask:
         check_count(self.ahead, "ahead", "Dask", least=1)
         check_seconds(self.timeout, "Dask")
 
-    def run(self, chunks: Chunks, ledger: Ledger) -> None:
+    def run(self, chunks: Chunks, progress: Progress) -> None:
         """Fold all chunks."""
+        function, numbers = chunks.for_workers(self)
+        ahead = self.ahead * max(1, sum(self.client.nthreads().values()))
+        tasks = _Tasks(self.client, function.packed, self.timeout)
+        try:
+            hand_out(numbers, tasks, ahead, progress)
+            fatal = []
+            for i in tasks.suspects:  # Dask blames all that waited at the worker that died
+                if (folded := _result(tasks.of(i))) is not None:
+                    progress.add(i, folded)
+                    continue
+                fatal.append(chunk_name(i, chunks.total))
+                if len(fatal) == ENOUGH:
+                    break
+            if fatal:
+                raise deadly(f"workers died of {', '.join(fatal)}", progress)
+        finally:
+            self.client.cancel(list(tasks.number))
+
+
+class _Tasks:
+    """Tasks on their way to a cluster, a chunk each.
+
+    Attributes:
+        number: the chunk of each task that was not taken in.
+        suspects: chunks that were at a worker that died.
+    """
+
+    def __init__(self, client: Any, packed: bytes, timeout: float | None):
         from distributed import as_completed  # type: ignore[import-not-found]
 
-        load, ids = chunks.numbered("Dask")
-        work = pack_work(ledger.a_fold, load, chunks.total, "Dask")
+        self.client, self.timeout = client, timeout
         # not scattered: what is scattered is gone with the workers that held it
-        shared = self.client.submit(identity, work, pure=False)
-        todo = iter(ids)
-        number: dict[Any, int] = {}
+        self.packed: Any = client.submit(identity, packed, pure=False)
+        self.ready: Any = as_completed(loop=client.loop)
+        self.number: dict[Any, int] = {}
+        self.suspects: list[int] = []
 
-        def submit(some: Iterable[int]) -> list[Any]:
-            new = {
-                self.client.submit(_within, self.timeout, shared, i, pure=False): i for i in some
-            }
-            number.update(new)
-            return list(new)
+    @property
+    def busy(self) -> int:
+        return len(self.number)
 
-        suspects: list[int] = []
-        ahead = self.ahead * max(1, sum(self.client.nthreads().values()))
-        done = as_completed(submit(islice(todo, ahead)))
-        try:
-            for batch in done.batches():
-                numbers = map(number.pop, batch)
-                for i, piece in zip(numbers, self._pieces(batch), strict=True):
-                    if piece is None:
-                        suspects.append(i)
-                    else:
-                        ledger.add(i, piece)
-                done.update(submit(islice(todo, len(batch))))
-            deadly = []
-            for i in suspects:  # Dask blames all that waited at the worker that died
-                if (piece := _result(*submit([i]))) is not None:
-                    ledger.add(i, piece)
-                    continue
-                deadly.append(called(i, chunks.total))
-                if len(deadly) == ENOUGH:
-                    break
-            if deadly:
-                raise lost(f"workers died of {', '.join(deadly)}", ledger)
-        finally:
-            self.client.cancel(list(number))
+    def of(self, i: int) -> Any:
+        """Return a new task that folds a chunk."""
+        task = self.client.submit(_within, self.timeout, self.packed, i, pure=False)
+        self.number[task] = i
+        return task
 
-    def _pieces(self, batch: list[Any]) -> Iterable[Any]:
-        try:
-            return self.client.gather(batch)  # in one go: each costs a round trip
-        except Exception:  # whose it is shows one by one, and the others are taken in
-            return map(_result, batch)
+    def submit(self, i: int) -> None:
+        self.ready.add(self.of(i))
+
+    def completed(self) -> Iterator[tuple[int, FoldedChunk]]:
+        batch = self.ready.next_batch()
+        numbers = map(self.number.pop, batch)
+        for i, folded in zip(numbers, _gathered(self.client, batch), strict=True):
+            if folded is None:
+                self.suspects.append(i)
+            else:
+                yield i, folded
 
 
-def _within(timeout: float | None, work: bytes, i: int) -> Piece:
+def _gathered(client: Any, batch: list[Any]) -> Iterable[FoldedChunk | None]:
+    try:
+        return client.gather(batch)  # in one go: each costs a round trip
+    except Exception:  # whose it is shows one by one, and the others are taken in
+        return map(_result, batch)
+
+
+def _within(timeout: float | None, packed: bytes, i: int) -> FoldedChunk:
     """Load and fold a chunk, in a worker, or say that it takes too long."""
     if timeout is None:
-        return run_chunk(work, i)
+        return run_chunk(packed, i)
     answers: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
 
     def run() -> None:
         try:
-            answers.put((run_chunk(work, i), None))
+            answers.put((run_chunk(packed, i), None))
         except BaseException as error:  # it is for the one who waits
             answers.put((None, error))
 
     Thread(target=run, name="jfoundations-chunk", daemon=True).start()
     try:
-        piece, error = answers.get(timeout=timeout)
+        folded, error = answers.get(timeout=timeout)
     except Empty:
         raise TimeoutError(
             f"fold: chunk {i} took longer than Dask(timeout={timeout}): its loader may hang; try "
@@ -120,7 +140,7 @@ def _within(timeout: float | None, work: bytes, i: int) -> Piece:
         ) from None
     if error is not None:
         raise error
-    return piece
+    return folded
 
 
 def _result(future: Any) -> Any:

@@ -9,12 +9,15 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._core.programs import compiled
 from .._folds.fold import Fold
-from .._running.progress import Ledger, Piece, run_block
-from .._running.source import Chunks, Rows, element_of, rows_in
+from .._running.executor import Executor
+from .._running.merge_tree import block_memory
+from .._running.progress import Chunks, Progress
+from .._running.source import Rows, Source, element_of, rows_in
+from .._running.worker import FoldedChunk
 
 
 @dataclass(frozen=True)
-class Devices:
+class Devices(Executor):
     """Fold on the devices along one axis of a mesh, each a chunk of its own, with no collective.
 
     An array that is already sharded so is folded where it lies. Chunks need not be as many as
@@ -50,19 +53,19 @@ class Devices:
                 "own: Processes(Devices(mesh of jax.local_devices(), axis))"
             )
 
-    def run(self, chunks: Chunks, ledger: Ledger) -> None:
+    def run(self, chunks: Chunks, progress: Progress) -> None:
         """Fold all chunks."""
         if (rows := self._lying(chunks)) is not None:
-            self._where_it_lies(rows, ledger)
+            self._where_it_lies(rows, progress)
             return
         size = self.mesh.shape[self.axis]
         pending: deque[Any] = deque()
-        for round_ in _rounds(chunks, ledger, size):
-            pending.append((round_, self._fold(ledger.a_fold, round_)))
+        for round_ in _rounds(chunks, progress, size):
+            pending.append((round_, self._fold(progress.a_fold, round_)))
             if len(pending) == 2:  # one is fetched while the next is folded
-                _add(ledger, *pending.popleft())
+                _add(progress, *pending.popleft())
         for one in pending:
-            _add(ledger, *one)
+            _add(progress, *one)
 
     def _fold(self, a_fold: Fold[Any], round_: list[tuple[int, Any]]) -> Any:
         size = self.mesh.shape[self.axis]
@@ -83,7 +86,8 @@ class Devices:
 
     def _lying(self, chunks: Chunks) -> Rows | None:
         """Return what is sharded along the axis in whole chunks, or None."""
-        load = getattr(chunks.blocks, "load", None)
+        blocks = chunks.progress.blocks
+        load = blocks.load if isinstance(blocks, Source) else None
         if not isinstance(load, Rows) or chunks.ids != range(chunks.total or 0):
             return None
         per_device = (chunks.total or 0) / self.mesh.shape[self.axis]
@@ -100,22 +104,22 @@ class Devices:
         same = sharding.mesh.devices.tolist() == self.mesh.devices.tolist()
         return same and first in (self.axis, (self.axis,)) and not any(rest)
 
-    def _where_it_lies(self, rows: Rows, ledger: Ledger) -> None:
+    def _where_it_lies(self, rows: Rows, progress: Progress) -> None:
         size, mine = rows.size, NamedSharding(self.mesh, PartitionSpec(self.axis))
         data = jax.device_put(rows.data, mine)  # copies nothing; other kinds of axes become these
-        run = compiled(_of_shards, ledger.a_fold, mesh=self.mesh, axis=self.axis, size=size)
+        run = compiled(_of_shards, progress.a_fold, mesh=self.mesh, axis=self.axis, size=size)
         memories = jax.device_get(run(data))
         element = element_of(data)
         for i in range(rows_in(data) // size):
             memory = jax.tree.map(lambda a, i=i: a[i], memories)
-            ledger.add(i, Piece(memory, element, size))
+            progress.add(i, FoldedChunk(memory, element, size))
 
 
-def _rounds(chunks: Chunks, ledger: Ledger, size: int) -> Any:
+def _rounds(chunks: Chunks, progress: Progress, size: int) -> Any:
     """Yield lists of as many neighbours as there are devices, all of one length."""
     row: list[tuple[int, Any]] = []
     for i, block in chunks:
-        block = ledger.check(i, block)
+        block = progress.checked(i, block)
         if row and (len(row) == size or rows_in(block) != rows_in(row[0][1])):
             yield row
             row = []
@@ -124,11 +128,11 @@ def _rounds(chunks: Chunks, ledger: Ledger, size: int) -> Any:
         yield row
 
 
-def _add(ledger: Ledger, round_: list[tuple[int, Any]], memories: Any) -> None:
+def _add(progress: Progress, round_: list[tuple[int, Any]], memories: Any) -> None:
     memories = jax.device_get(memories)
     for k, (i, block) in enumerate(round_):
         memory = jax.tree.map(lambda a, k=k: a[k], memories)
-        ledger.add(i, Piece(memory, element_of(block), rows_in(block)))
+        progress.add(i, FoldedChunk(memory, element_of(block), rows_in(block)))
 
 
 def _mapped(function: Any, mesh: Mesh, axis: str) -> Any:
@@ -139,7 +143,9 @@ def _mapped(function: Any, mesh: Mesh, axis: str) -> Any:
 
 def _on_mesh(a_fold: Fold[Any], xs: Any, *, mesh: Mesh, axis: str) -> Any:
     def one(xs: Any) -> Any:
-        return jax.tree.map(lambda a: a[None], run_block(a_fold, jax.tree.map(lambda a: a[0], xs)))
+        return jax.tree.map(
+            lambda a: a[None], block_memory(a_fold, jax.tree.map(lambda a: a[0], xs))
+        )
 
     return _mapped(one, mesh, axis)(xs)
 
@@ -147,6 +153,6 @@ def _on_mesh(a_fold: Fold[Any], xs: Any, *, mesh: Mesh, axis: str) -> Any:
 def _of_shards(a_fold: Fold[Any], xs: Any, *, mesh: Mesh, axis: str, size: int) -> Any:
     def several(xs: Any) -> Any:
         cut = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), xs)
-        return jax.lax.map(lambda block: run_block(a_fold, block), cut)
+        return jax.lax.map(lambda block: block_memory(a_fold, block), cut)
 
     return _mapped(several, mesh, axis)(xs)

@@ -6,16 +6,17 @@ import os
 import pickle
 import signal
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .._core.checks import check_count
-from .._running.progress import Ledger, check_seconds, late, lost
-from .._running.source import Chunks, called
-from .._running.worker import pack_work, run_chunk
+from .._running.executor import Executor
+from .._running.progress import Chunks, Progress
+from .._running.source import chunk_name
+from .._running.worker import FoldedChunk, run_chunk
+from ._workers import check_seconds, deadly, hand_out, too_slow
 
 STARTING = 60.0  # seconds that a worker may take to start
 _BEGUN = b"0" * 20  # in the place of the length of an answer
@@ -24,7 +25,7 @@ _GARBLED = "is broken; does the loader write to, or close, file descriptors that
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(Executor):
     """Fold in several processes of this machine, on its CPU.
 
     Processes are spawned, so a script must keep its work under `if __name__ == "__main__":`. The
@@ -58,34 +59,17 @@ class Pool:
         check_count(self.retries, "retries", "Pool")
         check_seconds(self.timeout, "Pool")
 
-    def run(self, chunks: Chunks, ledger: Ledger) -> None:
+    def run(self, chunks: Chunks, progress: Progress) -> None:
         """Fold all chunks."""
         if multiprocessing.current_process().daemon:
             raise RuntimeError(
                 "Pool: this process is a worker itself, and workers have no workers of their own; "
                 "fold without an executor here"
             )
-        load, ids = chunks.numbered("Pool")
-        todo = deque((i, 0) for i in ids)
-        work = pack_work(ledger.a_fold, load, chunks.total, "Pool")
-        with _Team(work, min(self.workers, len(todo))) as team:
-            while todo or team.busy:
-                while todo and (worker := team.idle()):
-                    worker.give(*todo.popleft())
-                for worker in team.ready(self.timeout):
-                    i, tried = worker.chunk
-                    if (answer := worker.answer()) is _BEGUN:
-                        continue
-                    if answer is not None:
-                        ledger.add(i, _good(answer, called(i, chunks.total)))
-                    elif tried == self.retries:
-                        raise _lost(worker, called(i, chunks.total), tried + 1, ledger)
-                    else:
-                        todo.appendleft((i, tried + 1))
-                        team.replace(worker)
-                if self.timeout is not None and (worker := team.late(self.timeout)):
-                    what = f"{called(worker.chunk[0], chunks.total)} took longer than "
-                    raise late(what + f"Pool(timeout={self.timeout})", ledger)
+        function, numbers = chunks.for_workers(self)
+        size = min(self.workers, len(numbers))
+        with _Team(self, function.packed, size, progress) as team:
+            hand_out(numbers, team, size, progress)
 
 
 def _good(answer: bytes, chunk: str) -> Any:
@@ -98,7 +82,7 @@ def _good(answer: bytes, chunk: str) -> Any:
     return value
 
 
-def _lost(worker: "_Worker", chunk: str, times: int, ledger: Ledger) -> RuntimeError:
+def _deadly(worker: "_Worker", chunk: str, progress: Progress) -> RuntimeError:
     for _ in range(100):  # not by join: it trusts a pipe that the loader may have written to
         if worker.process.exitcode is None:
             time.sleep(0.01)
@@ -106,7 +90,7 @@ def _lost(worker: "_Worker", chunk: str, times: int, ledger: Ledger) -> RuntimeE
         why = "the pipe to it " + _GARBLED
     else:
         why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    error = lost(f"the worker of {chunk} died {times} times ({why})", ledger)
+    error = deadly(f"the worker of {chunk} died {worker.tried + 1} times ({why})", progress)
     if code == 1:
         error.add_note(
             'Pool: a script must keep its work under `if __name__ == "__main__":`, for its workers '
@@ -118,19 +102,20 @@ def _lost(worker: "_Worker", chunk: str, times: int, ledger: Ledger) -> RuntimeE
 class _Worker:
     """A process, the pipe to it and the chunk that it works on."""
 
-    def __init__(self, work: bytes):
+    def __init__(self, packed: bytes):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.chunk: Any = None
+        self.chunk: int | None = None
+        self.tried: int = 0  # how many workers died of the chunk before
         self.since: float = 0.0  # the work on the chunk has begun
         self.extra: float = STARTING
-        how: Any = {"target": _serve, "args": (theirs, work), "daemon": True}
+        how: Any = {"target": _serve, "args": (theirs, packed), "daemon": True}
         self.process = context.Process(name=_OnCPU("jfoundations-worker"), **how)
         self.process.start()
         theirs.close()
 
     def give(self, i: int, tried: int) -> None:
-        self.chunk, self.since = (i, tried), time.monotonic()
+        self.chunk, self.tried, self.since = i, tried, time.monotonic()
         with contextlib.suppress(OSError):  # it died idle: its end of the pipe says so when asked
             self.pipe.send(i)
 
@@ -155,14 +140,14 @@ class _Worker:
 class _Team:
     """The workers of one run; all are gone when it ends, however it ends."""
 
-    def __init__(self, work: bytes, size: int):
-        self.work = work
-        self.workers = [_Worker(work) for _ in range(size)]
+    def __init__(self, pool: Pool, packed: bytes, size: int, progress: Progress):
+        self.pool, self.packed, self.progress = pool, packed, progress
+        self.workers = [_Worker(packed) for _ in range(size)]
 
     def __enter__(self) -> "_Team":
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         for worker in self.workers:
             worker.process.kill()
         for worker in self.workers:
@@ -170,26 +155,44 @@ class _Team:
             worker.pipe.close()
 
     @property
-    def busy(self) -> bool:
-        return any(worker.chunk for worker in self.workers)
+    def busy(self) -> int:
+        return sum(worker.chunk is not None for worker in self.workers)
 
-    def idle(self) -> _Worker | None:
-        return next((worker for worker in self.workers if worker.chunk is None), None)
+    def submit(self, i: int) -> None:
+        idle = next(worker for worker in self.workers if worker.chunk is None)
+        idle.give(i, 0)
 
-    def ready(self, timeout: float | None) -> Iterator[_Worker]:
-        """Yield those that have something to say, when there are some, or one is late."""
-        pipes = {worker.pipe: worker for worker in self.workers if worker.chunk}
+    def completed(self) -> Iterator[tuple[int, FoldedChunk]]:
+        total, limit = self.progress.total, self.pool.timeout
+        for worker in self._ready(limit):
+            i = worker.chunk
+            assert i is not None
+            if (answer := worker.answer()) is _BEGUN:
+                continue
+            if answer is not None:
+                yield i, _good(answer, chunk_name(i, total))
+            elif worker.tried == self.pool.retries:
+                raise _deadly(worker, chunk_name(i, total), self.progress)
+            else:
+                self._replace(worker).give(i, worker.tried + 1)
+        for worker in self.workers:
+            if limit is not None and worker.chunk is not None and worker.left(limit) <= 0:
+                what = f"{chunk_name(worker.chunk, total)} took longer than Pool(timeout={limit})"
+                raise too_slow(what, self.progress)
+
+    def _ready(self, timeout: float | None) -> list[_Worker]:
+        """Return those that have something to say, when there are some, or one is late."""
+        pipes = {worker.pipe: worker for worker in self.workers if worker.chunk is not None}
         if timeout is not None:
             timeout = max(0.0, min(worker.left(timeout) for worker in pipes.values()))
-        return (pipes[pipe] for pipe in wait(list(pipes), timeout))  # type: ignore[index]
+        return [pipes[pipe] for pipe in wait(list(pipes), timeout)]  # type: ignore[index]
 
-    def late(self, timeout: float) -> _Worker | None:
-        return next((w for w in self.workers if w.chunk and w.left(timeout) <= 0), None)
-
-    def replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: _Worker) -> _Worker:
         worker.process.kill()
         worker.pipe.close()
-        self.workers[self.workers.index(worker)] = _Worker(self.work)
+        new = _Worker(self.packed)
+        self.workers[self.workers.index(worker)] = new
+        return new
 
 
 class _OnCPU(str):
@@ -203,7 +206,7 @@ class _OnCPU(str):
         return eval, (f"__import__('os').environ.update(JAX_PLATFORMS='cpu') or {str(self)!r}",)
 
 
-def _serve(pipe: Connection, work: bytes) -> None:
+def _serve(pipe: Connection, packed: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who gave the work
     try:
         while True:
@@ -212,16 +215,16 @@ def _serve(pipe: Connection, work: bytes) -> None:
             except EOFError:
                 return
             pipe.send_bytes(_BEGUN)
-            answer = _answer(work, i)
+            answer = _answer(packed, i)
             pipe.send_bytes(b"%0*d" % (len(_BEGUN), len(answer)))
             pipe.send_bytes(answer)
     except OSError:
         os._exit(_NO_PIPE)
 
 
-def _answer(work: bytes, i: int) -> bytes:
+def _answer(packed: bytes, i: int) -> bytes:
     try:
-        return pickle.dumps((True, run_chunk(work, i)))
+        return pickle.dumps((True, run_chunk(packed, i)))
     except BaseException as error:  # whatever it is, it is for the one who gave the work
         return _as_bytes(error)
 

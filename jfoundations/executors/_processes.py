@@ -10,16 +10,14 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from .._running.progress import Ledger
-from .._running.run import Executor
-from .._running.source import Chunks
-from ._local import Local
+from .._running.executor import Executor, Local
+from .._running.progress import Chunks, Progress
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Processes:
+class Processes(Executor):
     """Fold in the processes that `jax.distributed.initialize` has joined, each a run of chunks.
 
     All processes call `fold` with the same fold and source, and all get the answer. A checkpoint
@@ -46,7 +44,7 @@ class Processes:
     shares: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.inner, type) or not hasattr(self.inner, "run"):
+        if not isinstance(self.inner, Executor):
             raise TypeError(
                 f"Processes: inner is {self.inner!r}; give an executor, as Local() or Devices(…)"
             )
@@ -58,7 +56,7 @@ class Processes:
                 f"Processes: shares are {shares!r}; give a tuple of numbers ≥ 0, one a process"
             )
 
-    def own_path(self, path: str | os.PathLike[str]) -> Path:
+    def checkpoint_path(self, path: str | os.PathLike[str]) -> Path:
         """Return the name of this process's checkpoint."""
         name = f"{Path(path).name}.{jax.process_index()}-of-{jax.process_count()}"
         return Path(path).with_name(name)
@@ -69,28 +67,28 @@ class Processes:
         _everywhere(lambda: values.append(function()))
         return values[0]
 
-    def run(self, chunks: Chunks, ledger: Ledger) -> None:
+    def run(self, chunks: Chunks, progress: Progress) -> None:
         """Fold this process's chunks, and take in what the others came to."""
-        mine = self.together(lambda: self._mine(chunks, ledger))
-        for p, (element, nodes) in enumerate(_everywhere(lambda: self._run(mine, ledger))):
+        mine = self.together(lambda: self._mine(chunks, progress))
+        for p, (element, memories) in enumerate(_everywhere(lambda: self._run(mine, progress))):
             if p != jax.process_index():
-                ledger.adopt(f"process {p}", element, nodes)
+                progress.add_of_process(p, element, memories)
 
-    def _mine(self, chunks: Chunks, ledger: Ledger) -> Chunks:
-        _, ids = chunks.numbered("Processes")
+    def _mine(self, chunks: Chunks, progress: Progress) -> Chunks:
+        _, ids = chunks.for_workers(self)
         mine = range(*self._bounds(chunks.total or 0))
         todo = [i for i in ids if i in mine]
-        if len(ledger.partials) != len(mine) - len(todo):
+        if len(progress.done.memories) != len(mine) - len(todo):
             raise ValueError(
                 "Processes: the checkpoint has chunks that are now another process's; give the "
                 "shares that it was made with, another path, or delete the files to begin anew"
             )
         return chunks.only(todo)
 
-    def _run(self, mine: Chunks, ledger: Ledger) -> Any:
-        self.inner.run(mine, ledger)
-        ledger.save()  # before the others are waited for
-        return ledger.element, jax.device_get(ledger.nodes())
+    def _run(self, mine: Chunks, progress: Progress) -> Any:
+        self.inner.run(mine, progress)
+        progress.save()  # before the others are waited for
+        return progress.element, jax.device_get(progress.done.memories.saved())
 
     def _bounds(self, total: int) -> tuple[int, int]:
         count, p = jax.process_count(), jax.process_index()

@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from ..._core.types import PyTree
 from ..._core.values import partial
@@ -136,7 +135,7 @@ def _scales(answers: list[Any]) -> list[jax.Array]:
     return [jnp.max(jnp.stack([_largest(x) for x in leaf])) for leaf in zip(*flat, strict=True)]
 
 
-def _largest(x: Array) -> Any:
+def _largest(x: PyTree) -> Any:
     kind = jnp.result_type(float)
     size = jnp.abs(x).astype(kind) if jnp.iscomplexobj(x) else jnp.abs(x.astype(kind))
     return jnp.max(jnp.where(jnp.isfinite(size), size, 0), initial=0)
@@ -154,9 +153,9 @@ def _wrap_twice(answer: Any) -> Any:
     return ((answer,),)
 
 
-def _double(x: Array) -> Any:
+def _double(x: PyTree) -> Any:
     return jax.tree.map(lambda a: a + a, x)
 
 
-def _double_twice(x: Array) -> Any:
+def _double_twice(x: PyTree) -> Any:
     return _double(_double(x))

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
-from jax import Array
 from jax.typing import DTypeLike
 
 from ..._core.types import PyTree
@@ -39,7 +38,7 @@ def samples_of(samples: PyTree, dtype: DTypeLike | None, lengths: tuple[int, ...
 def near(
     found: PyTree,
     expected: Any,
-    x: Array,
+    x: PyTree,
     *,
     rtol: float | None,
     power: int | None = None,

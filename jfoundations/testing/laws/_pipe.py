@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 from hypothesis import strategies as st
-from jax import Array
 
+from ..._core.types import PyTree
 from ..._pipes.pipe import Pipe
 from ..checks import assert_same, assert_traces
 from ..strategies import arrays, pipes, strategy_of
@@ -58,7 +58,7 @@ def pipe(
         _equal((a >> b) >> c, p, f"p cut at {i} and {j} and joined again is not p")
         _equal(a >> (b >> c), p, f"p cut at {i} and {j} and joined again is not p")
 
-    def pipes_are_values(x: Array, i: int) -> None:
+    def pipes_are_values(x: PyTree, i: int) -> None:
         answer = p(x)
         assert_same(p(x), answer, bits=True, what="p(x) a second time")
         assert_same((Pipe() >> p)(x), answer, bits=True, what="(Pipe() >> p)(x) and p(x)")

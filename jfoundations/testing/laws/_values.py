@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax import Array
 from jax.typing import ArrayLike
 
 from ..._core.types import PyTree
@@ -50,7 +49,7 @@ def monoid(
     see = view or (lambda element: element)
 
     def it_is_a_monoid(a: Any, b: Any, c: ArrayLike, u: Any) -> None:
-        def same(x: Array, y: Array, what: str) -> None:
+        def same(x: PyTree, y: PyTree, what: str) -> None:
             assert_same(see(x), see(y), ulp=ulp, rtol=rtol, atol=atol, what=what)
 
         same(join(u, a), a, "join(unit, a), and a")
@@ -96,7 +95,7 @@ def inverse(
     AssertionError: g(f(x)), and x: ...
     """
 
-    def there_and_back(x: Array) -> None:
+    def there_and_back(x: PyTree) -> None:
         y = f(x)
         back = g(y)
         assert_same(back, x, ulp=ulp, rtol=rtol, atol=atol, what="g(f(x)), and x")

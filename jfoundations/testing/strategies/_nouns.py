@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from jax import Array
 
 from ... import callbacks as _callbacks
 from ... import folds as _folds
@@ -95,15 +94,15 @@ def _zeros_like(like: PyTree) -> jax.Array:
     return jnp.zeros(like.shape, like.dtype)
 
 
-def _second(memory: PyTree, x: Array) -> Any:
+def _second(memory: PyTree, x: PyTree) -> Any:
     return x
 
 
-def _smooth(memory: PyTree, x: Array) -> Any:
+def _smooth(memory: PyTree, x: PyTree) -> Any:
     return 0.5 * memory + 0.5 * x
 
 
-def _some_positive(x: Array) -> Any:
+def _some_positive(x: PyTree) -> Any:
     return jnp.any(x > 0)
 
 
@@ -118,17 +117,17 @@ def pipes(*, max_stages: int = 4) -> SearchStrategy[Pipe[Any, Any]]:
     return st.lists(stages, max_size=max_stages).map(lambda parts: Pipe(*parts))
 
 
-def _times(factor: Any, x: Array) -> Any:
+def _times(factor: Any, x: PyTree) -> Any:
     return jax.tree.map(lambda a: (a * factor).astype(a.dtype), x)
 
 
-def _negate(x: Array) -> Any:
+def _negate(x: PyTree) -> Any:
     return jax.tree.map(jnp.negative, x)
 
 
-def _halve(x: Array) -> Any:
+def _halve(x: PyTree) -> Any:
     return jax.tree.map(lambda a: (a / 2).astype(a.dtype), x)
 
 
-def _increase(x: Array) -> Any:
+def _increase(x: PyTree) -> Any:
     return jax.tree.map(lambda a: a + 1, x)

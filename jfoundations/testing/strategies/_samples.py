@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from jax import Array
 from jax.typing import DTypeLike
 
+from ..._core.types import PyTree
 from ._arrays import LENGTHS, Shapes, _shapes
 
 Draw = Callable[[SearchStrategy[Any]], Any]
@@ -82,7 +82,7 @@ def _weights(draw: Draw, shape: Shapes, dtype: DTypeLike | None, whole: bool) ->
     return jnp.asarray(draw(st.sampled_from(ways)).reshape(size).astype(dtype))
 
 
-def permutations_of(x: Array) -> SearchStrategy[Any]:
+def permutations_of(x: PyTree) -> SearchStrategy[Any]:
     """Draw data in another order along its leading axis: a swap, reversed, rotated, shuffled.
 
     Args:
@@ -104,7 +104,7 @@ def permutations_of(x: Array) -> SearchStrategy[Any]:
     return orders.map(lambda order: jax.tree.map(lambda a: a[order], x))
 
 
-def blocks_of(x: Array) -> SearchStrategy[list[Any]]:
+def blocks_of(x: PyTree) -> SearchStrategy[list[Any]]:
     """Draw ways to split data along its leading axis into blocks: a few sizes, one empty maybe.
 
     Args:

@@ -1,0 +1,96 @@
+"""The memory of a fold whose order matters: each chunk goes on from the memory of those before."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+
+from .._core.checks import tracing
+from .._core.programs import compiled
+from .._core.sharding import automatic
+from .._folds.blocks import fold_elements, like_of_block
+from .._folds.fold import Fold
+from .._folds.functions import Finished
+
+IN_ORDER = -1  # the height, in a checkpoint, of such a memory; its place counts the chunks
+
+
+@dataclass(frozen=True, eq=False)
+class InOrder:
+    """The memory of the first chunks; a chunk more makes another.
+
+    Attributes:
+        start: the program that makes the empty memory, given a block.
+        step: the program of a memory and a block, which takes its elements one by one.
+        ends: the fold's `finished`.
+        after: the memory.
+        count: of the chunks.
+        finished: whether it wants no more.
+    """
+
+    start: Callable[[Any], Any]
+    step: Callable[[Any, Any], Any]
+    ends: Finished | None
+    after: Any = None
+    count: int = 0
+    finished: bool = False
+
+    @classmethod
+    def of(cls, a_fold: Fold[Any]) -> "InOrder":
+        """Return the memory of no chunks."""
+        return cls(compiled(_start, a_fold), compiled(_after_block, a_fold), a_fold.finished)
+
+    def fold(self, i: int, block: Any) -> tuple["InOrder", Any]:
+        """Return the memory with a block folded as chunk i, as it is here and as arrays."""
+        if i != self.count:
+            raise RuntimeError(
+                f"fold: the executor says that it keeps the order, and gave chunk {i} where "
+                f"chunk {self.count} is next"
+            )
+        made = self._with(self.step(self.after if i else self.start(block), block), i + 1)
+        return made, made.after
+
+    def _with(self, memory: Any, count: int) -> "InOrder":
+        finished = self.ends is not None and not tracing() and bool(self.ends(memory))
+        return replace(self, after=memory, count=count, finished=finished)
+
+    def add(self, height: int, place: int, memory: Any) -> "InOrder":
+        """Refuse the memory of a chunk that was folded without those before it."""
+        raise RuntimeError(
+            "fold: the executor says that it keeps the order, and folded a chunk by itself; it is "
+            "to call progress.fold(i, block), one block after another"
+        )
+
+    def like(self, block: Any) -> Any:
+        """Return the shapes and dtypes of a memory, given a block."""
+        return jax.eval_shape(self.start, block)
+
+    def saved(self) -> dict[tuple[int, int], Any]:
+        """Return the memory for a checkpoint."""
+        return {(IN_ORDER, self.count): self.after} if self.count else {}
+
+    def restored(self, saved: dict[tuple[int, int], Any]) -> "InOrder":
+        """Return what a checkpoint has the memory of."""
+        [((_, count), memory)] = saved.items()
+        return self._with(memory, count)
+
+    def __contains__(self, chunk: int) -> bool:
+        return chunk < self.count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def memory(self) -> Any:
+        """Return the memory of all chunks."""
+        return self.after
+
+
+@automatic
+def _start(a_fold: Fold[Any], xs: Any) -> Any:
+    return jax.tree.map(jax.numpy.asarray, a_fold.init(like_of_block(xs)))
+
+
+@automatic
+def _after_block(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
+    return fold_elements(a_fold.step, a_fold.finished, memory, jax.tree.map(jax.numpy.asarray, xs))
