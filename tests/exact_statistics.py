@@ -10,7 +10,7 @@ from math import floor, sqrt
 import numpy as np
 import scipy.stats
 
-GROUPS, WINDOW, DECAY = 5, 20, Fraction(1, 2)
+GROUPS, DECAY = 5, Fraction(1, 2)
 
 
 def fractions(values):
@@ -128,8 +128,9 @@ def rolled(of):
     """Return a statistic of the pairs in each window."""
 
     def run(x, y, weights):
-        places = range(len(x) - WINDOW + 1)
-        cuts = [[v[k : k + WINDOW] for v in (x, y, weights)] for k in places]
+        window = min(20, len(x) // 2)
+        places = range(len(x) - window + 1)
+        cuts = [[v[k : k + window] for v in (x, y, weights)] for k in places]
         return [of(repeated(a, w), repeated(b, w)) for a, b, w in cuts]
 
     return run

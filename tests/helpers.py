@@ -36,7 +36,11 @@ def lane(tree, i):
 
 def hlo(function, *args):
     """Return a function's StableHLO without names of functions and locations."""
-    text = jax.jit(function).lower(*args).as_text()
+    return nameless(jax.jit(function).lower(*args).as_text())
+
+
+def nameless(text):
+    """Return StableHLO without names of functions and locations."""
     return re.sub(r"#?loc\(.*\)|@\w+", "@", text)
 
 

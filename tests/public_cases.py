@@ -1,10 +1,7 @@
-"""Every public statistic and fold as a function of two arrays, whose samples lie along axis 0.
-
-Statistics take `weights=` and `where=` too, one for each sample. Folds hold arrays of the default
-float, so where x64 is on they are made anew: `make_folds()`.
-"""
+"""Every public statistic and fold as a function of two arrays, whose samples lie along axis 0."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -14,88 +11,122 @@ import jfoundations as jf
 from jfoundations import folds, stats
 
 NO_STATISTICS = {"Bootstrap", "Count", "Description", "Frequency", "Probability", "Reliability"}
+WINDOWS = ("rolling_mean", "rolling_var", "rolling_corr", "rolling_cov")
 NO_FOLDS = {"Sketch", "row_names", "to_beam"}
 
 
-def _alone(name, *given, **options):
-    return lambda x, y, **more: getattr(stats, name)(x, *given, axis=0, **options, **more)
+def _alone(name, *given, **fixed):
+    return lambda x, y, **options: getattr(stats, name)(x, *given, **fixed, **options)
 
 
 def _pair(name, *given):
-    return lambda x, y, **more: getattr(stats, name)(x, y, *given, axis=0, **more)
+    return lambda x, y, **options: getattr(stats, name)(x, y, *given, **options)
+
+
+def _window(name):
+    # 20 elements, or half of what there is
+    window = lambda x: min(20, x.shape[0] // 2)  # noqa: E731
+    if name in ("rolling_corr", "rolling_cov"):
+        return lambda x, y, **options: getattr(stats, name)(x, y, window(x), **options)
+    return lambda x, y, **options: getattr(stats, name)(x, window(x), **options)
 
 
 def _matrix(name):
-    def run(x, y, **more):
-        if x.ndim == 1:  # a row is a sample
-            x, more = x.reshape(-1, 4), {key: value[::4] for key, value in more.items()}
-        return getattr(stats, name)(x, **more)
+    return lambda x, y, **options: getattr(stats, name)(_rows(x), **options)
 
-    return run
+
+def _rows(x):
+    return x if x.ndim == 2 else x.reshape(-1, 4)
 
 
 def _groups(x):
     return lax.iota(jnp.int32, x.shape[0]) % 5
 
 
-def _quantiles(x):
-    floating = jnp.issubdtype(x.dtype, jnp.inexact)
-    return jnp.array([0.1, 0.5], x.dtype if floating else None)
+def _probabilities(x):
+    floating = jnp.issubdtype(x.dtype, jnp.floating)
+    return jnp.array([0.1, 0.5], x.dtype if floating else jnp.result_type(float))
 
 
 ALONE = (
     *("describe", "iqr", "kurtosis", "mean", "mean_abs_dev", "median", "median_abs_dev", "minmax"),
     *("sem", "skew", "standardize", "std", "sum", "var"),
 )
-STATISTICS = {
+# Of two arrays and of the options that the statistic takes.
+CALLS = {
     **{name: _alone(name) for name in ALONE},
     **{name: _pair(name) for name in ("corr", "cov", "pearson_interval", "rank_corr")},
-    **{name: _alone(name, 20) for name in ("rolling_mean", "rolling_var")},
-    **{name: _pair(name, 20) for name in ("rolling_corr", "rolling_cov")},
+    **{name: _window(name) for name in WINDOWS},
     **{name: _alone(name, decay=0.5) for name in ("ema", "ema_var")},
     **{name: _matrix(name) for name in ("corr_matrix", "cov_matrix")},
-    "bootstrap": lambda x, y, **more: stats.bootstrap(
-        functools.partial(stats.mean, axis=0), x, key=jax.random.key(0), resamples=4, **more
+    "bootstrap": lambda x, y, **options: stats.bootstrap(
+        functools.partial(stats.mean, axis=0), x, key=jax.random.key(0), resamples=4, **options
     ),
     "histogram": _alone("histogram", 8),
     "moment": _alone("moment", 3),
-    "quantile": lambda x, y, **more: stats.quantile(x, _quantiles(x), axis=0, **more),
-    "segment_mean": lambda x, y, **more: stats.segment_mean(x, _groups(x), num_segments=5, **more),
-    "segment_var": lambda x, y, **more: stats.segment_var(x, _groups(x), num_segments=5, **more),
-    "segment_cov": lambda x, y, **more: stats.segment_cov(x, y, _groups(x), num_segments=5, **more),
+    "quantile": lambda x, y, **options: stats.quantile(x, _probabilities(x), **options),
+    "segment_mean": lambda x, y, **options: stats.segment_mean(
+        x, _groups(x), num_segments=5, **options
+    ),
+    "segment_var": lambda x, y, **options: stats.segment_var(
+        x, _groups(x), num_segments=5, **options
+    ),
+    "segment_cov": lambda x, y, **options: stats.segment_cov(
+        x, y, _groups(x), num_segments=5, **options
+    ),
     "trim_mean": _alone("trim_mean", 0.1),
 }
 
 
-def make_folds():
-    """Return every public fold by name."""
-    return {
-        "ema": folds.ema(0.5),
-        "grouped": folds.grouped(folds.var(), 5),
-        "histogram": folds.histogram(8, range=(0.0, 6.0)),
-        "moment": folds.moment(3),
-        "quantile": folds.quantile(0.1),
-        **{
-            name: getattr(folds, name)()
-            for name in (
-                *("corr", "corr_matrix", "count", "cov", "cov_matrix", "describe", "iqr"),
-                *("kurtosis", "maximum", "mean", "median", "minimum", "minmax", "sem", "sketch"),
-                *("skew", "std", "var"),
-            )
-        },
-    }
+def options_of(function):
+    """Return the names of the keywords that a public function takes."""
+    return set(inspect.signature(function).parameters)
 
 
-FOLDS = make_folds()
+def _along_samples(name, call):
+    has_axis = "axis" in options_of(getattr(stats, name))
+    return functools.partial(call, axis=0) if has_axis else call
 
 
-def elements(name, x, y):
-    """Return what a fold eats, of the two arrays."""
+STATISTICS = {name: _along_samples(name, call) for name, call in CALLS.items()}
+
+MAKERS = {
+    "ema": functools.partial(folds.ema, 0.5),
+    "grouped": lambda **options: folds.grouped(folds.var(**options), 5),
+    "histogram": functools.partial(folds.histogram, 8, range=(0.0, 6.0)),
+    "moment": functools.partial(folds.moment, 3),
+    "quantile": functools.partial(folds.quantile, 0.1),
+    **{
+        name: getattr(folds, name)
+        for name in (
+            *("corr", "corr_matrix", "count", "cov", "cov_matrix", "describe", "iqr", "kurtosis"),
+            *("maximum", "mean", "median", "minimum", "minmax", "sem", "sketch", "skew", "std"),
+            "var",
+        )
+    },
+}
+FOLDS = {name: make() for name, make in MAKERS.items()}
+
+TWO = folds.var(), folds.mean()
+COMBINED = {  # what is made of folds, by the public name
+    "combine": jf.combine(var=TWO[0], mean=TWO[1], most=folds.maximum()),
+    "Fold arithmetic": abs(-TWO[0]) ** 0.5 / TWO[1] - 2.0 * folds.minimum(),
+    "Fold map of where": TWO[0].of(jnp.abs).where(lambda x: x.sum() > 1).map(jnp.sqrt),
+    "Fold of functions": jf.Fold(lambda like: jnp.zeros(like.shape, like.dtype), jnp.add, jnp.add),
+    "map_ filter_": jf.Pipe(jf.map_(jnp.abs), jf.filter_(lambda x: x.sum() > 1)).over(TWO[1]),
+    "take": jf.Pipe(jf.take(3)).over(TWO[0]),
+    "take_while": jf.Pipe(jf.take_while(lambda x: x.sum() > 1)).over(TWO[0]),
+}
+
+
+def elements(name, x, y, weights=None):
+    """Return what a fold eats, of the two arrays, and of weights of the samples."""
+    weighed = (lambda data: data) if weights is None else (lambda data: (data, weights))
     if name in ("corr", "cov"):
-        return x, y
+        return weighed((x, y))
     if name == "grouped":
-        return _groups(x), x
-    return x.reshape(-1, 4) if x.ndim == 1 and name.endswith("_matrix") else x
+        return _groups(x), weighed(x)
+    return weighed(_rows(x) if name.endswith("_matrix") else x)
 
 
 def of_fold(name):
@@ -105,5 +136,6 @@ def of_fold(name):
 
 def check_that_none_is_missing():
     """Raise where the tables lack what has become public, or have what is no more."""
-    assert set(STATISTICS) == set(stats.__all__) - NO_STATISTICS
-    assert set(FOLDS) == set(folds.__all__) - NO_FOLDS
+    differ = set(STATISTICS) ^ (set(stats.__all__) - NO_STATISTICS)
+    differ |= set(FOLDS) ^ (set(folds.__all__) - NO_FOLDS)
+    assert not differ, f"public without a case, or a case of no public name: {sorted(differ)}"
