@@ -115,8 +115,12 @@ def report() -> str:
         f"files {len(FILES)}, lines {sum(lines.values())}",
         *(f"  {room:12} {lines[room]:6} lines" for room in rooms),
         f"parameters that are Any: {share_of_any():.0%}",
-        *(f"{name}: {files} files, {functions} functions" for name, (files, functions) in
-          ((name, passed_through(call)) for name, call in calls.items())),
+        *(
+            f"{name}: {files} files, {functions} functions"
+            for name, (files, functions) in (
+                (name, passed_through(call)) for name, call in calls.items()
+            )
+        ),
     ]
     return "\n".join(said)
 

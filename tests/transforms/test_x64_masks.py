@@ -1,7 +1,7 @@
 """Every public statistic of weighted and masked samples, and its gradient, in float64.
 
 One program a name gives values and gradients of four lanes: the data; the same with nan and
-infinities where a mask or a weight 0 hides them; and the data moved to both sides along a direction,
+infinities where a mask or a weight 0 hides them; and the data moved to both sides along a line,
 whose difference is the derivative.
 """
 
