@@ -3,6 +3,28 @@
 The claims: float64 is answered in float64 and narrower floats in their own type, digits are those
 of float64, integers beyond 32 bits are right, and the laws that hold bit for bit in 32 bits hold in
 64, at scales that only float64 has.
+
+The other modules of 32 bits are held in 64 by these files:
+
+* `test_x64`: `test_stats`, `_shape`, `_describe`, `_matrix`, `_order`, `_groups`, `_windows`
+  (values, types, constants, shifts), `test_findings_ranges`, `_windows`, `_groups` (scales of
+  data), `test_defects`;
+* `test_x64_masks`: `test_stats_weights`, `_edges`, `_matrix_weights`, `_gradients`, `_order_grads`,
+  `test_findings_order` (weights), and the weighted parts of the modules above;
+* `test_x64_folds`: `test_fold`, `test_fold_rows`, `test_folds_*`, `test_transducers`,
+  `test_findings_counts`, `test_partials` (counts), `test_findings_fold_memory`;
+* `test_x64_loops`: `test_loop`, `test_drivers`, `test_resume`, `test_chunks`, `test_lanes`,
+  `test_when`, `test_predicates`, `test_steering`, `test_callbacks`, `test_callback_oracles`,
+  `test_findings_metrics`, `test_findings_loops`, `test_scan_body`, `test_show`, `test_save`,
+  `test_findings_files`, `test_checkpoints`, `test_agree`, `test_nested_loops`, `test_stages`;
+* `test_x64_laws`: `test_laws`, `test_laws_callbacks`, `test_laws_values`, `test_folds_laws`,
+  `test_testing`, `test_strategies`;
+* `test_x64_edges`: `test_findings_inputs`, `_order`, `_counting`, `_messages` (what fits),
+  `test_stats_large` (digits), `test_stats_bound`, `test_stats_reproducible`, `test_stats_sharded`,
+  `test_stats_weights_scale` and the kinds of weights.
+
+The rest looks at no number, or at numbers whose type it gives: messages, names, pipes, signatures,
+sources, executors, which have tests of both modes of their own.
 """
 
 import functools

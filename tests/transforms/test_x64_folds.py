@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from exact_statistics import exact, fractions, quantile
 from helpers import assert_same, lane
-from public_cases import FOLDS, MAKERS, elements, options_of
+from public_cases import COMBINED, FOLDS, MAKERS, elements, options_of
 from x64_cases import EPS, N, close, draw, leaves, whole
 
 import jfoundations as jf
@@ -170,12 +170,23 @@ def test_gradients_are_differences_and_lanes_are_loops(name):
         return sum(jnp.sum(leaf) for leaf in floats), found
 
     slopes = jax.jit(jax.vmap(jax.value_and_grad(run, (0, 1), has_aux=True)))
-    (totals, found), gradients = slopes(*(jnp.asarray(np.stack(v)) for v in zip(*pairs)))  # noqa: B905
+    columns = (jnp.asarray(np.stack(column)) for column in zip(*pairs, strict=True))
+    (totals, found), gradients = slopes(*columns)
     close(lane(found, 0), right_of(name, x, y), 4 * N, atol=4 * N * EPS)
     gradients = [np.asarray(g[0]) for g in gradients]
     assert all(np.isfinite(g).all() for g in gradients)
     moved = sum(np.sum(g * d) for g, d in zip(gradients, (dx, dy), strict=True))
     np.testing.assert_allclose(moved, (totals[1] - totals[2]) / (2 * step), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", sorted(COMBINED))
+def test_what_is_made_of_folds(name):
+    x = jnp.asarray(draw(mean=3.0)[0])
+    parts, whole = jf.fold(COMBINED[name], chunks(x)), jf.fold(COMBINED[name], x)
+    assert {leaf.dtype.name for leaf in leaves(parts)} == {"float64"}
+    close(parts, leaves(whole), N)
+    if name == "combine":
+        close([parts["mean"], parts["var"]], [exact(k, x, x)[0] for k in ("mean", "var")], N)
 
 
 def test_counts_are_int64_beyond_2_to_32():
