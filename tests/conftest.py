@@ -1,9 +1,14 @@
 """The strictest mode JAX has, on eight CPU devices."""
 
 import os
+from pathlib import Path
 
 import jax
 import pytest
+
+# Tables, oracles and programs that tests share; here too for the processes that tests start.
+CASES = Path(__file__).parent / "cases"
+os.environ["PYTHONPATH"] = os.pathsep.join([str(CASES), os.environ.get("PYTHONPATH", "")])
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

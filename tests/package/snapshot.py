@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "cases"), str(TESTS.parent)]
 
 import conftest  # noqa: E402, F401  JAX's settings in tests
 import loop_cases  # noqa: E402

@@ -24,7 +24,7 @@ Axes = tuple[int, ...]
 Nan = Literal["propagate", "omit"]
 Accuracy = Literal["default", "high"]
 # What holds numbers: an array, a scalar, or lists of them, nested to a rectangle.
-Numbers: TypeAlias = "ArrayLike | Sequence[Numbers]"
+Numbers: TypeAlias = ArrayLike | Sequence[Any]
 
 
 ORDERED = "which has no order"

@@ -7,20 +7,19 @@ wherever a user's function becomes part of a compiled program: step and callback
 `resume`, `chunks` with and without lanes, pipes, partials, methods, folds, statistics that take
 functions.
 
-`python tests/memory_child.py 2000 step jit` shows the memory after 500 and after 2,000 calls.
+`python tests/cases/memory_child.py 2000 step jit` shows the memory after 500 and after 2,000 calls.
 """
 
 import collections
 import dataclasses
 import gc
-import os
 import subprocess
 import sys
 import weakref
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import memory_child
 import pytest
 from helpers import counted
 from memory_child import KINDS, SMALL, Frozen, apply, run
@@ -45,12 +44,8 @@ def test_what_a_fresh_function_closed_over_goes_with_it(kind):
 
 
 def test_many_calls_leave_no_more_than_those_of_jit():
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here.parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, str(here / "memory_child.py"), "24", *COMPARED]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, memory_child.__file__, "24", *COMPARED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     grown = {}
     for line in done.stdout.splitlines():
         name, alive, early, late = line.split("\t")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 DEADLINE = 300  # seconds; a hang is a failure, a slow machine is not
 
 # Runs a script as `python script.py` would, without some modules and with Ctrl-C as on a terminal

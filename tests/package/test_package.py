@@ -3,28 +3,17 @@
 import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 import weakref
 from pathlib import Path
 
 import pytest
+from house import FILES, FLOOR, KERNELS, ROOT, imported, module_of, share_of_any
 
 import jfoundations as jf
 
-ROOT = Path(jf.__file__).parent
-FILES = sorted(p for p in ROOT.rglob("*.py"))
-# What imports what, by folder: a room imports from the floors below its own, and from itself.
-FLOORS = (
-    ("_version", "_core"),
-    ("_pipes", "_kernels"),
-    ("_folds", "_loops", "stats"),
-    ("folds", "callbacks", "_running"),
-    ("executors", "testing"),
-    ("__init__",),
-)
-KERNELS = ("numbers", "sample", "sums", "moments", "order")
-FLOOR = {room: k for k, rooms in enumerate(FLOORS) for room in rooms}
 NAMESPACES = {
     "jfoundations": jf,
     "jfoundations.stats": jf.stats,
@@ -33,30 +22,6 @@ NAMESPACES = {
     "jfoundations.executors": jf.executors,
     "jfoundations.testing": jf.testing,
 }
-
-
-def module_of(path: Path) -> tuple[str, ...]:
-    """Return the parts of a module's name under the root, those of a package without __init__."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts
-
-
-MODULES = {module_of(path) for path in FILES}
-
-
-def imported(path: Path) -> set[tuple[str, ...]]:
-    """Return the modules of ours that a file imports."""
-    package = ("jfoundations", *path.relative_to(ROOT).parent.parts)
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        module = tuple(node.module.split(".")) if node.module else ()
-        parts = (*package[: len(package) - node.level + 1], *module) if node.level else module
-        if parts[:1] == ("jfoundations",):
-            inner = {(*parts[1:], alias.name) for alias in node.names}
-            found |= inner & MODULES or {parts[1:] or ("__init__",)}
-    return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -144,8 +109,8 @@ def test_public_names_are_documented_and_exercised(where, name, value):
     doc = inspect.getdoc(value)
     assert doc, f"{where}.{name} has no docstring"
     assert doc.splitlines()[0].endswith((".", ":")), "the first line is one sentence"
-    tests = Path(__file__).parent
-    used = "".join(p.read_text() for p in tests.glob("test_*.py") if p.name != Path(__file__).name)
+    tests = Path(__file__).parents[1]
+    used = "".join(p.read_text() for p in tests.rglob("test_*.py") if p.name != Path(__file__).name)
     assert name in used, f"no test mentions {where}.{name}"
 
 
@@ -171,3 +136,21 @@ def test_the_root_is_a_table_of_contents():
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'iterat'"):
         jf.iterat  # noqa: B018
+
+
+def test_the_map_names_what_there_is():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    for path in re.findall(r"`((?:tests|_?[a-z]+)/[a-z_/]*(?:\.py)?)`", text):
+        base = ROOT.parent if path.startswith("tests/") else ROOT
+        assert (base / path).exists(), path
+
+
+def test_twelve_lines_are_twelve():
+    readme = ROOT.parent / "README.md"
+    section = readme.read_text(encoding="utf-8").split("## Twelve lines")[1].split("```")[1]
+    assert section.count("\n>>>") == 12 and "\n..." not in section
+
+
+def test_parameters_say_what_they_are():
+    assert share_of_any() < 0.3

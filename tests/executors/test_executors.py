@@ -128,7 +128,7 @@ def test_the_bits_are_those_of_local_elsewhere(bits_of, name):
 
 @pytest.mark.slow
 def test_the_table_of_bits(bits_of, data):
-    """Print it all; see test_processes.py and test_checkpoints.py for the rest of it."""
+    """Print it all; see test_processes.py and test_checkpoint.py for the rest of it."""
     rows = {name: bits_of(name) for name in HERE | ELSEWHERE}
     print("\n" + "\n".join(f"{name:32} {bits}" for name, bits in rows.items()))
     assert len(set(rows.values())) == 1

@@ -14,7 +14,7 @@ from helpers import raises
 import jfoundations as jf
 from jfoundations import folds, stats
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "beam_accumulators.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "beam_accumulators.py"
 spec = importlib.util.spec_from_file_location("beam_accumulators", EXAMPLE)
 sys.modules[spec.name] = example = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(example)
