@@ -13,12 +13,12 @@ if os.environ.get("JFOUNDATIONS_X64"):
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the second pass, as long as the first; then the modules with slow tests.
+    """Begin with the modules that hold slow tests.
 
     A long module at the end would leave all workers but its own without work.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.name != "test_x64.py", item.path not in slow))
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,3 +26,10 @@ def forget_compiled_programs():
     """Keep a worker's memory flat: programs that no later module runs would fill gigabytes."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def x64():
+    """Run a module's tests with 64-bit types; what it makes when imported has 32 bits."""
+    with jax.enable_x64(True):
+        yield

@@ -1,7 +1,7 @@
 """Every public callback and combinator by name, every form of a loop, and small pipelines.
 
 A step, its states and whatever a name stands for are the same objects each time, so that a loop is
-compiled once.
+compiled once. The dtype is that of the state, so that a state of float64 serves the tests of x64.
 """
 
 import functools
@@ -28,19 +28,19 @@ jc = jf.callbacks
 
 
 def loss(s):
-    return jnp.sum((s["x"] - TARGET) ** 2)
+    return jnp.sum((s["x"] - TARGET.astype(s["x"].dtype)) ** 2)
 
 
 def descend(s):
-    return {**s, "x": s["x"] - 2 * s["rate"] * (s["x"] - TARGET)}
+    return {**s, "x": s["x"] - 2 * s["rate"] * (s["x"] - TARGET.astype(s["x"].dtype))}
 
 
 def diverge(s):
-    return {**s, "x": s["x"] * jnp.asarray(1e30, FLOAT)}
+    return {**s, "x": s["x"] * jnp.asarray(1e30, s["x"].dtype)}
 
 
 def noisy(s, *, key):
-    return {**s, "x": s["x"] + s["rate"] * jax.random.normal(key, s["x"].shape, FLOAT)}
+    return {**s, "x": s["x"] + s["rate"] * jax.random.normal(key, s["x"].shape, s["x"].dtype)}
 
 
 def slower(s, ratio=0.5):
@@ -92,7 +92,9 @@ def _add(memory, s):
 low = jf.stop_when(small, name="low")
 late = jf.stop_when(lambda s, step: step >= 2, name="late")
 rested = jc.early_stopping(loss, patience=2, min_delta=0.5)
-total = jf.Callback(lambda s: jnp.zeros((), FLOAT), name="total", after_step=_add, after_run=_add)
+total = jf.Callback(
+    lambda s: jnp.zeros((), s["x"].dtype), name="total", after_step=_add, after_run=_add
+)
 clip = lambda s: ({**s, "x": jnp.clip(s["x"], -3, 3)}, False)  # noqa: E731
 
 # The first word is the public name.
@@ -182,7 +184,7 @@ def chunked(name, **options):
 
 def _with_data(s):
     body = jf.as_scan_body(fed, *CALLBACKS["several"], max_steps=N)
-    carry, _ = lax.scan(body, body.init(s), jnp.ones((N, 3), FLOAT))
+    carry, _ = lax.scan(body, body.init(s), jnp.ones((N, 3), s["x"].dtype))
     return body.result(carry)
 
 

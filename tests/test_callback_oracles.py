@@ -19,8 +19,13 @@ import jfoundations as jf
 jc = jf.callbacks
 N, LANES = 24, 3
 NAN, INF = float("nan"), float("inf")
-FLOAT = np.dtype(jnp.zeros(()).dtype).type
 MODES = {"min": 1, "max": -1}
+
+
+def float_type():
+    """Return the default float, which is wide where x64 is on."""
+    return np.dtype(jnp.result_type(float)).type
+
 
 special = st.sampled_from([NAN, INF, -INF, -2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0])
 ordinary = st.floats(-100, 100, width=32, allow_subnormal=False)
@@ -37,7 +42,7 @@ def follow(values, state, *, step):
 
 
 def run(values, *callbacks, **options):
-    start = {"x": jnp.zeros((), FLOAT), "t": np.int32(0), "rate": jnp.ones((), FLOAT)}
+    start = {"x": jnp.zeros((), float_type()), "t": np.int32(0), "rate": jnp.ones((), float_type())}
     return jf.iterate(jf.partial(follow, values), start, *callbacks, max_steps=N, **options)
 
 
@@ -93,8 +98,8 @@ def mapped(kind, mode, values, setting):
 
 def results(kind, mode, values, setting):
     """Return (values, result) pairs: alone, and in three lanes with settings of their own."""
-    setting = tuple(FLOAT(s) if isinstance(s, float) else np.int32(s) for s in setting)
-    rows = np.array([values, values[::-1], np.roll(values, 5)], FLOAT)
+    setting = tuple(float_type()(s) if isinstance(s, float) else np.int32(s) for s in setting)
+    rows = np.array([values, values[::-1], np.roll(values, 5)], float_type())
     batch = tuple(np.full(LANES, s) for s in setting)
     lanes = mapped(kind, mode, rows, batch)
     alone = jitted(kind, mode, rows[0], setting)
@@ -116,10 +121,10 @@ def same(a, b):
 
 def early_stopping_oracle(values, patience, min_delta, sign):
     """Keras' EarlyStopping: (steps, stopped, best, wait)."""
-    best, wait = FLOAT(INF), 0
+    best, wait = float_type()(INF), 0
     for k, value in enumerate(values):
         wait += 1
-        if sign * value + FLOAT(min_delta) < best:
+        if sign * value + float_type()(min_delta) < best:
             best, wait = sign * value, 0
         if wait >= patience:
             return k + 1, True, sign * best, wait
@@ -145,8 +150,8 @@ def check_early_stopping(row, result, patience, delta, sign):
 
 def plateau_oracle(values, factor, patience, rtol, atol, cooldown, least, sign):
     """PyTorch's scheduler, line by line; |best| in the threshold, Keras' patience."""
-    factor, rtol, atol, least = map(FLOAT, (factor, rtol, atol, least))
-    best, bad, left, scale, reductions = FLOAT(INF), 0, 0, FLOAT(1), 0
+    factor, rtol, atol, least = map(float_type(), (factor, rtol, atol, least))
+    best, bad, left, scale, reductions = float_type()(INF), 0, 0, float_type()(1), 0
     for value in values:
         threshold = atol + rtol * abs(best) if np.isfinite(best) else atol
         if sign * value + threshold < best:
@@ -186,7 +191,7 @@ def check_plateau(row, result, setting, sign):
     found = (float(memory["best"]), int(memory["wait"]), int(memory["cooldown"]))
     assert found == (best, bad, left) and float(memory["scale"]) == scale
     # The rate was multiplied by a ratio a reduction, each off by half a unit or less.
-    rate, eps = float(result.state["rate"]), float(np.finfo(FLOAT).eps)
+    rate, eps = float(result.state["rate"]), float(np.finfo(float_type()).eps)
     assert abs(rate - scale) <= 2 * reductions * eps * scale
     assert int(result.steps) == N
 
@@ -212,11 +217,11 @@ def check_best(row, result, sign):
 
 
 def converged_oracle(values, atol, rtol):
-    before = FLOAT(0)
+    before = float_type()(0)
     for k, value in enumerate(values):
         with np.errstate(invalid="ignore"):
-            part = FLOAT(rtol) * abs(value) if np.isfinite(value) else 0
-            if value == before or abs(value - before) <= FLOAT(atol) + part:
+            part = float_type()(rtol) * abs(value) if np.isfinite(value) else 0
+            if value == before or abs(value - before) <= float_type()(atol) + part:
                 return k + 1
         before = value
     return N
@@ -243,7 +248,7 @@ def test_terminate_on_nonfinite(values):
 
 def rollback_oracle(values, retries, to_best, sign):
     """Return (x, t, rate), the good state, the best value, retries used, steps, stopped."""
-    state = good = (FLOAT(0), 0, 1.0)
+    state = good = (float_type()(0), 0, 1.0)
     best, used = INF, 0
     for k, value in enumerate(values):
         state = (value, state[1] + 1, state[2])
@@ -290,14 +295,14 @@ finite = st.lists(ordinary, min_size=N, max_size=N)
 @given(finite, st.sampled_from([0.0, 0.5, 0.9, 0.99]))
 def test_ema_is_the_weighted_mean(values, decay):
     for row, result in results("ema", "min", values, (decay,)):
-        weights = np.float64(FLOAT(decay)) ** np.arange(N - 1, -1, -1)
+        weights = np.float64(float_type()(decay)) ** np.arange(N - 1, -1, -1)
         exact = np.sum(weights * np.float64(row)) / np.sum(weights)
         memory = memory_of(result)
         # A rounding or so of the largest element in each of the steps that still count.
-        bound = 4 * N * np.finfo(FLOAT).eps * np.max(np.abs(row))
+        bound = 4 * N * np.finfo(float_type()).eps * np.max(np.abs(row))
         assert abs(float(memory.value) - exact) <= bound
-        total = np.sum(weights) * (1 - np.float64(FLOAT(decay)))
-        assert abs(float(memory.weight) - total) <= 2 * N * np.finfo(FLOAT).eps
+        total = np.sum(weights) * (1 - np.float64(float_type()(decay)))
+        assert abs(float(memory.weight) - total) <= 2 * N * np.finfo(float_type()).eps
 
 
 # Eager, and settings that differ between the lanes
@@ -329,10 +334,10 @@ def test_every_callback_above_is_run_eagerly():
 @given(values=metrics)
 def test_eager_is_jitted_is_the_oracle(kind, values):
     setting, check = EAGER[kind]
-    row = np.array(values, FLOAT)
+    row = np.array(values, float_type())
     eager = make(kind, "max", jnp.asarray(row), setting, driver="python")
     check(row, eager)
-    traced = tuple(FLOAT(s) if isinstance(s, float) else np.int32(s) for s in setting)
+    traced = tuple(float_type()(s) if isinstance(s, float) else np.int32(s) for s in setting)
     compiled = jitted(kind, "max", row, traced)
     if kind != "ema":  # its sums may be rounded otherwise where they are fused
         assert_same(eager, compiled)
@@ -341,8 +346,8 @@ def test_eager_is_jitted_is_the_oracle(kind, values):
 @many
 @given(metrics, modes)
 def test_patience_and_delta_may_differ_between_lanes(values, mode):
-    patience, delta = np.array([1, 2, 4], np.int32), np.array([0.0, 1.0, 0.25], FLOAT)
-    rows = np.tile(np.array(values, FLOAT), (LANES, 1))
+    patience, delta = np.array([1, 2, 4], np.int32), np.array([0.0, 1.0, 0.25], float_type())
+    rows = np.tile(np.array(values, float_type()), (LANES, 1))
     lanes = mapped("early_stopping", mode, rows, (patience, delta))
     for k in range(LANES):
         one = lane(lanes, k)

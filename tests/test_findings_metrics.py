@@ -20,8 +20,7 @@ from helpers import assert_same
 import jfoundations as jf
 
 jc = jf.callbacks
-X64 = jax.config.read("jax_enable_x64")
-INTEGERS = ["int8", "int16", "int32", "uint8", "uint16", "uint32"] + ["int64", "uint64"] * X64
+INTEGERS = ["int8", "int16", "int32", "uint8", "uint16", "uint32"]
 INF, NAN = np.inf, np.nan
 
 

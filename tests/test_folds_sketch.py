@@ -126,15 +126,3 @@ def test_ranks_beyond_2_to_32():
     # a third of them are 1, and the median is the last 2 but half
     found = memory.quantile(jnp.array([0.25, 0.5, 0.6, 0.75]))
     assert (jnp.abs(found - jnp.array([1.0, 2.0, 2.0, 4.0], jnp.float32)) <= 2.0**-8 * found).all()
-
-
-def test_64_bits_take_one_pass():
-    if not jax.config.read("jax_enable_x64"):
-        pytest.skip("float64 needs x64")
-    x = jnp.asarray(np.random.default_rng(0).normal(size=60))
-    near = jf.fold(folds.sketch(), x)
-    right = stats.quantile(x, 0.25)
-    low, high = (np.sort(np.abs(np.asarray(x)))[[0, -1]]).tolist()
-    assert low < high and abs(near.quantile(0.25) - right) <= 2.0**-8 * abs(right)
-    with pytest.raises(ValueError, match="float64, of which a second pass cannot count"):
-        folds.median(within=near)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from benchmarks.accuracy import CAP, correct_digits, designs, digits_of_variance, exact_moments
+from benchmarks.accuracy import correct_digits, designs, digits_of_variance, exact_moments
 from helpers import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +18,6 @@ from jfoundations._kernels.moments.central_sums import central_sums
 pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
 
 FLOAT = np.dtype(jnp.result_type(float))
-X64 = jax.config.read("jax_enable_x64")
 LONG = pytest.mark.slow
 LAYOUTS = [  # shape and axis; beyond 2**13 elements arrays are cut into blocks
     ((9001,), None),
@@ -204,16 +203,6 @@ def test_digits_on_a_million(design):
     for accuracy, goal in {"default": 6.2, "high": 6.8}.items():
         digits = digits_of_variance(float(_both(x, accuracy)[1]), deviation, 7.22)
         assert digits >= goal, (accuracy, digits)
-
-
-@LONG
-@pytest.mark.skipif(not X64, reason="float64 needs x64")
-@pytest.mark.parametrize("design", DESIGNS)
-def test_digits_in_double_precision(design):
-    x = designs(SMALL, np.float64)[design]
-    _, deviation = exact_moments(x)
-    digits = digits_of_variance(float(_both(x, "high")[1]), deviation, CAP[x.dtype])
-    assert digits >= 15.0, digits
 
 
 def test_the_textbook_loses_what_these_keep():

@@ -87,7 +87,7 @@ def test_a_sum_is_rounded_once(seed, n):
     assert bits(limb_sum(x)) == bits(nearest(sum(fractions(x)), dtype))
 
 
-@pytest.mark.parametrize("dtype", [np.float32] + [np.float64] * X64)
+@pytest.mark.parametrize("dtype", [np.float32])
 def test_the_ends_of_the_range(dtype):
     info = np.finfo(dtype)
     least, most = info.smallest_subnormal, info.max
@@ -207,7 +207,7 @@ def test_the_promised_errors(weighted):
             assert abs(value - truth) <= 4 * u * abs(truth) + tiny
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.float32] + [jnp.float64] * X64)
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.float32])
 def test_exact_laws(dtype):
     x = jnp.asarray(rng(1).integers(-99, 99, 640), dtype)
     var, cov = (partial(getattr(stats, f), reproducible=True) for f in ("var", "cov"))

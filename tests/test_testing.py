@@ -15,8 +15,7 @@ from jfoundations.testing import checks, strategies
 
 quick = settings(deadline=None, database=None, max_examples=20, derandomize=True)
 
-X64 = jax.config.read("jax_enable_x64")
-FLOATS = [jnp.float32, jnp.bfloat16, jnp.float16] + [jnp.float64] * X64
+FLOATS = [jnp.float32, jnp.bfloat16, jnp.float16]
 
 
 @quick

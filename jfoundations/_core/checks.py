@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import DTypeLike
 
 from .inputs import as_array, as_given
+from .types import PyTree
 from .values import describe
 
 T = TypeVar("T")
@@ -47,7 +49,7 @@ def as_arrays(tree: T, who: str) -> T:
         "dataclass"
     )
 
-    def convert(path: Any, leaf: Any) -> Any:
+    def convert(path: Any, leaf: PyTree) -> Any:
         return as_array(leaf, who, f"the leaf {keystr(path)}", no_array)
 
     return jax.tree.map_with_path(convert, tree)
@@ -71,7 +73,7 @@ def keystr(path: Any, root: str = "state") -> str:
     return root + jax.tree_util.keystr(path)
 
 
-def check_like(new: Any, old: Any, who: str, root: str = "state") -> None:
+def check_like(new: PyTree, old: PyTree, who: str, root: str = "state") -> None:
     """Raise unless `new` has the structure, shapes and dtypes of `old`, called `root`.
 
     A weakly typed leaf (from a Python scalar) may still be promoted: the loop settles that.
@@ -96,12 +98,12 @@ def check_like(new: Any, old: Any, who: str, root: str = "state") -> None:
             )
 
 
-def _promotes(old: Any, new: Any) -> bool:
+def _promotes(old: PyTree, new: PyTree) -> bool:
     # Not `promote_types`: it knows no weak types, and strict promotion refuses the question.
     return old.weak_type and _kind(old.dtype) <= _kind(new.dtype)
 
 
-def _kind(dtype: Any) -> float:
+def _kind(dtype: DTypeLike) -> float:
     return next((k for k, kind in enumerate(_KINDS) if jnp.issubdtype(dtype, kind)), np.nan)
 
 
@@ -111,7 +113,7 @@ def _cure(after: Any, before: Any) -> str:
     return f"cast it back with .astype({str(before.dtype)!r}), or start from the wider dtype"
 
 
-def _structure_message(new: Any, old: Any, who: str, root: str) -> str:
+def _structure_message(new: PyTree, old: PyTree, who: str, root: str) -> str:
     before = {keystr(path, root) for path, _ in jax.tree_util.tree_leaves_with_path(old)}
     after = {keystr(path, root) for path, _ in jax.tree_util.tree_leaves_with_path(new)}
     parts = [f"{who}: the structure of the {root} changed"]
@@ -152,7 +154,7 @@ def check_stop(stop: Any, who: str, never: str = "return (state, False) if it ne
     return jnp.asarray(stop)
 
 
-def check_count(value: Any, name: str, who: str, least: int = 0) -> int:
+def check_count(value: object, name: str, who: str, least: int = 0) -> int:
     """Return a Python int of at least `least`, or say what is wrong with it."""
     if isinstance(value, Tracer):
         raise TypeError(
@@ -185,13 +187,13 @@ def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
     return value
 
 
-def decay_of(value: Any, dtype: Any) -> jax.Array:
+def decay_of(value: Any, dtype: DTypeLike) -> jax.Array:
     """Return what a step leaves of earlier weights: the decay, nan where it is not in [0, 1)."""
     decay = jnp.asarray(value, dtype)
     return jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)
 
 
-def check_function(value: Any, name: str, who: str, form: str) -> None:
+def check_function(value: object, name: str, who: str, form: str) -> None:
     """Raise unless an argument is callable; `form` is a function one might have meant."""
     if not callable(value):
         raise TypeError(f"{who}: {name} is {value!r}, which is not callable; give {form}")

@@ -10,29 +10,32 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
-from jax import lax
+from jax import Array, lax
+from jax.core import ShapedArray
+
+from .types import PyTree
 
 T = TypeVar("T")
 
 
-def varying(x: Any) -> frozenset[Any]:
+def varying(x: Array | jax.ShapeDtypeStruct) -> frozenset[Any]:
     """Return the mesh axes over which a value may differ, as `shard_map(check_vma=True)` knows.
 
     Args:
-        x: an array, a tracer, or a `jax.ShapeDtypeStruct` that a trace returned.
+        x: an array, a tracer, or a type that a trace returned.
     """
-    aval = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
+    aval = x if isinstance(x, jax.ShapeDtypeStruct | ShapedArray) else jax.typeof(x)
     kind = getattr(aval, "mat", None) or getattr(aval, "manual_axis_type", None)  # from jax 0.10 on
     return frozenset(kind.varying if kind is not None else getattr(aval, "vma", None) or ())
 
 
-def vary(x: Any, axes: frozenset[Any]) -> Any:
+def vary(x: Array, axes: frozenset[Any]) -> Any:
     """Return a value that may differ over some more mesh axes, as a type only."""
     missing = tuple(sorted(axes - varying(x), key=str))
     return lax.pcast(x, missing, to="varying") if missing else x
 
 
-def _refused(cotangent: Any, x: Any, *, cure: str) -> Any:
+def _refused(cotangent: Any, x: Array, *, cure: str) -> Any:
     raise ValueError(cure)
 
 
@@ -61,7 +64,7 @@ def one_way(tree: T, cure: str) -> T:
         cure: what the ValueError says.
     """
 
-    def guard(leaf: Any) -> Any:
+    def guard(leaf: PyTree) -> Any:
         inexact = jax.numpy.issubdtype(jax.typeof(leaf).dtype, jax.numpy.inexact)
         return _one_way().bind(leaf, cure=cure) if inexact else leaf
 

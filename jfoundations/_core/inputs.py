@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .types import PyTree
+
 MASKED = (
     "a masked array, whose mask JAX does not know; give its values, x.data, and say which count by "
     "where=~x.mask, or fill it first: x.filled(np.nan)"
@@ -43,7 +45,7 @@ def as_array(value: Any, who: str, name: str, no_numbers: str = NO_NUMBERS) -> j
     return jnp.asarray(as_given(value, who, name, no_numbers))
 
 
-def elements(xs: Any) -> Any:
+def elements(xs: PyTree) -> Any:
     """Return the elements that a fold is given, a tree, as JAX arrays; see `as_array`."""
     return jax.tree.map(lambda leaf: as_array(leaf, "this fold", "an element"), xs)
 

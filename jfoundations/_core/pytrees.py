@@ -21,6 +21,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
+from .types import PyTree
 from .values import Static, hold, release
 
 T = TypeVar("T")
@@ -110,7 +111,7 @@ class Flat:
         return flat, (unflat(self),)  # structures of classes cannot be pickled
 
 
-def flat(tree: Any) -> Flat:
+def flat(tree: PyTree) -> Flat:
     """Return a tree as one node; one that is so already is returned as it is."""
     if isinstance(tree, Flat):
         return tree
@@ -119,11 +120,11 @@ def flat(tree: Any) -> Flat:
 
 
 @lru_cache(maxsize=256)
-def _shared(structure: Any, said: str) -> Static:  # said tells classes apart that JAX does not
+def _shared(structure: PyTree, said: str) -> Static:  # said tells classes apart that JAX does not
     return Static(structure)
 
 
-def unflat(tree: Any) -> Any:
+def unflat(tree: PyTree) -> Any:
     """Undo `flat`."""
     if not isinstance(tree, Flat):
         return tree

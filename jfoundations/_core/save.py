@@ -34,6 +34,7 @@ from jax.core import Tracer
 from .checks import keystr
 from .files import check_path, replace
 from .inputs import MASKED
+from .types import PyTree
 
 T = TypeVar("T")
 MAGIC, VERSION = b"jfoundations pytree\n", 1
@@ -41,7 +42,7 @@ _SCALARS = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.comple
 _NAMES = {kind: f"Python {kind.__name__}" for kind in _SCALARS}
 
 
-def save(path: str | os.PathLike[str], tree: Any) -> None:
+def save(path: str | os.PathLike[str], tree: PyTree) -> None:
     """Write a pytree of arrays, numbers and keys to one file.
 
     The file appears whole under its name, or, if anything fails, not at all: what was there before
@@ -132,13 +133,13 @@ def _bytes(path: Path, file: BinaryIO, leaf: dict[str, Any]) -> bytes:
     return raw
 
 
-def _implementation(leaf: Any) -> str | None:
+def _implementation(leaf: PyTree) -> str | None:
     if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return None
     return str(jax.random.key_impl(leaf))
 
 
-def _data(leaf: Any, name: str) -> tuple[np.ndarray, str, tuple[int, ...]]:
+def _data(leaf: PyTree, name: str) -> tuple[np.ndarray, str, tuple[int, ...]]:
     if isinstance(leaf, Tracer):
         raise TypeError(
             f"save: {name} is being traced by jit, vmap or grad; return it and save it there"
@@ -162,7 +163,7 @@ def _data(leaf: Any, name: str) -> tuple[np.ndarray, str, tuple[int, ...]]:
     return data, data.dtype.name, data.shape
 
 
-def _is_known(dtype: Any) -> bool:
+def _is_known(dtype: np.dtype) -> bool:
     """Tell whether JAX has a dtype, be it with x64 alone; not so platforms' long doubles."""
     try:
         jax.typeof(np.empty(0, dtype.newbyteorder("=")))

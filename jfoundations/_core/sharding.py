@@ -12,6 +12,8 @@ import jax
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from .types import PyTree
+
 
 def automatic(
     function: Callable[..., Any], *, reduced: tuple[int, ...] = (), lies_as: int | None = None
@@ -58,7 +60,7 @@ def _axes(aval: Any) -> tuple[Any, ...]:
     return getattr(getattr(getattr(aval, "sharding", None), "mesh", None), "explicit_axes", ())
 
 
-def _kept(data: Any, reduced: tuple[int, ...], shape: tuple[int, ...]) -> PartitionSpec:
+def _kept(data: PyTree, reduced: tuple[int, ...], shape: tuple[int, ...]) -> PartitionSpec:
     axes = list(zip(data.shape, data.sharding.spec, strict=True))
     if len(shape) != len(axes):
         axes = [axis for k, axis in enumerate(axes) if k not in reduced]

@@ -16,6 +16,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .checks import keystr
+from .types import PyTree
 from .values import describe
 
 FEW = 4  # elements of an array that are shown, not described
@@ -32,7 +33,7 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def size_in_bytes(tree: Any) -> int:
+def size_in_bytes(tree: PyTree) -> int:
     """Return the bytes of a tree's leaves, of which only shapes and dtypes are looked at."""
     avals = map(jax.typeof, jax.tree.leaves(tree))
     return sum(int(np.prod(a.shape)) * a.dtype.itemsize for a in avals)
@@ -47,7 +48,7 @@ def show_bytes(count: float) -> str:
     return f"{count:.4g} GB"
 
 
-def on_host(leaf: Any) -> bool:
+def on_host(leaf: PyTree) -> bool:
     """Tell whether a leaf is an array whose values can be read here."""
     return isinstance(leaf, np.ndarray | np.generic | jax.Array) and not isinstance(leaf, Tracer)
 
@@ -62,7 +63,7 @@ def line_of(result: Any) -> str:
     return f"LoopResult({', '.join(parts)})"
 
 
-def _brief(tree: Any) -> str:
+def _brief(tree: PyTree) -> str:
     leaves = len(jax.tree.leaves(tree))
     return (
         describe(tree) if leaves <= FEW else f"{leaves} leaves, {show_bytes(size_in_bytes(tree))}"
@@ -129,16 +130,16 @@ def _memories(result: Any) -> list[tuple[str, Any]]:
     return [(name, result.memory[name]) for name in result.names if name in result.memory]
 
 
-def _is_few(leaf: Any, batch: int) -> bool:
+def _is_few(leaf: PyTree, batch: int) -> bool:
     numbers = on_host(leaf) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return numbers and 0 < int(np.prod(leaf.shape[batch:])) <= FEW
 
 
-def _a_lane(leaf: Any, batch: int) -> str:
+def _a_lane(leaf: PyTree, batch: int) -> str:
     return describe(jax.ShapeDtypeStruct(leaf.shape[batch:], leaf.dtype))
 
 
-def show(leaf: Any) -> str:
+def show(leaf: PyTree) -> str:
     """Return a few numbers as they are, of more the dtype and shape."""
     if not _is_few(leaf, 0):
         return describe(leaf)

@@ -27,6 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .types import PyTree
+
 A = TypeVar("A")
 R = TypeVar("R")
 
@@ -78,7 +80,7 @@ def hold(function: Any) -> Any:
     return function if is_pytree(function) else Static(function)
 
 
-def release(held: Any) -> Any:
+def release(held: PyTree) -> Any:
     """Undo `hold`."""
     return held.value if type(held) is Static else held
 
@@ -150,7 +152,7 @@ def describe(value: Any) -> str:
 class _Short:
     """A leaf whose repr is its dtype and shape."""
 
-    def __init__(self, leaf: Any):
+    def __init__(self, leaf: PyTree):
         self.leaf = leaf
 
     def __repr__(self) -> str:
@@ -164,7 +166,7 @@ class _Short:
 _DYNAMIC = (jax.Array, np.ndarray, np.generic, float, complex, jax.ShapeDtypeStruct)
 
 
-def _held(leaf: Any) -> Any:
+def _held(leaf: PyTree) -> Any:
     return leaf if isinstance(leaf, _DYNAMIC) else Static(leaf)
 
 

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from .._core.types import PyTree
 from .._core.values import Static, partial
 
 
@@ -20,7 +21,7 @@ def evaluation(tokens: list[tuple[Any, Any]]) -> Callable[[Any], Any]:
     return partial(evaluate, Static(plan), functions)
 
 
-def evaluate(plan: Any, functions: Any, memory: Any) -> Any:
+def evaluate(plan: Any, functions: Any, memory: PyTree) -> Any:
     """Return the answer, computed as on a calculator that takes operands first."""
     answers: list[Any] = []
     for takes, function in zip(plan, functions, strict=True):
@@ -39,12 +40,12 @@ def named(names: tuple[str, ...], *answers: Any) -> dict[str, Any]:
     return dict(zip(names, answers, strict=True))
 
 
-def init_all(inits: Any, like: Any) -> Any:
+def init_all(inits: Any, like: PyTree) -> Any:
     """Make the memories."""
     return tuple(init(like) for init in inits)
 
 
-def step_all(steps: Any, memory: Any, x: Any) -> Any:
+def step_all(steps: Any, memory: PyTree, x: PyTree) -> Any:
     """Take one element in each."""
     return tuple(step(m, x) for step, m in zip(steps, memory, strict=True))
 
@@ -54,12 +55,12 @@ def merge_all(merges: Any, a: Any, b: Any) -> Any:
     return tuple(merge(x, y) for merge, x, y in zip(merges, a, b, strict=True))
 
 
-def block_all(blocks: Any, xs: Any) -> Any:
+def block_all(blocks: Any, xs: PyTree) -> Any:
     """Return the memories of a block."""
     return tuple(block(xs) for block in blocks)
 
 
-def finished_all(finished: Any, memory: Any) -> Any:
+def finished_all(finished: Any, memory: PyTree) -> Any:
     """Tell whether all are finished."""
     answers = [done(m) for done, m in zip(finished, memory, strict=True)]
     return functools.reduce(operator.and_, answers)

@@ -19,24 +19,25 @@ from jax import lax
 
 from .._core.checks import check_like
 from .._core.inputs import elements
+from .._core.types import PyTree
 
 
-def like_of(element: Any) -> Any:
+def like_of(element: PyTree) -> Any:
     """Return shapes and dtypes of an element, or of what already is."""
     return jax.tree.map(_like, element)
 
 
-def _like(leaf: Any) -> jax.ShapeDtypeStruct:
+def _like(leaf: PyTree) -> jax.ShapeDtypeStruct:
     aval = leaf if isinstance(leaf, jax.ShapeDtypeStruct) else jax.typeof(leaf)
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
 
 
-def like_of_block(block: Any) -> Any:
+def like_of_block(block: PyTree) -> Any:
     """Return shapes and dtypes of one element of a block."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), block)
 
 
-def fold_elements(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
+def fold_elements(step: Any, finished: Any, memory: PyTree, xs: PyTree) -> Any:
     """Return the memory after a block more, of which no element is read once it is finished.
 
     Args:
@@ -46,7 +47,7 @@ def fold_elements(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
         xs: the block, of arrays.
     """
 
-    def checked(m: Any, x: Any) -> Any:
+    def checked(m: Any, x: PyTree) -> Any:
         new = step(m, x)
         check_like(new, m, "the step of a fold", "memory")
         return new
@@ -57,10 +58,10 @@ def fold_elements(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
     if n == 0:
         return memory
 
-    def going(carry: Any) -> Any:
+    def going(carry: PyTree) -> Any:
         return (carry[0] < n) & ~finished(carry[1])
 
-    def take(carry: Any) -> Any:
+    def take(carry: PyTree) -> Any:
         k, m = carry
         x = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, k, keepdims=False), xs)
         return k + 1, checked(m, x)
@@ -68,13 +69,13 @@ def fold_elements(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
     return lax.while_loop(going, take, (np.int32(0), memory))[1]
 
 
-def one_by_one(init: Any, step: Any, finished: Any, xs: Any) -> Any:
+def one_by_one(init: Any, step: Any, finished: Any, xs: PyTree) -> Any:
     """Return the memory of a block: a fold's `block` unless it has its own."""
     start = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
     return fold_elements(step, finished, start, elements(xs))
 
 
-def on_the_way(plan: Any, functions: Any, x: Any) -> tuple[Any, Any]:
+def on_the_way(plan: Any, functions: Any, x: PyTree) -> tuple[Any, Any]:
     """Return an element after its maps, and whether the predicates between them held.
 
     Args:
@@ -106,35 +107,35 @@ def on_the_way(plan: Any, functions: Any, x: Any) -> tuple[Any, Any]:
     return x, kept
 
 
-def init_after(init: Any, plan: Any, functions: Any, like: Any) -> Any:
+def init_after(init: Any, plan: Any, functions: Any, like: PyTree) -> Any:
     """Make the memory of mapped elements."""
     maps = [f for asks, f in zip(plan, functions, strict=True) if not asks]
 
-    def after(x: Any) -> Any:
+    def after(x: PyTree) -> Any:
         return on_the_way((False,) * len(maps), maps, x)[0]
 
     return init(like_of(jax.eval_shape(after, like_of(like))) if maps else like)
 
 
-def step_after(step: Any, plan: Any, functions: Any, memory: Any, x: Any) -> Any:
+def step_after(step: Any, plan: Any, functions: Any, memory: PyTree, x: PyTree) -> Any:
     """Take one element, mapped, if it is not left out."""
     x, kept = on_the_way(plan, functions, x)
     return step(memory, x) if kept is True else step_where(step, lambda _: kept, memory, x)
 
 
-def step_where(step: Any, p: Any, memory: Any, x: Any) -> Any:
+def step_where(step: Any, p: Any, memory: PyTree, x: PyTree) -> Any:
     """Take one element, if a predicate holds for it."""
     kept = p(x)
     new = step(*unless_left_out(kept, (memory, x)))
     return jax.tree.map(functools.partial(jnp.where, kept), new, memory)
 
 
-def unless_left_out(kept: Any, tree: Any) -> Any:
+def unless_left_out(kept: Any, tree: PyTree) -> Any:
     """Return a tree; where it is not kept, one without gradients, and finite."""
     return jax.tree.map(functools.partial(_unless_left_out, kept), tree)
 
 
-def _unless_left_out(kept: Any, leaf: Any) -> Any:
+def _unless_left_out(kept: Any, leaf: PyTree) -> Any:
     # what is computed of it is thrown away, but 0 times nan would be the gradient of the rest
     if not jnp.issubdtype(jnp.result_type(leaf), np.inexact):
         return leaf

@@ -206,46 +206,46 @@ class Fold(Structural, Generic[R]):
             block=None if loop else partial(block_after, init, step, self.merge, block, *ways),
         )
 
-    def __add__(self, other: Any) -> "Fold[Any]":
+    def __add__(self, other: object) -> "Fold[Any]":
         return _binary(operator.add, self, other)
 
-    def __radd__(self, other: Any) -> "Fold[Any]":
+    def __radd__(self, other: object) -> "Fold[Any]":
         return _binary(operator.add, other, self)
 
-    def __sub__(self, other: Any) -> "Fold[Any]":
+    def __sub__(self, other: object) -> "Fold[Any]":
         return _binary(operator.sub, self, other)
 
-    def __rsub__(self, other: Any) -> "Fold[Any]":
+    def __rsub__(self, other: object) -> "Fold[Any]":
         return _binary(operator.sub, other, self)
 
-    def __mul__(self, other: Any) -> "Fold[Any]":
+    def __mul__(self, other: object) -> "Fold[Any]":
         return _binary(operator.mul, self, other)
 
-    def __rmul__(self, other: Any) -> "Fold[Any]":
+    def __rmul__(self, other: object) -> "Fold[Any]":
         return _binary(operator.mul, other, self)
 
-    def __truediv__(self, other: Any) -> "Fold[Any]":
+    def __truediv__(self, other: object) -> "Fold[Any]":
         return _binary(operator.truediv, self, other)
 
-    def __rtruediv__(self, other: Any) -> "Fold[Any]":
+    def __rtruediv__(self, other: object) -> "Fold[Any]":
         return _binary(operator.truediv, other, self)
 
-    def __floordiv__(self, other: Any) -> "Fold[Any]":
+    def __floordiv__(self, other: object) -> "Fold[Any]":
         return _binary(operator.floordiv, self, other)
 
-    def __rfloordiv__(self, other: Any) -> "Fold[Any]":
+    def __rfloordiv__(self, other: object) -> "Fold[Any]":
         return _binary(operator.floordiv, other, self)
 
-    def __mod__(self, other: Any) -> "Fold[Any]":
+    def __mod__(self, other: object) -> "Fold[Any]":
         return _binary(operator.mod, self, other)
 
-    def __rmod__(self, other: Any) -> "Fold[Any]":
+    def __rmod__(self, other: object) -> "Fold[Any]":
         return _binary(operator.mod, other, self)
 
-    def __pow__(self, other: Any) -> "Fold[Any]":
+    def __pow__(self, other: object) -> "Fold[Any]":
         return _binary(operator.pow, self, other)
 
-    def __rpow__(self, other: Any) -> "Fold[Any]":
+    def __rpow__(self, other: object) -> "Fold[Any]":
         return _binary(operator.pow, other, self)
 
     def __neg__(self) -> "Fold[Any]":

@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 
 from .._core.checks import check_count
+from .._core.types import PyTree
 from .._core.values import describe, identity, partial
 from .._kernels.sample.group_ids import placed
 from .fold import Fold, like_of, like_of_block
@@ -66,7 +67,7 @@ def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
     )
 
 
-def _pair(element: Any, ndim: int) -> tuple[Any, Any]:
+def _pair(element: PyTree, ndim: int) -> tuple[Any, Any]:
     """Return the group and the x of an element, or of a block of them."""
     if not isinstance(element, tuple) or len(element) != 2:
         raise TypeError(
@@ -84,17 +85,17 @@ def _pair(element: Any, ndim: int) -> tuple[Any, Any]:
     return found, x
 
 
-def _start(init: Any, like: Any, lanes: int) -> Any:
+def _start(init: Any, like: PyTree, lanes: int) -> Any:
     """Return so many memories of nothing."""
     empty = jax.tree.map(jnp.asarray, init(like))
     return jax.tree.map(lambda m: jnp.broadcast_to(m, (lanes, *m.shape)), empty)
 
 
-def _init(n: int, init: Any, like: Any) -> Any:
+def _init(n: int, init: Any, like: PyTree) -> Any:
     return _start(init, like_of(_pair(like, 0)[1]), n)
 
 
-def _step(n: int, step: Any, memory: Any, element: Any) -> Any:
+def _step(n: int, step: Any, memory: PyTree, element: PyTree) -> Any:
     group, x = _pair(element, 0)
     place = placed(group, n)
     new = step(jax.tree.map(lambda m: m[jnp.minimum(place, n - 1)], memory), x)
@@ -105,11 +106,11 @@ def _merge(merge: Any, a: Any, b: Any) -> Any:
     return jax.vmap(merge)(a, b)
 
 
-def _extract(extract: Any, memory: Any) -> Any:
+def _extract(extract: Any, memory: PyTree) -> Any:
     return jax.vmap(extract)(memory)
 
 
-def _block(n: int, f: Fold[Any], xs: Any) -> Any:
+def _block(n: int, f: Fold[Any], xs: PyTree) -> Any:
     group, x = jax.tree.map(jnp.asarray, _pair(xs, 1))
     size, like = len(group), like_of_block(x)
     width = min(max(size // n, SHORTEST), LONGEST)
@@ -140,7 +141,7 @@ def _order(place: jax.Array, n: int) -> jax.Array:
     return (keys % np.uint32(size)).astype(np.int32)
 
 
-def _rest(f: Fold[Any], x: Any, order: Any, first: Any, count: Any, width: int) -> Any:
+def _rest(f: Fold[Any], x: PyTree, order: Any, first: Any, count: Any, width: int) -> Any:
     """Return each group's memory of the elements after its last full row, step by step."""
     start = jax.tree.map(jnp.asarray, f.init(like_of_block(x)))
     most = min(width - 1, len(order))
@@ -153,7 +154,7 @@ def _rest(f: Fold[Any], x: Any, order: Any, first: Any, count: Any, width: int) 
     )
 
 
-def _rows(f: Fold[Any], x: Any, order: Any, first: Any, whole: Any, width: int) -> Any:
+def _rows(f: Fold[Any], x: PyTree, order: Any, first: Any, whole: Any, width: int) -> Any:
     """Return each group's memory of its full rows, of which there may be none."""
     n, most = len(whole), len(order) // width
     last = jnp.cumsum(whole, dtype=np.int32)
@@ -165,7 +166,7 @@ def _rows(f: Fold[Any], x: Any, order: Any, first: Any, whole: Any, width: int) 
     at = order[begin[:, None] + jnp.arange(width, dtype=np.int32)[None, :]]
     memory = jax.vmap(f.block)(jax.tree.map(lambda a: a[at], x))
 
-    def join(memory: Any, stride: Any) -> tuple[Any, None]:
+    def join(memory: PyTree, stride: Any) -> tuple[Any, None]:
         other = jnp.minimum(row + stride, most - 1)
         near = (row + stride < most) & (group[other] == group) & (within % (2 * stride) == 0)
         both = jax.vmap(f.merge)(memory, jax.tree.map(lambda m: m[other], memory))  # type: ignore
@@ -178,7 +179,7 @@ def _rows(f: Fold[Any], x: Any, order: Any, first: Any, whole: Any, width: int) 
 
 
 def _where(lanes: Any, yes: Any, no: Any) -> Any:
-    def pick(y: Any, n: Any) -> Any:
+    def pick(y: PyTree, n: Any) -> Any:
         return jnp.where(lanes.reshape(-1, *(1,) * (y.ndim - 1)), y, n)
 
     return jax.tree.map(pick, yes, no)

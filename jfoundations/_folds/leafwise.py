@@ -15,6 +15,7 @@ import numpy as np
 
 from .._core.checks import keystr
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import is_pytree, partial
 from .fold import Fold
 
@@ -39,21 +40,21 @@ def leafwise(a_fold: Fold[Any], *, weighted: bool = False) -> Fold[Any]:
     return Fold(init, step, merge, partial(_extract, a_fold.extract), block, name=a_fold.name)
 
 
-def _parted(weighted: bool, xs: Any) -> tuple[Any, Callable[[Any], Any]]:
+def _parted(weighted: bool, xs: PyTree) -> tuple[Any, Callable[[Any], Any]]:
     """Return the tree of an element or a block, and what makes of a leaf what a fold takes."""
     if weighted and isinstance(xs, tuple) and len(xs) == 2:
         return xs[0], lambda leaf: (leaf, xs[1])
     return xs, lambda leaf: leaf
 
 
-def _take(function: Any, weighted: bool, xs: Any) -> Any:
+def _take(function: Any, weighted: bool, xs: PyTree) -> Any:
     tree, rebuilt = _parted(weighted, xs)
     if not is_pytree(tree) or (weighted and tree is xs):
         return function(xs)
     return _each(lambda leaf: Leaf(function(rebuilt(leaf))), tree)
 
 
-def _step(step: Any, weighted: bool, memory: Any, x: Any) -> Any:
+def _step(step: Any, weighted: bool, memory: PyTree, x: PyTree) -> Any:
     tree, rebuilt = _parted(weighted, x)
     if not is_pytree(tree) or (weighted and tree is x):
         return step(memory, x)
@@ -66,7 +67,7 @@ def _merge(merge: Any, a: Any, b: Any) -> Any:
     return _each(lambda x, y: Leaf(merge(x.memory, y.memory)), a, b)
 
 
-def _extract(extract: Any, memory: Any) -> Any:
+def _extract(extract: Any, memory: PyTree) -> Any:
     return _each(lambda kept: extract(kept.memory), memory) if _is_tree(memory) else extract(memory)
 
 
@@ -74,11 +75,11 @@ def _is_leaf(value: Any) -> bool:
     return isinstance(value, Leaf)
 
 
-def _is_tree(memory: Any) -> bool:
+def _is_tree(memory: PyTree) -> bool:
     return any(map(_is_leaf, jax.tree.leaves(memory, is_leaf=_is_leaf)))
 
 
-def _each(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+def _each(function: Callable[..., Any], tree: PyTree, *rest: Any) -> Any:
     def noted(path: Any, *leaves: Any) -> Any:
         try:
             return function(*leaves)
@@ -89,7 +90,7 @@ def _each(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     return jax.tree_util.tree_map_with_path(noted, tree, *rest, is_leaf=_is_leaf)
 
 
-def row_names(element: Any) -> tuple[str, ...]:
+def row_names(element: PyTree) -> tuple[str, ...]:
     """Name the rows of the matrix that `cov_matrix` and `corr_matrix` make of trees.
 
     Leaves come in the order of `jax.tree.leaves` (dicts by their sorted keys), the numbers of a

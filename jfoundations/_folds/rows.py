@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 
 from .._core.inputs import elements
+from .._core.types import PyTree
 from .blocks import like_of_block, on_the_way, step_where, unless_left_out
 
 LONGEST, SHORTEST = 128, 4  # elements in a row
@@ -30,7 +31,7 @@ FAN = 16  # memories that are merged one after another: a tree's level is then c
 
 
 def block_after(
-    init: Any, step: Any, merge: Any, block: Any, plan: Any, functions: Any, xs: Any
+    init: Any, step: Any, merge: Any, block: PyTree, plan: Any, functions: Any, xs: PyTree
 ) -> Any:
     """Return the memory of a block, mapped, of those elements that are not left out.
 
@@ -58,37 +59,39 @@ def block_after(
     spare = _spare(kept, xs)
     if _is_light(merge, empty, spare):
 
-        def alone(k: Any, x: Any) -> Any:
+        def alone(k: Any, x: PyTree) -> Any:
             return pick(k, step(empty, pick(k, x, spare)), empty)
 
         return merge_stacked(merge, jax.vmap(alone)(kept, xs), empty, 2)
     return _by_rows(step, merge, block, kept, xs, spare, empty)
 
 
-def _spare(kept: jax.Array, xs: Any) -> Any:
+def _spare(kept: jax.Array, xs: PyTree) -> Any:
     """Return the first element that is kept; of none one without gradients."""
     some = jnp.argmax(kept)
     return unless_left_out(kept[some], element(xs, some))
 
 
-def _replaced(kept: jax.Array, xs: Any) -> Any:
+def _replaced(kept: jax.Array, xs: PyTree) -> Any:
     # what is computed of an element that is left out must have a finite derivative
     if len(kept) == 0:
         return xs
     return jax.vmap(functools.partial(pick, no=_spare(kept, xs)))(kept, xs)
 
 
-def _is_light(merge: Any, empty: Any, x: Any) -> bool:
+def _is_light(merge: Any, empty: Any, x: PyTree) -> bool:
     """Tell whether a merge takes few operations, for so large an element."""
     operations = len(jax.make_jaxpr(merge)(empty, empty).eqns)
     return operations * _numbers(empty) <= LIGHT * max(_numbers(x), 1)
 
 
-def _numbers(tree: Any) -> int:
+def _numbers(tree: PyTree) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def _by_rows(step: Any, merge: Any, block: Any, kept: Any, xs: Any, spare: Any, empty: Any) -> Any:
+def _by_rows(
+    step: Any, merge: Any, block: PyTree, kept: Any, xs: PyTree, spare: Any, empty: Any
+) -> Any:
     size, width = len(kept), width_of(len(kept), empty)
     order, count = _order(kept)
 
@@ -114,14 +117,14 @@ def _order(kept: jax.Array) -> tuple[jax.Array, jax.Array]:
     return order, through[-1]
 
 
-def width_of(size: int, memory: Any) -> int:
+def width_of(size: int, memory: PyTree) -> int:
     """Return how long rows are: up to 128 elements, more where a memory is large."""
     bytes_of = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(memory))
     roomy = -(-bytes_of * size // ROOM)
     return min(max(min(isqrt(size), LONGEST), SHORTEST, roomy), size)
 
 
-def steps(step: Any, taken: Any, memory: Any, first: Any, count: Any, most: int) -> Any:
+def steps(step: Any, taken: Any, memory: PyTree, first: Any, count: Any, most: int) -> Any:
     """Return a memory after so many elements more, step by step.
 
     Args:
@@ -133,13 +136,13 @@ def steps(step: Any, taken: Any, memory: Any, first: Any, count: Any, most: int)
         most: as many steps are made, whatever `count` is.
     """
 
-    def one(memory: Any, k: Any) -> tuple[Any, None]:
+    def one(memory: PyTree, k: Any) -> tuple[Any, None]:
         return step_where(step, lambda _: k < count, memory, taken(first + k)), None
 
     return lax.scan(one, memory, jnp.arange(most, dtype=np.int32))[0]
 
 
-def merge_stacked(merge: Any, memories: Any, empty: Any, fan: int) -> Any:
+def merge_stacked(merge: Any, memories: PyTree, empty: Any, fan: int) -> Any:
     """Merge memories stacked along the leading axis, so many at a time, on each level of a tree.
 
     Two by two its height is log2(n) and it has no loop; else each level is one, compiled once.
@@ -172,6 +175,6 @@ def pick(kept: Any, yes: Any, no: Any) -> Any:
     return jax.tree.map(functools.partial(jnp.where, kept), yes, no)
 
 
-def element(xs: Any, k: Any) -> Any:
+def element(xs: PyTree, k: Any) -> Any:
     """Return the element of a block at a place; beyond the last it is the last."""
     return jax.tree.map(lambda a: a[k], xs)

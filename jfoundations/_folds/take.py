@@ -40,6 +40,7 @@ import numpy as np
 
 from .._core.checks import check_count
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import Structural, name_of, partial
 from .._pipes.pipe import Fn, Pipe, check_callable, map_before
 from .blocks import step_where
@@ -209,11 +210,11 @@ class _Gated:
     left: jax.Array
 
 
-def _start(init: Any, left: Any, like: Any) -> _Gated:
+def _start(init: Any, left: Any, like: PyTree) -> _Gated:
     return _Gated(jax.tree.map(jnp.asarray, init(like)), left)
 
 
-def _step(step: Any, gate: Any, memory: _Gated, x: Any) -> _Gated:
+def _step(step: Any, gate: Any, memory: _Gated, x: PyTree) -> _Gated:
     passes, left = gate(memory.left, x)
     return _Gated(step_where(step, lambda _: passes, memory.memory, x), left)
 
@@ -227,11 +228,11 @@ def _finished(inner: Any, memory: _Gated) -> Any:
     return none_left if inner is None else none_left | inner(memory.memory)
 
 
-def _count_down(left: Any, x: Any) -> tuple[Any, Any]:
+def _count_down(left: Any, x: PyTree) -> tuple[Any, Any]:
     return left > 0, left - (left > 0).astype(left.dtype)
 
 
-def _while(holds: Any, going: Any, x: Any) -> tuple[Any, Any]:
+def _while(holds: Any, going: Any, x: PyTree) -> tuple[Any, Any]:
     going = going & holds(x)
     return going, going
 
@@ -240,7 +241,7 @@ def _predicate(p: Any, name: str) -> Any:
     return partial(_holds, Pipe._make((name,), (p,)))  # in its scope, and errors name it
 
 
-def _holds(predicate: Pipe[Any, Any], x: Any) -> Any:
+def _holds(predicate: Pipe[Any, Any], x: PyTree) -> Any:
     """Return whether a predicate holds, or say why that is no answer."""
     answer = predicate(x)
     try:

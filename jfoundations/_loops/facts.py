@@ -67,7 +67,9 @@ def trace_step(plan: Plan, carry: Carry, *, free: bool, reverse: bool) -> tuple[
         return after, {who: stop for who, stop in stops.items() if stop is not False}
 
     live = () if free else (jax.eval_shape(is_going, carry, 1),)
-    jaxpr, (after, stops) = jax.make_jaxpr(once, return_shape=True)(carry, *live)
+    jaxpr, shapes = jax.make_jaxpr(once, return_shape=True)(carry, *live)
+    # not the shapes, which in JAX 0.9 know no mesh axes
+    after, stops = jax.tree.unflatten(jax.tree.structure(shapes), jaxpr.out_avals)
     asked = {who: varying(stop) for who, stop in stops.items()}
     found = dict(collectives(jaxpr)) if on_a_mesh() else {}
     structure = jax.tree.structure(after)
@@ -93,23 +95,17 @@ def take_step(plan: Plan, carry: Carry, live: Any = True, *, reverse: bool) -> C
         live: whether this lane is going; a Python True where nothing holds the step back.
         reverse: whether reverse mode goes through the loop.
     """
-    given = carry.state
-    if live is True:
-        # first, as one would write it by hand: the text of the graph is the same too
-        after = None if reverse else carry.step + 1
-        state, memories, bits = plan.advance(carry.step, given, carry.memories, live=True)
-        after = carry.step + 1 if after is None else after
-        return Carry(after, carry.mask if bits is False else bits, state, memories)
-    if reverse:
+    free, given, count = live is True, carry.state, None
+    if free and not reverse:
+        count = carry.step + 1  # first, as one would write it: the text of the graph is the same
+    if reverse and not free:
         # The gradient goes round a step that is not taken, which may fail: 0 times inf is nan.
         given = jax.tree.map(functools.partial(_gate_gradient, live), given)
     state, memories, bits = plan.advance(carry.step, given, carry.memories, live=live)
-    return Carry(
-        carry.step + live.astype(np.int32),
-        carry.mask if bits is False else freeze(live, bits, carry.mask),
-        freeze(live, state, carry.state),
-        memories,
-    )
+    if count is None:
+        count = carry.step + (1 if free else live.astype(np.int32))
+    mask = carry.mask if bits is False else freeze(live, bits, carry.mask)
+    return Carry(count, mask, freeze(live, state, carry.state), memories)
 
 
 def is_going(carry: Carry, limit: Any) -> Any:
@@ -184,7 +180,7 @@ def settle(trace: Callable[[T], tuple[T, F]], carry: T) -> tuple[T, F]:
         carry = raised
 
 
-def _raised(leaf: Any, after: jax.ShapeDtypeStruct) -> Any:
+def _raised(leaf: Any, after: Any) -> Any:
     kind = jax.typeof(leaf)
     weak = getattr(kind, "weak_type", False)
     if weak and not (after.weak_type and after.dtype == kind.dtype):

@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import jax
 
+from .._core.types import PyTree
 from .._core.values import Structural, describe, hold, identity, name_of, partial, release
 
 A = TypeVar("A")
@@ -254,7 +255,7 @@ class Pipe(Structural, Generic[A, B]):
     def __rshift__(self, other: "Pipe[B, C]") -> "Pipe[A, C]": ...
     @overload
     def __rshift__(self, other: Callable[[B], C]) -> "Pipe[A, C]": ...
-    def __rshift__(self, other: Any) -> "Pipe[Any, Any]":
+    def __rshift__(self, other: object) -> "Pipe[Any, Any]":
         return Pipe(self, other) if callable(other) else NotImplemented
 
     @overload
@@ -320,6 +321,6 @@ def map_before(function: Any, consumer: Any, name: str) -> Any:
     return partial(step_of, consumer, staged)
 
 
-def step_of(step: Any, g: Any, memory: Any, x: Any) -> Any:
+def step_of(step: Any, g: Any, memory: PyTree, x: PyTree) -> Any:
     """Take one element, mapped."""
     return step(memory, g(x))

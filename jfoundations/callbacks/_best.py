@@ -8,6 +8,7 @@ from jax import lax
 
 from .._core.compat import cond
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import partial
 from .._loops.callback import Callback
 from .._loops.lanes import any_lane, lane_is_live
@@ -58,12 +59,12 @@ def best(of: Any, *, mode: str = "min") -> Callback:
     return Callback(partial(_start, of, sign), name="best", after_step=partial(_keep, of, sign))
 
 
-def _start(of: Any, sign: int, state: Any) -> Best:
+def _start(of: Any, sign: int, state: PyTree) -> Best:
     # A copy: a donated buffer must not be held twice.
     return none_yet(worst(of, state, sign, "best"), jax.tree.map(jnp.array, state))
 
 
-def none_yet(value: jax.Array, state: Any) -> Best:
+def none_yet(value: jax.Array, state: PyTree) -> Best:
     """Return the memory before there was a number."""
     return Best(value, state, None if is_float(value) else jnp.asarray(False))
 
@@ -74,13 +75,13 @@ def is_better(value: jax.Array, old: Best, sign: int) -> Any:
     return better if old.found is None else better | ~old.found
 
 
-def seen(value: jax.Array, state: Any) -> Best:
+def seen(value: jax.Array, state: PyTree) -> Best:
     """Return the memory of a number that is the best."""
     return Best(value, state, None if is_float(value) else jnp.asarray(True))
 
 
 def _keep(
-    of: Any, sign: int, memory: Best, state: Any, *, live: Any = True
+    of: Any, sign: int, memory: Best, state: PyTree, *, live: Any = True
 ) -> tuple[Best, Any, bool]:
     value = read(of, state, "best")
     better = is_better(value, memory, sign) & live

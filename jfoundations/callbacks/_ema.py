@@ -4,10 +4,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
 
 from .._core.checks import decay_of
 from .._core.pytrees import pytree
 from .._core.rounding import protect
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._loops.callback import Callback
 from ._monitor import check_of, float_leaf, refuse_keys
@@ -26,7 +29,7 @@ class Ema:
     weight: jax.Array
 
 
-def ema(of: Any = identity, *, decay: Any) -> Callback:
+def ema(of: Any = identity, *, decay: ArrayLike) -> Callback:
     """Average a function of the state over the steps, the weight fading by `decay` a step.
 
     The mean is free of bias from the first step on: that of Adam, m / (1 - decay**t), in the form
@@ -53,30 +56,30 @@ def ema(of: Any = identity, *, decay: Any) -> Callback:
     return Callback(partial(_start, of), name="ema", after_step=partial(_average, of, decay))
 
 
-def _wide(dtype: Any) -> Any:
+def _wide(dtype: DTypeLike) -> Any:
     if not jnp.issubdtype(dtype, jnp.inexact):
         return jnp.result_type(float)
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
-def _start(of: Any, state: Any) -> Ema:
+def _start(of: Any, state: PyTree) -> Ema:
     value = jax.eval_shape(of, state)
     refuse_keys(value, "ema", "mean")
 
-    def unknown(leaf: Any) -> jax.Array:
+    def unknown(leaf: PyTree) -> jax.Array:
         return jnp.full_like(leaf, jnp.nan, _wide(leaf.dtype))
 
     value = jax.tree.map(unknown, value)
     return Ema(value, jnp.zeros((), jnp.result_type(float)))
 
 
-def _average(of: Any, decay: Any, memory: Ema, state: Any) -> tuple[Ema, Any, bool]:
+def _average(of: Any, decay: ArrayLike, memory: Ema, state: PyTree) -> tuple[Ema, Any, bool]:
     decay = decay_of(decay, memory.weight.dtype)
     # W_t = d W_{t-1} + (1 - d) and v_t = v_{t-1} + (1 - d) / W_t (x_t - v_{t-1})
     weight = protect(decay * memory.weight) + (1 - decay)
     share = (1 - decay) / weight  # 1 in the first step, when there is no mean yet
 
-    def blend(mean: jax.Array, x: Any) -> jax.Array:
+    def blend(mean: jax.Array, x: Array) -> jax.Array:
         x = jnp.asarray(x, mean.dtype)
         part, gap = share.astype(mean.dtype), x - mean
         near = mean + protect(part * gap)

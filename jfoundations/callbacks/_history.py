@@ -10,6 +10,7 @@ from jax.core import Tracer
 
 from .._core.checks import check_count
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._loops.callback import Callback
 from ._monitor import check_of
@@ -43,7 +44,7 @@ class History:
         return _trim(jax.tree.map(_on_host, self.buffer), np.asarray(self.count))
 
 
-def _on_host(leaf: Any) -> Any:
+def _on_host(leaf: PyTree) -> Any:
     return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
 
@@ -92,12 +93,12 @@ def history(
     )
 
 
-def _start_for_all(of: Any, every: int, initial: bool, state: Any, *, max_steps: int) -> History:
+def _start_for_all(of: Any, every: int, initial: bool, state: PyTree, *, max_steps: int) -> History:
     return _start(of, max_steps // every + initial, state)
 
 
-def _start(of: Any, length: int, state: Any) -> History:
-    def empty(leaf: Any) -> jax.Array:
+def _start(of: Any, length: int, state: PyTree) -> History:
+    def empty(leaf: PyTree) -> jax.Array:
         nothing = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
         # Broadcast, not `full`: where a mesh has explicit axes, a row has its record's sharding.
         return lax.broadcast(jnp.full_like(leaf, nothing), (length,))
@@ -105,17 +106,17 @@ def _start(of: Any, length: int, state: Any) -> History:
     return History(jax.tree.map(empty, jax.eval_shape(of, state)), jnp.zeros((), np.int32))
 
 
-def _record_first(of: Any, memory: History, state: Any, *, live: Any = True) -> Any:
+def _record_first(of: Any, memory: History, state: PyTree, *, live: Any = True) -> Any:
     return _write(of, memory, state, live)
 
 
 def _record(
-    of: Any, every: int, memory: History, state: Any, *, step: Any, live: Any = True
+    of: Any, every: int, memory: History, state: PyTree, *, step: Any, live: Any = True
 ) -> tuple[History, Any, bool]:
     return _write(of, memory, state, live if every == 1 else live & ((step + 1) % every == 0))
 
 
-def _write(of: Any, memory: History, state: Any, due: Any) -> tuple[History, Any, bool]:
+def _write(of: Any, memory: History, state: PyTree, due: Any) -> tuple[History, Any, bool]:
     room = max((b.shape[0] for b in jax.tree.leaves(memory.buffer)), default=0)
     if not room:  # an index into nothing is refused, even one that would be dropped
         return memory, state, False

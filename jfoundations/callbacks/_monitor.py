@@ -5,9 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._core.checks import check_function, keystr
 from .._core.inputs import as_array
+from .._core.types import PyTree
 from .._core.values import describe, is_pytree
 
 MODES = {"min": 1, "max": -1}
@@ -29,7 +31,7 @@ def check_of(of: Any, who: str) -> None:
     check_function(of, "of", who, "a function of the state, as lambda state: state['loss']")
 
 
-def read(of: Any, state: Any, who: str) -> jax.Array:
+def read(of: Any, state: PyTree, who: str) -> jax.Array:
     """Return the monitored number in its own dtype; a float of 8 bits or fewer as a float32.
 
     Raises:
@@ -59,7 +61,7 @@ def is_float(value: Any) -> bool:
     return bool(jnp.issubdtype(value.dtype, jnp.inexact))
 
 
-def worst(of: Any, state: Any, sign: int, who: str) -> jax.Array:
+def worst(of: Any, state: PyTree, sign: int, who: str) -> jax.Array:
     """Return what the best begins with: +inf ("max": -inf), of integers the last in order."""
     value = jax.eval_shape(lambda s: read(of, s, who), state)
     if is_float(value):
@@ -94,7 +96,7 @@ def improves(value: Any, best: Any, margin: Any, sign: int) -> Any:
     return (mine + jnp.asarray(margin, wide) < least) | first
 
 
-def widened(dtype: Any) -> Any:
+def widened(dtype: DTypeLike) -> Any:
     """Return the dtype in which to compute with floats: of fewer than 32 bits, float32."""
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
@@ -117,7 +119,7 @@ def exceeds(gap: jax.Array, bound: Any) -> jax.Array:
     return fits & (gap > whole)
 
 
-def refuse_keys(tree: Any, who: str, what: str) -> None:
+def refuse_keys(tree: PyTree, who: str, what: str) -> None:
     """Raise if there is a PRNG key in what a callback looks at, which has none of what it needs."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if jnp.issubdtype(jax.typeof(leaf).dtype, jax.dtypes.prng_key):
@@ -127,7 +129,7 @@ def refuse_keys(tree: Any, who: str, what: str) -> None:
             )
 
 
-def nonfinite(tree: Any) -> Any:
+def nonfinite(tree: PyTree) -> Any:
     """Return whether any number is nan or infinite; Python False where none can be."""
     bad = [
         ~jnp.all(jnp.isfinite(leaf))

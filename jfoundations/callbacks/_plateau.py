@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.checks import check_function, check_like, count_leaf
 from .._core.rounding import protect
+from .._core.types import PyTree
 from .._core.values import partial
 from .._loops.callback import Callback
 from .._loops.handlers import freeze
@@ -88,7 +89,7 @@ def reduce_on_plateau(
     return Callback(partial(_start, of, sign), name=who, after_step=hear)
 
 
-def _start(of: Any, sign: int, state: Any) -> dict[str, jax.Array]:
+def _start(of: Any, sign: int, state: PyTree) -> dict[str, jax.Array]:
     best = worst(of, state, sign, "reduce_on_plateau")
     memory = {"best": best, "wait": first_wait(best), "cooldown": jnp.zeros((), np.int32)}
     return {**memory, "scale": jnp.ones((), _floating(best))}
@@ -99,7 +100,7 @@ def _floating(value: Any) -> Any:
 
 
 def _reduce(
-    of: Any, sign: int, update: Any, settings: dict[str, Any], memory: Any, state: Any
+    of: Any, sign: int, update: Any, settings: dict[str, Any], memory: PyTree, state: PyTree
 ) -> tuple[Any, Any, bool]:
     value, best, scale = read(of, state, "reduce_on_plateau"), memory["best"], memory["scale"]
     factor, least = (jnp.asarray(settings[k], scale.dtype) for k in ("factor", "min_scale"))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core.checks import check_function, check_like, count_leaf
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._loops.combined import StopPredicate
 from .._loops.handlers import freeze
@@ -71,19 +72,19 @@ def rollback_on_nonfinite(
     return StopPredicate(start, name=who, after_step=hear)
 
 
-def _start(state: Any) -> dict[str, Any]:
+def _start(state: PyTree) -> dict[str, Any]:
     # A copy: a donated buffer must not be held twice.
     return {"good": jax.tree.map(jnp.array, state), "retries": jnp.zeros((), np.int32)}
 
 
-def _start_best(of: Any, sign: int, state: Any) -> dict[str, Any]:
+def _start_best(of: Any, sign: int, state: PyTree) -> dict[str, Any]:
     memory = _start(state)
     value = worst(of, state, sign, "rollback_on_nonfinite")
     return {**memory, "good": none_yet(value, memory["good"])}
 
 
 def _back_to_last(
-    of: Any, update: Any, retries: Any, memory: Any, state: Any, *, live: Any = True
+    of: Any, update: Any, retries: Any, memory: PyTree, state: PyTree, *, live: Any = True
 ) -> tuple[Any, Any, Any]:
     bad = jnp.asarray(nonfinite(of(state))) & live
     state, used, stop = _go_back(bad, memory["good"], update, retries, memory["retries"], state)
@@ -91,7 +92,14 @@ def _back_to_last(
 
 
 def _back_to_best(
-    of: Any, sign: int, update: Any, retries: Any, memory: Any, state: Any, *, live: Any = True
+    of: Any,
+    sign: int,
+    update: Any,
+    retries: Any,
+    memory: PyTree,
+    state: PyTree,
+    *,
+    live: Any = True,
 ) -> tuple[Any, Any, Any]:
     value, good = read(of, state, "rollback_on_nonfinite"), memory["good"]
     bad = ~jnp.isfinite(value) & live
@@ -102,7 +110,7 @@ def _back_to_best(
 
 
 def _go_back(
-    bad: Any, good: Any, update: Any, retries: Any, used: Any, state: Any
+    bad: Any, good: Any, update: Any, retries: Any, used: Any, state: PyTree
 ) -> tuple[Any, Any, Any]:
     """Return the state to go on from, the retries used, and whether they are spent."""
     spent = used >= jnp.asarray(retries, np.int32)

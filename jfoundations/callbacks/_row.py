@@ -17,6 +17,8 @@ import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 
+from .._core.types import PyTree
+
 FEW = 16  # lanes; of more, a scatter is as fast
 
 
@@ -26,7 +28,7 @@ def _write(buffer: jax.Array, place: Any, value: jax.Array) -> jax.Array:
 
 
 @_write.defjvp
-def _write_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+def _write_jvp(primals: PyTree, tangents: PyTree) -> tuple[jax.Array, jax.Array]:
     # Linear in buffer and value; in this form it has a transpose.
     return _write(*primals), _set(tangents[0], primals[1], tangents[2])
 

@@ -17,6 +17,7 @@ from jax import lax
 
 from .._core.checks import count_leaf
 from .._core.rounding import protect
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._loops.combined import StopPredicate
 from ._monitor import (
@@ -73,13 +74,13 @@ def early_stopping(
     )
 
 
-def _start(of: Any, sign: int, state: Any) -> dict[str, jax.Array]:
+def _start(of: Any, sign: int, state: PyTree) -> dict[str, jax.Array]:
     best = worst(of, state, sign, "early_stopping")
     return {"best": best, "wait": first_wait(best)}
 
 
 def _wait(
-    of: Any, sign: int, patience: Any, min_delta: Any, memory: Any, state: Any
+    of: Any, sign: int, patience: Any, min_delta: Any, memory: PyTree, state: PyTree
 ) -> tuple[Any, Any, jax.Array]:
     value, best = read(of, state, "early_stopping"), memory["best"]
     better = improves(value, best, min_delta, sign) | (memory["wait"] < 0)
@@ -116,13 +117,13 @@ def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> StopPr
     )
 
 
-def _first(of: Any, state: Any) -> Any:
+def _first(of: Any, state: PyTree) -> Any:
     value = of(state)
     refuse_keys(value, "converged", "distance")
     return value
 
 
-def _still(of: Any, atol: Any, rtol: Any, before: Any, state: Any) -> tuple[Any, Any, jax.Array]:
+def _still(of: Any, atol: Any, rtol: Any, before: Any, state: PyTree) -> tuple[Any, Any, jax.Array]:
     def close(a: Any, b: Any) -> jax.Array:
         a, b = jnp.asarray(a), jnp.asarray(b)
         near = _near if jnp.issubdtype(a.dtype, jnp.inexact) else _near_integers
@@ -177,5 +178,5 @@ def terminate_on_nonfinite(of: Any = identity) -> StopPredicate:
     return StopPredicate(name="terminate_on_nonfinite", after_step=partial(_guard, of))
 
 
-def _guard(of: Any, state: Any) -> tuple[Any, Any]:
+def _guard(of: Any, state: PyTree) -> tuple[Any, Any]:
     return state, nonfinite(of(state))

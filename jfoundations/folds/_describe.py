@@ -4,8 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold, combine
 from .._folds.leafwise import leafwise
@@ -77,7 +79,7 @@ def describe(
     return leafwise(found, weighted=weights is not None)
 
 
-def _block(taken: Taken, xs: Any) -> _Range:
+def _block(taken: Taken, xs: PyTree) -> _Range:
     (x,), weights = rows_of(taken, xs)
     if taken.kind is None:
         x = jnp.asarray(xs)  # bools stay bools
@@ -92,7 +94,7 @@ def _block(taken: Taken, xs: Any) -> _Range:
     return _Range(low, high, some)
 
 
-def _init(taken: Taken, like: Any) -> _Range:
+def _init(taken: Taken, like: PyTree) -> _Range:
     return _block(taken, zero_rows(like))
 
 
@@ -109,7 +111,7 @@ def _ends(memory: _Range) -> tuple[jax.Array, jax.Array]:
     return memory.low, memory.high
 
 
-def _description(kind: Any, correction: Any, found: dict[str, Any]) -> Description:
+def _description(kind: Any, correction: ArrayLike, found: dict[str, Any]) -> Description:
     memory = found["powers"]
     part, (low, high) = only(memory, "describe"), found["ends"]
     seen = part.weight.total if part.weight.seen is None else part.weight.seen

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from .._core.inputs import as_array, elements
+from .._core.types import PyTree
 from .._kernels.moments.formulas import alike
 from .._kernels.sample.arguments import Data, join
 from .._kernels.sample.weights import Frequency, Probability, Reliability
@@ -32,7 +33,7 @@ class Taken:
     pairs: bool
 
 
-def checked(who: str, weights: Any, nan: Any, *, pairs: bool = False) -> Taken:
+def checked(who: str, weights: Any, nan: Nan, *, pairs: bool = False) -> Taken:
     """Return what a fold takes.
 
     Raises:
@@ -50,7 +51,7 @@ def checked(who: str, weights: Any, nan: Any, *, pairs: bool = False) -> Taken:
     return Taken(weights, nan, pairs)
 
 
-def rows_of(taken: Taken, xs: Any) -> tuple[tuple[jax.Array, ...], Any]:
+def rows_of(taken: Taken, xs: PyTree) -> tuple[tuple[jax.Array, ...], Any]:
     """Return the variables of a block, and how much each row counts: None, bools or floats ≥ 0.
 
     Raises:
@@ -77,7 +78,7 @@ def rows_of(taken: Taken, xs: Any) -> tuple[tuple[jax.Array, ...], Any]:
     return values, join(data, taken.nan)
 
 
-def _two(xs: Any, what: str) -> tuple[Any, Any]:
+def _two(xs: PyTree, what: str) -> tuple[Any, Any]:
     if not isinstance(xs, tuple) or len(xs) != 2:
         names = what[1:-1]
         raise TypeError(
@@ -109,6 +110,6 @@ def one(x: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], elements(x))
 
 
-def zero_rows(like: Any) -> Any:
+def zero_rows(like: PyTree) -> Any:
     """Return a block of no elements."""
     return jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape), leaf.dtype), like)

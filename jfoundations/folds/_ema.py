@@ -4,15 +4,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from .._core.checks import decay_of
+from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.moments.stretches import Stretch, elements, mean, merge
 from .._kernels.sample.arguments import accumulator, scalar
 
 
-def ema(decay: Any) -> Fold[jax.Array]:
+def ema(decay: ArrayLike) -> Fold[jax.Array]:
     """Return the fold of the exponentially weighted mean, elementwise: the last of `stats.ema`.
 
     The weight of an element k places back is decay**k, over the sum of the weights. It depends on
@@ -30,7 +32,7 @@ def ema(decay: Any) -> Fold[jax.Array]:
     return Fold(_init, partial(_step, decay), None, mean, name="ema")
 
 
-def _init(like: Any) -> Stretch:
+def _init(like: PyTree) -> Stretch:
     if jnp.issubdtype(like.dtype, jnp.complexfloating):
         raise TypeError("folds.ema: the elements are complex; give real ones: .of(jnp.real)")
     nothing = jnp.zeros(like.shape, accumulator(like.dtype))

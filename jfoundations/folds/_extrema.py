@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core.inputs import elements
+from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count
@@ -73,11 +74,11 @@ def _each(pick: Any, a: Any, b: Any) -> Any:
     return jax.tree.map(pick, a, elements(b))
 
 
-def _bound(largest: bool, like: Any) -> Any:
+def _bound(largest: bool, like: PyTree) -> Any:
     return jax.tree.map(partial(_bound_of, largest), like)
 
 
-def _bound_of(largest: bool, like: Any) -> jax.Array:
+def _bound_of(largest: bool, like: PyTree) -> jax.Array:
     """Return the dtype's greatest value, or its least: the identity of min, or of max."""
     dtype = like.dtype
     if jnp.issubdtype(dtype, jnp.inexact):
@@ -88,14 +89,14 @@ def _bound_of(largest: bool, like: Any) -> jax.Array:
     return jnp.full(like.shape, info.max if largest else info.min, dtype)
 
 
-def _reduce(reduce: Any, largest: bool, xs: Any) -> Any:
+def _reduce(reduce: Any, largest: bool, xs: PyTree) -> Any:
     def least(x: jax.Array) -> jax.Array:
         return reduce(x, _bound_of(largest, jax.ShapeDtypeStruct((), x.dtype)))
 
     return jax.tree.map(least, elements(xs))
 
 
-def _no_count(like: Any) -> Count:
+def _no_count(like: PyTree) -> Count:
     return Count.of(0)
 
 
@@ -103,7 +104,7 @@ def _count_one(memory: Count, x: Any) -> Count:
     return memory + Count.of(1)
 
 
-def _count_block(xs: Any) -> Count:
+def _count_block(xs: PyTree) -> Count:
     return Count.of(jax.tree.leaves(xs)[0].shape[0])
 
 

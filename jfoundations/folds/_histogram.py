@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count
@@ -64,7 +65,7 @@ def histogram(
     return Fold(init, step, _merge, _answer, block, name="histogram")
 
 
-def _block(taken: Taken, bins: Any, range: Any, xs: Any) -> _Bins:
+def _block(taken: Taken, bins: Any, range: Any, xs: PyTree) -> _Bins:
     (x,), weights = rows_of(taken, xs)
     given = weights if taken.kind is None else taken.kind(weights)
     found, edges = histogram_of(x, bins, range=range, axis=0, weights=given)
@@ -72,7 +73,7 @@ def _block(taken: Taken, bins: Any, range: Any, xs: Any) -> _Bins:
     return _Bins(Count.from_array(found) if counted else Words.of(found), edges)
 
 
-def _init(taken: Taken, bins: Any, range: Any, like: Any) -> _Bins:
+def _init(taken: Taken, bins: Any, range: Any, like: PyTree) -> _Bins:
     return _block(taken, bins, range, zero_rows(like))
 
 

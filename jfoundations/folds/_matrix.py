@@ -7,10 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from .._core.inputs import elements
 from .._core.pytrees import pytree
 from .._core.rounding import divide
+from .._core.types import PyTree
 from .._core.values import is_pytree, partial
 from .._folds.fold import Fold
 from .._kernels.moments.formulas import coefficient
@@ -65,7 +67,7 @@ def corr_matrix() -> Fold[jax.Array]:
     return Fold(_init, _step, _merge, _corr, _block, name="corr_matrix")
 
 
-def _block(xs: Any) -> _Matrix:
+def _block(xs: PyTree) -> _Matrix:
     x = _joined(xs) if is_pytree(xs) else _vectors(xs)
     x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
     each = gather((x,), None, None, 2)
@@ -77,7 +79,7 @@ def _block(xs: Any) -> _Matrix:
     return _Matrix(each, Words.of(_with_diagonal(products, squares.value)))
 
 
-def _vectors(xs: Any) -> jax.Array:
+def _vectors(xs: PyTree) -> jax.Array:
     if jnp.ndim(xs) != 2 or jnp.iscomplexobj(xs):
         what = "complex" if jnp.iscomplexobj(xs) else jnp.shape(xs)[1:]
         raise TypeError(
@@ -87,7 +89,7 @@ def _vectors(xs: Any) -> jax.Array:
     return elements(xs)
 
 
-def _joined(xs: Any) -> jax.Array:
+def _joined(xs: PyTree) -> jax.Array:
     """Return the leaves of a block of trees side by side, of shape (n, variables)."""
     leaves = jax.tree.leaves(elements(xs))
     rows = [leaf.reshape(len(leaf), prod(leaf.shape[1:])) for leaf in leaves]
@@ -103,7 +105,7 @@ def _with_diagonal(matrix: jax.Array, diagonal: jax.Array) -> jax.Array:
     return jnp.where(jnp.eye(len(diagonal), dtype=bool), diagonal[:, None], matrix)
 
 
-def _init(like: Any) -> _Matrix:
+def _init(like: PyTree) -> _Matrix:
     return _block(zero_rows(like))
 
 
@@ -130,7 +132,7 @@ def _as_pairs(memory: _Matrix) -> Memory:
     return Memory(weight, pivots, offsets, units, (*powers, memory.products))
 
 
-def _cov(correction: Any, memory: _Matrix) -> jax.Array:
+def _cov(correction: ArrayLike, memory: _Matrix) -> jax.Array:
     (unit,) = memory.each.units
     dtype = memory.each.dtype
     free = memory.each.weight.free(None, jnp.asarray(correction, dtype), dtype)[:, None]

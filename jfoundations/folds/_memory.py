@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike, DTypeLike
 
 from .._core.pytrees import pytree
 from .._core.rounding import divide
@@ -62,11 +63,11 @@ class Weight:
     def __int__(self) -> int:
         return int(self.total)  # type: ignore[arg-type]
 
-    def words(self, dtype: Any) -> Words:
+    def words(self, dtype: DTypeLike) -> Words:
         """Return the total in two words."""
         return Words.of_count(self.total, dtype) if isinstance(self.total, Count) else self.total
 
-    def free(self, kind: Any, correction: Any, dtype: Any) -> jax.Array:
+    def free(self, kind: Any, correction: ArrayLike, dtype: DTypeLike) -> jax.Array:
         """Return what a sum of squares is divided by, as the kind of weights has it."""
         total = self.words(dtype).value
         seen = None if self.seen is None else self.seen.astype(dtype)
@@ -112,7 +113,7 @@ class Memory:
         mean = Words.of(self.pivots[0]) + self.offsets[0]
         return jnp.where(self.total == 0, jnp.nan, mean.value)
 
-    def over(self, power: int, kind: Any, correction: Any) -> jax.Array:
+    def over(self, power: int, kind: Any, correction: ArrayLike) -> jax.Array:
         """Return a sum of squares or products over what the weights leave, in units."""
         free = self.weight.free(kind, jnp.asarray(correction, self.dtype), self.dtype)
         valid = (free > 0) & (self.total > 0)

@@ -6,8 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from .._core.checks import check_count
+from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._folds.fold import Fold
 from .._folds.leafwise import leafwise
@@ -174,7 +176,7 @@ def corr(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     return _make("corr", 2, _corr, weights, nan, pairs=True)
 
 
-def _corrected(extract: Any, name: str, weights: Kind, correction: Any) -> Any:
+def _corrected(extract: Any, name: str, weights: Kind, correction: ArrayLike) -> Any:
     return partial(extract, weights, float(scalar(f"folds.{name}", "correction", correction)))
 
 
@@ -201,7 +203,7 @@ def powers(weights: Kind, nan: Nan) -> Fold[Any]:
     return _of_arrays(checked("describe", weights, nan), 4, identity, "describe")
 
 
-def _block(taken: Taken, order: int, xs: Any) -> tuple[Memory, ...]:
+def _block(taken: Taken, order: int, xs: PyTree) -> tuple[Memory, ...]:
     """Return a memory for real data, two for complex ones, four for complex pairs."""
     values, weights = rows_of(taken, xs)
     kind = taken.kind
@@ -224,15 +226,15 @@ def merge_all(a: Any, b: Any) -> Any:
     return tuple(map(merge, a, b))
 
 
-def _init(taken: Taken, order: int, like: Any) -> tuple[Memory, ...]:
+def _init(taken: Taken, order: int, like: PyTree) -> tuple[Memory, ...]:
     return _block(taken, order, zero_rows(like))
 
 
-def _step(taken: Taken, order: int, memory: Any, x: Any) -> tuple[Memory, ...]:
+def _step(taken: Taken, order: int, memory: PyTree, x: Any) -> tuple[Memory, ...]:
     return merge_all(memory, _block(taken, order, one(x)))
 
 
-def only(memory: Any, who: str) -> Memory:
+def only(memory: PyTree, who: str) -> Memory:
     """Return the memory of real data, or say that complex data have none."""
     if len(memory) > 1:
         raise TypeError(f"folds.{who}: the elements are complex; give real ones: .of(jnp.real)")
@@ -243,26 +245,26 @@ def _together(parts: list[jax.Array]) -> jax.Array:
     return parts[0] if len(parts) == 1 else lax.complex(*parts)
 
 
-def _mean(memory: Any) -> jax.Array:
+def _mean(memory: PyTree) -> jax.Array:
     return _together([part.mean for part in memory])
 
 
-def variance(kind: Any, correction: Any, part: Memory) -> jax.Array:
+def variance(kind: Any, correction: ArrayLike, part: Memory) -> jax.Array:
     """Return the variance of one real variable."""
     return part.over(0, kind, correction) * part.units[0] * part.units[0]
 
 
-def _var(kind: Any, correction: Any, memory: Any) -> jax.Array:
+def _var(kind: Any, correction: ArrayLike, memory: PyTree) -> jax.Array:
     value, unit = _square(kind, correction, memory)
     return value * unit * unit
 
 
-def _std(kind: Any, correction: Any, memory: Any) -> jax.Array:
+def _std(kind: Any, correction: ArrayLike, memory: PyTree) -> jax.Array:
     value, unit = _square(kind, correction, memory)
     return root(value) * unit
 
 
-def _square(kind: Any, correction: Any, memory: Any) -> tuple[jax.Array, jax.Array]:
+def _square(kind: Any, correction: ArrayLike, memory: PyTree) -> tuple[jax.Array, jax.Array]:
     """Return the variance of all parts in units of the largest, and these units."""
     unit = functools.reduce(jnp.maximum, (part.units[0] for part in memory))
     ratios = [part.units[0] / unit for part in memory]
@@ -270,7 +272,7 @@ def _square(kind: Any, correction: Any, memory: Any) -> tuple[jax.Array, jax.Arr
     return sum(p.over(0, kind, correction) * r * r for p, r in parts), unit  # type: ignore
 
 
-def _sem(kind: Any, correction: Any, memory: Any) -> jax.Array:
+def _sem(kind: Any, correction: ArrayLike, memory: PyTree) -> jax.Array:
     part = only(memory, "sem")
     size, weight = part.total, part.weight
     if kind is Probability and weight.seen is not None:
@@ -289,7 +291,7 @@ def _average(part: Memory, power: int) -> jax.Array:
     return jnp.where(total == 0, jnp.nan, found)
 
 
-def _moment(order: int, memory: Any) -> jax.Array:
+def _moment(order: int, memory: PyTree) -> jax.Array:
     part = only(memory, "moment")
     if order == 0:
         return jnp.where(part.total == 0, jnp.nan, jnp.ones_like(part.total))
@@ -301,7 +303,7 @@ def _moment(order: int, memory: Any) -> jax.Array:
     return found
 
 
-def skewness(memory: Any) -> jax.Array:
+def skewness(memory: PyTree) -> jax.Array:
     """Return m₃ / m₂^(3/2)."""
     part = only(memory, "skew")
     second = _average(part, 0)
@@ -310,7 +312,7 @@ def skewness(memory: Any) -> jax.Array:
     return jnp.where(second > 0, value, jnp.nan)
 
 
-def tailedness(memory: Any) -> jax.Array:
+def tailedness(memory: PyTree) -> jax.Array:
     """Return m₄ / m₂² - 3."""
     part = only(memory, "kurtosis")
     second = _average(part, 0)
@@ -319,20 +321,20 @@ def tailedness(memory: Any) -> jax.Array:
     return jnp.where(second > 0, value, jnp.nan)
 
 
-def _product(kind: Any, correction: Any, part: Memory) -> jax.Array:
+def _product(kind: Any, correction: ArrayLike, part: Memory) -> jax.Array:
     u, v = part.units
     # the smaller first: the larger alone may leave the range before the answer does
     return part.over(2, kind, correction) * jnp.minimum(u, v) * jnp.maximum(u, v)
 
 
-def _cov(kind: Any, correction: Any, memory: Any) -> jax.Array:
+def _cov(kind: Any, correction: ArrayLike, memory: PyTree) -> jax.Array:
     found = [_product(kind, correction, part) for part in memory]
     if len(found) == 1:
         return found[0]
     return lax.complex(found[0] + found[1], found[2] - found[3])
 
 
-def _corr(memory: Any) -> jax.Array:
+def _corr(memory: PyTree) -> jax.Array:
     if len(memory) == 1:
         return coefficient(*(p.value for p in memory[0].powers))
     # real and imaginary parts have units of their own: both to the larger

@@ -18,6 +18,7 @@ from jax.core import Tracer
 
 from .._core.inputs import as_array, elements
 from .._core.pytrees import pytree
+from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count
@@ -118,7 +119,7 @@ def _apart(ends: jax.Array) -> jax.Array:
     return ends[1] - ends[0]
 
 
-def _quantile(who: str, q: Any, within: Any, nan: Any) -> Fold[jax.Array]:
+def _quantile(who: str, q: Any, within: Any, nan: Nan) -> Fold[jax.Array]:
     q = as_array(q, f"folds.{who}", "q").astype(jnp.result_type(float))
     if q.ndim > 1:
         raise ValueError(f"folds.{who}: q has shape {q.shape}; a scalar or one dimension is needed")
@@ -144,7 +145,7 @@ def _ask(q: jax.Array, found: Sketch) -> jax.Array:
     return found.quantile(q)
 
 
-def _block(nan: Any, xs: Any) -> Sketch:
+def _block(nan: Nan, xs: PyTree) -> Sketch:
     if not hasattr(xs, "dtype") or jnp.iscomplexobj(xs):
         what = "complex" if hasattr(xs, "dtype") else "trees"
         raise TypeError(
@@ -155,11 +156,11 @@ def _block(nan: Any, xs: Any) -> Sketch:
     return Sketch(counted(bin_of(xs), bins_of(xs.dtype) + 1), np.dtype(xs.dtype), nan)
 
 
-def _init(nan: Any, like: Any) -> Sketch:
+def _init(nan: Nan, like: PyTree) -> Sketch:
     return _block(nan, zero_rows(like))
 
 
-def _step(nan: Any, memory: Sketch, x: Any) -> Sketch:
+def _step(nan: Nan, memory: Sketch, x: Any) -> Sketch:
     # a block of one would write all bins anew
     x = elements(x)
     index = bin_of(x).reshape(-1, 1)
@@ -203,7 +204,7 @@ def _places(within: Sketch, q: jax.Array) -> Places:
     return within.places(q)
 
 
-def _block_inner(places: jax.Array, xs: Any) -> Count:
+def _block_inner(places: jax.Array, xs: PyTree) -> Count:
     """Count the remaining bits of the elements in each bin asked for: (2, m, ..., 2**bits)."""
     xs = elements(xs)
     keys, bins, drop = keys_of(xs), bin_of(xs), dropped_bits(xs.dtype)
@@ -217,7 +218,7 @@ def _block_inner(places: jax.Array, xs: Any) -> Count:
     return jax.tree.map(lambda v: v.reshape(*places.shape, 1 << drop), found)
 
 
-def _init_inner(places: jax.Array, like: Any) -> Count:
+def _init_inner(places: jax.Array, like: PyTree) -> Count:
     return _block_inner(places, zero_rows(like))
 
 

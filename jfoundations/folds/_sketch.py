@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 from .._core.pytrees import pytree, static
 from .._kernels.numbers.counts import Count
@@ -32,7 +33,7 @@ from ._words import Words
 KEPT = 8  # bits of the mantissa
 
 
-def carrier(dtype: Any) -> Any:
+def carrier(dtype: DTypeLike) -> Any:
     """Return the dtype that is counted: 32-bit integers, whose bits are no exponents, as floats."""
     dtype = np.dtype(dtype)
     if dtype.itemsize > 2 and not jnp.issubdtype(dtype, jnp.floating):
@@ -142,7 +143,7 @@ class Places:
         return jnp.where(self.good, between(low, high, self.part.astype(dtype)), jnp.nan)
 
 
-def bins_of(dtype: Any) -> int:
+def bins_of(dtype: DTypeLike) -> int:
     """Return how many bins there are, without that of nan."""
     return 1 << (max(16, 8 * carrier(dtype).itemsize) - dropped_bits(dtype))
 
@@ -154,7 +155,7 @@ def bin_of(x: jax.Array) -> jax.Array:
     return jnp.where(x != x, bins_of(x.dtype), index)
 
 
-def lowest_key(place: jax.Array, dtype: Any) -> jax.Array:
+def lowest_key(place: jax.Array, dtype: DTypeLike) -> jax.Array:
     """Return the first key of a bin."""
     keys = np.dtype(f"uint{max(16, 8 * carrier(dtype).itemsize)}")
     return place.astype(keys) << np.array(dropped_bits(dtype), keys)

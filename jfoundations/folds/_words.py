@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 from .._core.pytrees import pytree
 from .._kernels.numbers.counts import Count
@@ -40,7 +41,7 @@ class Words:
         return Words(x, jnp.zeros_like(x))
 
     @staticmethod
-    def of_count(count: Count, dtype: Any) -> "Words":
+    def of_count(count: Count, dtype: DTypeLike) -> "Words":
         """Return counts: exact to 48 bits in float32."""
         first = count.high.astype(dtype) * 2.0**32
         second = (count.low & np.uint32(0xFFFF0000)).astype(dtype)

@@ -12,23 +12,23 @@ Weights and masks are the same on every function:
 (2.33333..., 0.1875)
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
+from jax.typing import ArrayLike
 
 from .._kernels.moments.formulas import call
-from .._kernels.sample.arguments import Axis, Nan
-
-Accuracy = Literal["default", "high"]
+from .._kernels.sample.arguments import Accuracy, Axis, Nan, Numbers
+from .._kernels.sample.weights import Weights
 
 
 def sum(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
     reproducible: bool = False,
@@ -70,12 +70,12 @@ def sum(
 
 
 def mean(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
     reproducible: bool = False,
@@ -117,13 +117,13 @@ def mean(
 
 
 def var(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
-    correction: Any = 0,
+    correction: ArrayLike = 0,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
     reproducible: bool = False,
@@ -170,13 +170,13 @@ def var(
 
 
 def std(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
-    correction: Any = 0,
+    correction: ArrayLike = 0,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
     reproducible: bool = False,
@@ -218,12 +218,12 @@ def std(
 
 
 def mean_abs_dev(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
 ) -> jax.Array:
@@ -257,7 +257,12 @@ def mean_abs_dev(
 
 
 def options(
-    weights: Any, where: Any, nan: Any, accuracy: Any, reproducible: Any, return_bound: Any
+    weights: Weights | Numbers | None,
+    where: Numbers | None,
+    nan: Nan,
+    accuracy: Accuracy,
+    reproducible: Any,
+    return_bound: Any,
 ) -> dict[str, Any]:
     """Gather the keywords that every function here has."""
     return {

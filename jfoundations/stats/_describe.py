@@ -15,12 +15,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike, DTypeLike
 
 from .._core.pytrees import pytree
 from .._kernels.moments.formulas import Call
 from .._kernels.numbers.counts import Count
-from .._kernels.sample.arguments import ORDERED, Axis, Data, Nan, answer, check, compiled, scalar
-from .._kernels.sample.weights import Frequency
+from .._kernels.sample.arguments import (
+    ORDERED,
+    Axes,
+    Axis,
+    Data,
+    Nan,
+    Numbers,
+    answer,
+    check,
+    compiled,
+    scalar,
+)
+from .._kernels.sample.weights import Frequency, Weights
 from .._kernels.sums.blocks import counted
 from ._minmax import minmax
 from ._shape import Shape
@@ -60,18 +72,18 @@ def _short(value: Any) -> str:
     return np.array2string(np.asarray(value, dtype=_shown(value.dtype)), separator=", ")
 
 
-def _shown(dtype: Any) -> Any:
+def _shown(dtype: DTypeLike) -> Any:
     return dtype if np.dtype(dtype).kind in "biuf" else np.float32  # bfloat16
 
 
 def describe(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
-    correction: Any = 0,
+    correction: ArrayLike = 0,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
 ) -> Description:
     """Return count, minimum, maximum, mean, variance, skewness and kurtosis, from shared sums.
@@ -103,7 +115,9 @@ def describe(
 
 
 @compiled()
-def _describe(data: Data, correction: Any, axes: Any, keepdims: Any, nan: Any) -> Description:
+def _describe(
+    data: Data, correction: ArrayLike, axes: Axes, keepdims: bool, nan: Nan
+) -> Description:
     call = Call.of(data, nan, axes, correction)
     shape = Shape.of(call)
     options = {"weights": data.weights, "where": data.where, "nan": nan}

@@ -9,24 +9,23 @@ stays what it was, and so does the variance.
 Array([1.    , 1.6667, 3.    ], dtype=float32)
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from .._core.checks import decay_of
 from .._kernels.moments.stretches import check_along, elements, mean, moment, prefixes, strength
-from .._kernels.sample.arguments import Data, answer, compiled, scalar
-from .._kernels.sample.weights import Reliability
+from .._kernels.sample.arguments import Data, Nan, Numbers, answer, compiled, scalar
+from .._kernels.sample.weights import Reliability, Weights
 
 
 def ema(
-    x: Any,
+    x: Numbers,
     *,
-    decay: Any,
+    decay: ArrayLike,
     axis: int = 0,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
     """Return the exponentially weighted mean up to each element, free of bias from the start.
@@ -57,13 +56,13 @@ def ema(
 
 
 def ema_var(
-    x: Any,
+    x: Numbers,
     *,
-    decay: Any,
+    decay: ArrayLike,
     correction: float = 0,
     axis: int = 0,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
     """Return the exponentially weighted variance up to each element.
@@ -94,13 +93,17 @@ def ema_var(
     return _call("ema_var", data, place, decay, correction, nan)
 
 
-def _call(name: str, data: Data, place: int, decay: Any, correction: Any, nan: str) -> jax.Array:
+def _call(
+    name: str, data: Data, place: int, decay: ArrayLike, correction: ArrayLike, nan: str
+) -> jax.Array:
     decay, correction = scalar(name, "decay", decay), scalar(name, "correction", correction)
     return _core(data, decay, correction, name=name, axis=place, nan=nan)
 
 
 @compiled("name", "axis")
-def _core(data: Data, decay: Any, correction: Any, name: str, axis: int, nan: Any) -> jax.Array:
+def _core(
+    data: Data, decay: ArrayLike, correction: ArrayLike, name: str, axis: int, nan: Nan
+) -> jax.Array:
     weights = jnp.moveaxis(strength(data, nan), axis, 0)
     if weights.size == 0:
         return answer(jnp.moveaxis(weights, 0, axis), data, (), False)

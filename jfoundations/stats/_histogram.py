@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from .._core.rounding import divide, protect
+from .._core.types import PyTree
 from .._kernels.numbers import two_words as two_words
 from .._kernels.numbers.two_words import Pair
 from .._kernels.numbers.units import binary_unit, inverse_unit
@@ -25,6 +26,7 @@ from .._kernels.order.counting import add, in_blocks
 from .._kernels.order.occurrences import rows, unrow
 from .._kernels.sample.arguments import (
     ORDERED,
+    Axes,
     Axis,
     Data,
     Nan,
@@ -104,7 +106,7 @@ def number_of(who: str, bins: Any) -> int:
     return count
 
 
-def edges_of(who: str, bins: Any, dtype: Any) -> jax.Array:
+def edges_of(who: str, bins: Any, dtype: DTypeLike) -> jax.Array:
     """Return edges, or say why they cannot be those of data of a dtype."""
     edges = numbers(who, "bins", bins)
     if edges.ndim != 1 or edges.shape[0] < 2:
@@ -128,11 +130,13 @@ def edges_of(who: str, bins: Any, dtype: Any) -> jax.Array:
     return edges
 
 
-def _known(dtype: Any) -> Any:
+def _known(dtype: DTypeLike) -> Any:
     return dtype if jnp.issubdtype(dtype, jnp.inexact) else accumulator(dtype)
 
 
-def ends_of(who: str, given: Any, dtype: Any, bins: int = 1) -> tuple[jax.Array, jax.Array] | None:
+def ends_of(
+    who: str, given: Any, dtype: DTypeLike, bins: int = 1
+) -> tuple[jax.Array, jax.Array] | None:
     """Return a range's ends as floats, or say why they cannot be those of data of a dtype."""
     if given is None:
         return None
@@ -176,7 +180,7 @@ def ends_of(who: str, given: Any, dtype: Any, bins: int = 1) -> tuple[jax.Array,
 
 @compiled("bins")
 def _histogram(
-    data: Data, ends: Any, edges: Any, axes: Any, keepdims: Any, nan: Any, bins: Any
+    data: Data, ends: Any, edges: Any, axes: Axes, keepdims: bool, nan: Nan, bins: Any
 ) -> Any:
     (x,) = data.values
     counts, dtype = join(data, nan), accumulator(x.dtype)
@@ -236,7 +240,7 @@ def _count_rows(find: Any, x: jax.Array, counts: Any, edges: jax.Array) -> jax.A
     return jax.vmap(row)(x, counts)
 
 
-def below(x: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
+def below(x: jax.Array, dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
     """Return numbers rounded down to floats of a dtype, and whether each is one of these.
 
     An integer is at or above a float where it, so rounded, is: no float need hold it.
@@ -277,13 +281,13 @@ def binned(index: jax.Array, weights: jax.Array, bins: int) -> Pair:
 
 
 @binned.defjvp
-def _binned_rule(bins: int, primals: Any, tangents: Any) -> Any:
+def _binned_rule(bins: int, primals: PyTree, tangents: PyTree) -> Any:
     none = jnp.zeros(bins, primals[1].dtype)
     found = binned(*primals, bins)
     return found, (none.at[primals[0]].add(tangents[1], mode="drop"), none)
 
 
-def _outer(x: jax.Array, counts: Any, dtype: Any) -> tuple[jax.Array, jax.Array]:
+def _outer(x: jax.Array, counts: Any, dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
     """Return the least and the greatest element that counts as floats; 0 and 1 of none."""
     least, most = _ends(x, counts)
     (least, _), most = below(least, dtype), _above(most, dtype)
@@ -292,7 +296,7 @@ def _outer(x: jax.Array, counts: Any, dtype: Any) -> tuple[jax.Array, jax.Array]
     return jnp.where(some, least, 0), jnp.where(some, most, 1)
 
 
-def _above(x: jax.Array, dtype: Any) -> jax.Array:
+def _above(x: jax.Array, dtype: DTypeLike) -> jax.Array:
     value, exact = below(x, dtype)
     return jnp.where(exact, value, jnp.nextafter(value, jnp.array(np.inf, dtype)))
 

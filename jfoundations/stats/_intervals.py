@@ -15,15 +15,17 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
 from .._core.checks import check_count
 from .._core.programs import compiled
 from .._core.pytrees import pytree
 from .._core.sharding import automatic
+from .._core.types import PyTree
 from .._kernels.moments.formulas import Call, alike
-from .._kernels.sample.arguments import REAL, Axis, Nan, check, numbers, scalar
+from .._kernels.sample.arguments import REAL, Axes, Axis, Nan, Numbers, check, numbers, scalar
 from .._kernels.sample.arguments import compiled as one_program
 from .._kernels.sample.weights import Weights
 from ._basic import std
@@ -32,14 +34,14 @@ from ._pairs import corr
 
 
 def pearson_interval(
-    x: Any,
-    y: Any,
+    x: Numbers,
+    y: Numbers,
     *,
     level: Any = 0.95,
     axis: Axis = None,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
 ) -> tuple[jax.Array, jax.Array]:
     """Return a confidence interval of Pearson's correlation by Fisher's z: `(low, high)`.
@@ -76,7 +78,7 @@ def pearson_interval(
 
 
 @one_program()
-def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array:
+def _effective_size(data: PyTree, axes: Axes, keepdims: bool, nan: Nan) -> jax.Array:
     call = Call.of(data, nan, axes)
     total = call.memory(alike(data.values[:1]), 0)[0]
     size = call.size(total)
@@ -85,7 +87,7 @@ def _effective_size(data: Any, axes: Any, keepdims: bool, nan: Any) -> jax.Array
 
 @jax.jit
 @automatic
-def _fisher(r: jax.Array, n: jax.Array, level: Any) -> tuple[jax.Array, jax.Array]:
+def _fisher(r: jax.Array, n: jax.Array, level: ArrayLike) -> tuple[jax.Array, jax.Array]:
     dtype = n.dtype
     quantile = 2**0.5 * lax.erf_inv(jnp.asarray(level, dtype))  # of the normal distribution
     half = quantile / jnp.sqrt(jnp.where(n > 3, n - 3, 1))
@@ -130,8 +132,8 @@ def bootstrap(
     resamples: int = 1000,
     level: Any = 0.95,
     method: Literal["percentile", "basic"] = "percentile",
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
 ) -> Bootstrap:
     """Bootstrap any statistic: resample the elements along axis 0, with replacement.
 
@@ -175,7 +177,7 @@ def bootstrap(
     extra: dict[str, Any] = {}
     if weights is not None:
         kind = type(weights) if isinstance(weights, Weights) else None
-        values = weights.values if kind else weights
+        values = weights.values if isinstance(weights, Weights) else weights
         values = _one_each("weights", values, arrays[0].shape[0])
         extra["weights"] = kind(values) if kind else values
     if where is not None:
@@ -201,7 +203,13 @@ def _bootstrap(statistic: Any, *arguments: Any, **options: Any) -> Bootstrap:
 
 
 def _drawn(
-    statistic: Any, arrays: Any, extra: Any, key: Any, level: Any, resamples: int, method: str
+    statistic: Any,
+    arrays: PyTree,
+    extra: PyTree,
+    key: Array,
+    level: Any,
+    resamples: int,
+    method: str,
 ) -> Bootstrap:
     n = arrays[0].shape[0]
     words = dict(extra)

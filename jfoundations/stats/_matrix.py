@@ -20,21 +20,31 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from .._kernels.moments.formulas import Call, coefficient, complex_coefficient
 from .._kernels.moments.products import central_products
 from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
-from .._kernels.sample.arguments import Data, Nan, accumulator, answer, compiled, numbers, scalar
+from .._kernels.sample.arguments import (
+    Data,
+    Nan,
+    Numbers,
+    accumulator,
+    answer,
+    compiled,
+    numbers,
+    scalar,
+)
 from .._kernels.sample.weights import Frequency, Weights
 
 
 def cov_matrix(
-    x: Any,
-    y: Any = None,
+    x: Numbers,
+    y: Numbers | None = None,
     *,
-    correction: Any = 0,
-    weights: Any = None,
-    where: Any = None,
+    correction: ArrayLike = 0,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
 ) -> Array:
     """Return the covariance matrix of x's columns, or of x's columns with y's: samples are rows.
@@ -79,11 +89,11 @@ def cov_matrix(
 
 
 def corr_matrix(
-    x: Any,
-    y: Any = None,
+    x: Numbers,
+    y: Numbers | None = None,
     *,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
 ) -> Array:
     """Return Pearson's correlations of x's columns, or of x's columns with y's: samples are rows.
@@ -120,7 +130,14 @@ def corr_matrix(
     return _core(data, 0, correlate=True, nan=nan)
 
 
-def _check(who: str, x: Any, y: Any, weights: Any, where: Any, nan: Any) -> Data:
+def _check(
+    who: str,
+    x: Numbers,
+    y: Numbers | None,
+    weights: Weights | Numbers | None,
+    where: Numbers | None,
+    nan: Nan,
+) -> Data:
     """Return matrices of equally many rows, with weights and where as columns."""
     values = [numbers(who, name, v) for name, v in (("x", x), ("y", y)) if v is not None]
     for name, v in zip("xy", values, strict=False):
@@ -159,7 +176,7 @@ def _fits(who: str, name: str, array: Array, shapes: list[tuple[int, ...]]) -> A
 
 
 @compiled("correlate")
-def _core(data: Data, correction: Any, *, correlate: bool, nan: Any) -> Array:
+def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: Nan) -> Array:
     is_complex = any(map(jnp.iscomplexobj, data.values))
     shape = data.values[0].shape[1], data.values[-1].shape[1]
     dtype = accumulator(functools.reduce(jnp.promote_types, (v.dtype for v in data.values)))
@@ -209,7 +226,7 @@ def _columns(call: Call, values: tuple[Array, ...]) -> tuple[tuple[Array, ...], 
     return tuple(v * (u * inverse_unit(most)) for v, u, most in pairs), larger
 
 
-def _row_weights(data: Data, nan: Any, correction: Any) -> Call:
+def _row_weights(data: Data, nan: Nan, correction: ArrayLike) -> Call:
     """Return how much each row counts, (n, 1): None, bools or floats ≥ 0, and what rows leave."""
 
     def column(v: Array) -> Array:

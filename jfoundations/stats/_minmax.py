@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
+from .._core.types import PyTree
 from .._kernels.sample.arguments import (
     ORDERED,
     Axes,
@@ -68,7 +69,7 @@ def minmax(
 
 
 @compiled()
-def _minmax(data: Data, axes: Any, keepdims: Any, nan: Any) -> Any:
+def _minmax(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> Any:
     (x,), counts = data.values, join(data, nan)
     keep = None if counts is None else counts.astype(bool)  # nan counts, and spoils
     if math.prod(x.shape[a] for a in axes) == 0:
@@ -107,7 +108,7 @@ _differentiable = jax.custom_jvp(extremes, nondiff_argnums=(2,))
 
 
 @_differentiable.defjvp
-def _tangents(axes: Any, primals: Any, tangents: Any) -> Any:
+def _tangents(axes: Axes, primals: PyTree, tangents: PyTree) -> Any:
     (x, keep), tangent = primals, tangents[0]
     found = _differentiable(x, keep, axes)
     dtype = accumulator(x.dtype)
@@ -122,7 +123,7 @@ def _tangents(axes: Any, primals: Any, tangents: Any) -> Any:
     return found, tuple(map(share, found))
 
 
-def bounds(dtype: Any) -> tuple[Any, Any]:
+def bounds(dtype: DTypeLike) -> tuple[Any, Any]:
     """Return what changes no minimum, and what changes no maximum."""
     if jnp.issubdtype(dtype, jnp.inexact):
         return np.array(np.inf, dtype), np.array(-np.inf, dtype)

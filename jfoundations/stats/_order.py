@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
@@ -22,6 +23,7 @@ from .._kernels.order.quantiles import quantiles
 from .._kernels.order.trimmed import trimmed
 from .._kernels.sample.arguments import (
     ORDERED,
+    Axes,
     Axis,
     Data,
     Nan,
@@ -253,7 +255,7 @@ def _fraction(who: str, name: str, value: Any) -> jax.Array:
 
 
 @compiled()
-def _quantile(data: Data, q: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
+def _quantile(data: Data, q: Array, axes: Axes, keepdims: bool, nan: Nan) -> Any:
     (x,), q = data.values, jnp.asarray(q)
     value = quantiles(rows(x, axes), tally(data, axes, nan), q.reshape(-1))
     value = jnp.moveaxis(unrow(value, data, axes), -1, 0)
@@ -262,7 +264,7 @@ def _quantile(data: Data, q: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
 
 
 @compiled()
-def _iqr(data: Data, axes: Any, keepdims: Any, nan: Any) -> Any:
+def _iqr(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> Any:
     tallied = tally(data, axes, nan)
     x, _ = _shifted(rows(data.values[0], axes), tallied)
     value = quantiles(x, tallied, jnp.array([0.25, 0.75]))
@@ -270,7 +272,7 @@ def _iqr(data: Data, axes: Any, keepdims: Any, nan: Any) -> Any:
 
 
 @compiled()
-def _trim_mean(data: Data, cut: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
+def _trim_mean(data: Data, cut: Array, axes: Axes, keepdims: bool, nan: Nan) -> Any:
     tallied = tally(data, axes, nan)
     x, pivot = _shifted(rows(data.values[0], axes), tallied)
     value = trimmed(x, tallied, cut) + pivot[:, 0]
@@ -278,7 +280,7 @@ def _trim_mean(data: Data, cut: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
 
 
 @compiled()
-def _median_abs_dev(data: Data, axes: Any, keepdims: Any, nan: Any) -> Any:
+def _median_abs_dev(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> Any:
     tallied = tally(data, axes, nan)
     x, _ = _shifted(hide(rows(data.values[0], axes), tallied.counts), tallied)
     x = x.astype(accumulator(x.dtype))

@@ -9,20 +9,23 @@
 
 from typing import Any
 
+from jax.typing import ArrayLike
+
 from .._kernels.moments.formulas import call
-from .._kernels.sample.arguments import Axis, Nan
+from .._kernels.sample.arguments import Axis, Nan, Numbers
+from .._kernels.sample.weights import Weights
 from ._basic import Accuracy, options
 
 
 def cov(
-    x: Any,
-    y: Any,
+    x: Numbers,
+    y: Numbers,
     *,
     axis: Axis = None,
-    correction: Any = 0,
+    correction: ArrayLike = 0,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
     reproducible: bool = False,
@@ -66,13 +69,13 @@ def cov(
 
 
 def corr(
-    x: Any,
-    y: Any,
+    x: Numbers,
+    y: Numbers,
     *,
     axis: Axis = None,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
     accuracy: Accuracy = "default",
     reproducible: bool = False,

@@ -15,13 +15,23 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from .._core.rounding import protect
+from .._core.types import PyTree
 from .._kernels.moments.formulas import coefficient
 from .._kernels.moments.total import total as sum_of
 from .._kernels.numbers.sortable_bits import encode, last_key
 from .._kernels.numbers.two_words import Pair, add, each, exact_words, one_word
 from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
 from .._kernels.order.occurrences import hide, padded, rows, tally, unrow
-from .._kernels.sample.arguments import ORDERED, Axis, Nan, accumulator, answer, check, compiled
+from .._kernels.sample.arguments import (
+    ORDERED,
+    Axes,
+    Axis,
+    Nan,
+    accumulator,
+    answer,
+    check,
+    compiled,
+)
 from .._kernels.sample.weights import Weights
 from .._kernels.sums.tree_sums import running_sum
 
@@ -68,7 +78,7 @@ def rank_corr(
 
 
 @compiled()
-def _rank_corr(data: Any, axes: Any, keepdims: Any, nan: Any) -> Any:
+def _rank_corr(data: PyTree, axes: Axes, keepdims: bool, nan: Nan) -> Any:
     counts, bad = tally(data, axes, nan)
     pairs = [rows(v, axes) for v in data.values]
     (x, counts), (y, _) = (padded(v, counts) for v in pairs)

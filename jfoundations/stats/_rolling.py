@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from .._core.checks import check_count
 from .._kernels.moments.stretches import (
@@ -33,16 +34,17 @@ from .._kernels.moments.stretches import (
     prefixes,
     strength,
 )
-from .._kernels.sample.arguments import Data, answer, compiled, scalar
+from .._kernels.sample.arguments import Data, Nan, Numbers, answer, compiled, scalar
+from .._kernels.sample.weights import Weights
 
 
 def rolling_mean(
-    x: Any,
+    x: Numbers,
     window: int,
     *,
     axis: int = 0,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
     """Return the mean of every full window along an axis.
@@ -70,13 +72,13 @@ def rolling_mean(
 
 
 def rolling_var(
-    x: Any,
+    x: Numbers,
     window: int,
     *,
     correction: float = 0,
     axis: int = 0,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
     """Return the variance of every full window along an axis, never negative.
@@ -106,14 +108,14 @@ def rolling_var(
 
 
 def rolling_cov(
-    x: Any,
-    y: Any,
+    x: Numbers,
+    y: Numbers,
     window: int,
     *,
     correction: float = 0,
     axis: int = 0,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
     """Return the covariance of the pairs in every full window along an axis.
@@ -145,13 +147,13 @@ def rolling_cov(
 
 
 def rolling_corr(
-    x: Any,
-    y: Any,
+    x: Numbers,
+    y: Numbers,
     window: int,
     *,
     axis: int = 0,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
     """Return Pearson's correlation of the pairs in every full window along an axis.
@@ -182,7 +184,13 @@ def rolling_corr(
 
 
 def _checked(
-    who: str, named: Any, window: Any, axis: int, weights: Any, where: Any, nan: str
+    who: str,
+    named: Any,
+    window: Any,
+    axis: int,
+    weights: Weights | Numbers | None,
+    where: Numbers | None,
+    nan: str,
 ) -> tuple[Data, int, int]:
     data, place = check_along(who, named, axis, weights, where, nan)
     window = check_count(window, "window", who, least=1)
@@ -193,7 +201,9 @@ def _checked(
 
 
 @compiled("name", "window", "axis")
-def _rolling(data: Data, correction: Any, name: str, window: int, axis: int, nan: Any) -> jax.Array:
+def _rolling(
+    data: Data, correction: ArrayLike, name: str, window: int, axis: int, nan: Nan
+) -> jax.Array:
     weights = jnp.moveaxis(strength(data, nan), axis, 0)
     values = tuple(jnp.moveaxis(v, axis, 0) for v in data.values)
     powers = {"mean": 0, "corr": 3}.get(name, 1)

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
+from jax.typing import ArrayLike
 
 from .._core.checks import check_count
 from .._core.rounding import divide, protect
@@ -21,6 +22,8 @@ from .._kernels.numbers.units import binary_unit, in_both_units, inverse_unit
 from .._kernels.sample.arguments import (
     REAL,
     Data,
+    Nan,
+    Numbers,
     accumulator,
     answer,
     check,
@@ -29,19 +32,19 @@ from .._kernels.sample.arguments import (
     scalar,
 )
 from .._kernels.sample.group_ids import places
-from .._kernels.sample.weights import free_in_units
+from .._kernels.sample.weights import Weights, free_in_units
 from .._kernels.sums.blocks import difference, widen
 
 BLOCK = 4096  # elements added up one after another: bounds the rounding
 
 
 def segment_mean(
-    x: Any,
-    segment_ids: Any,
+    x: Numbers,
+    segment_ids: Numbers,
     *,
     num_segments: int,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
     """Return each segment's mean along axis 0.
@@ -72,13 +75,13 @@ def segment_mean(
 
 
 def segment_var(
-    x: Any,
-    segment_ids: Any,
+    x: Numbers,
+    segment_ids: Numbers,
     *,
     num_segments: int,
     correction: float = 0,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
     """Return each segment's variance along axis 0: `segment_cov(x, x)` to the bit.
@@ -110,14 +113,14 @@ def segment_var(
 
 
 def segment_cov(
-    x: Any,
-    y: Any,
-    segment_ids: Any,
+    x: Numbers,
+    y: Numbers,
+    segment_ids: Numbers,
     *,
     num_segments: int,
     correction: float = 0,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
     """Return each segment's covariance of pairs along axis 0.
@@ -149,7 +152,13 @@ def segment_cov(
 
 
 def _checked(
-    who: str, named: Any, ids: Any, num_segments: Any, weights: Any, where: Any, nan: str
+    who: str,
+    named: Any,
+    ids: Numbers,
+    num_segments: Any,
+    weights: Weights | Numbers | None,
+    where: Numbers | None,
+    nan: str,
 ) -> tuple[Data, jax.Array, int]:
     axis = 0 if np.ndim(named["x"]) else None
     data, _ = check(who, named, axis, weights, where, nan, real=REAL)
@@ -165,7 +174,7 @@ def _checked(
 
 
 @compiled("num_segments")
-def _segment_mean(data: Data, ids: Any, num_segments: int, nan: Any) -> jax.Array:
+def _segment_mean(data: Data, ids: Array, num_segments: int, nan: Nan) -> jax.Array:
     groups = _Groups(data, ids, num_segments, nan)
     _, pivot, offset, unit = groups.centred(data.values[0])
     mean = pivot.astype(offset.dtype)
@@ -175,7 +184,9 @@ def _segment_mean(data: Data, ids: Any, num_segments: int, nan: Any) -> jax.Arra
 
 
 @compiled("num_segments")
-def _segment_cov(data: Data, ids: Any, correction: Any, num_segments: int, nan: Any) -> jax.Array:
+def _segment_cov(
+    data: Data, ids: Array, correction: ArrayLike, num_segments: int, nan: Nan
+) -> jax.Array:
     groups = _Groups(data, ids, num_segments, nan)
     (a, *_, u), (b, *_, v) = (groups.centred(x) for x in (data.values[0], data.values[-1]))
     product = groups.add(groups.weigh(protect(a * b)))
@@ -192,7 +203,7 @@ def _segment_cov(data: Data, ids: Any, correction: Any, num_segments: int, nan: 
 class _Groups:
     """The segments of one call: whom each element belongs to, and how much it counts."""
 
-    def __init__(self, data: Data, ids: jax.Array, num_segments: int, nan: Any):
+    def __init__(self, data: Data, ids: jax.Array, num_segments: int, nan: Nan):
         shape = data.values[0].shape
         self.n, self.segments, self.ids = shape[0], num_segments, ids
         dtype = functools.reduce(jnp.promote_types, (v.dtype for v in data.values))

@@ -12,25 +12,38 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from .._core.checks import check_count
 from .._kernels.moments.derivatives import shift
 from .._kernels.moments.formulas import Call, root, spread, times
 from .._kernels.moments.powers import power_sums
 from .._kernels.numbers.units import binary_unit, unit_of
-from .._kernels.sample.arguments import REAL, Axes, Axis, Data, Nan, answer, check, compiled, scalar
+from .._kernels.sample.arguments import (
+    REAL,
+    Axes,
+    Axis,
+    Data,
+    Nan,
+    Numbers,
+    answer,
+    check,
+    compiled,
+    scalar,
+)
+from .._kernels.sample.weights import Weights
 from .._kernels.sums.blocks import counted
 from ._minmax import extremes
 
 
 def moment(
-    x: Any,
+    x: Numbers,
     order: int,
     *,
     axis: Axis = None,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
 ) -> jax.Array:
     """Return a central moment, Σw(x − mean)^order / W.
@@ -60,12 +73,12 @@ def moment(
 
 
 def skew(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
 ) -> jax.Array:
     """Return the skewness m₃ / m₂^(3/2), biased, as SciPy's default.
@@ -95,12 +108,12 @@ def skew(
 
 
 def kurtosis(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
 ) -> jax.Array:
     """Return the excess kurtosis m₄ / m₂² − 3, biased, as SciPy's default; ≥ skew² − 2.
@@ -128,13 +141,13 @@ def kurtosis(
 
 
 def sem(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
-    correction: Any = 1,
+    correction: ArrayLike = 1,
     keepdims: bool = False,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
 ) -> jax.Array:
     """Return the standard error of the mean, std / √n, with correction 1 as SciPy's.
@@ -165,7 +178,14 @@ def sem(
     return _sem(data, correction, axes=axes, keepdims=bool(keepdims), nan=nan)
 
 
-def _checked(who: str, x: Any, axis: Axis, weights: Any, where: Any, nan: Nan) -> tuple[Data, Axes]:
+def _checked(
+    who: str,
+    x: Numbers,
+    axis: Axis,
+    weights: Weights | Numbers | None,
+    where: Numbers | None,
+    nan: Nan,
+) -> tuple[Data, Axes]:
     return check(who, {"x": x}, axis, weights, where, nan, real=REAL)
 
 
@@ -212,7 +232,7 @@ class Shape(NamedTuple):
 
 
 @compiled("order")
-def _moment(data: Data, order: int, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
+def _moment(data: Data, order: int, axes: Axes, keepdims: bool, nan: Nan) -> jax.Array:
     call = Call.of(data, nan, axes)
     (x,), (scale,) = call.ranged(data.values, unit_of)
     total, [(pivot, offset)], _, _ = call.memory((x,), 1)
@@ -245,19 +265,19 @@ def _unit_parts(
 
 
 @compiled()
-def _skew(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
+def _skew(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> jax.Array:
     shape = Shape.of(Call.of(data, nan, axes))
     return _out(shape.skew, data, axes, keepdims)
 
 
 @compiled()
-def _kurtosis(data: Data, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
+def _kurtosis(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> jax.Array:
     shape = Shape.of(Call.of(data, nan, axes))
     return _out(shape.kurtosis, data, axes, keepdims)
 
 
 @compiled()
-def _sem(data: Data, correction: Any, axes: Axes, keepdims: bool, nan: Any) -> jax.Array:
+def _sem(data: Data, correction: ArrayLike, axes: Axes, keepdims: bool, nan: Nan) -> jax.Array:
     call = Call.of(data, nan, axes, correction)
     square, total, units = spread(call, data.values)
     size = call.size(total)

@@ -6,35 +6,37 @@
 Array([-1.,  1.], dtype=float32)
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from .._kernels.moments.derivatives import shift
 from .._kernels.moments.formulas import Call, root
 from .._kernels.numbers.units import unit_of
 from .._kernels.sample.arguments import (
     REAL,
+    Axes,
     Axis,
     Data,
     Nan,
+    Numbers,
     accumulator,
     answer,
     check,
     compiled,
     scalar,
 )
+from .._kernels.sample.weights import Weights
 
 
 def standardize(
-    x: Any,
+    x: Numbers,
     *,
     axis: Axis = None,
-    correction: Any = 0,
-    weights: Any = None,
-    where: Any = None,
+    correction: ArrayLike = 0,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: Nan = "propagate",
 ) -> jax.Array:
     """Return (x - mean) / std, of x's shape.
@@ -69,7 +71,9 @@ def standardize(
 
 
 @compiled()
-def _standardize(data: Data, correction: Any, axes: Any, keepdims: Any, nan: Any) -> jax.Array:
+def _standardize(
+    data: Data, correction: ArrayLike, axes: Axes, keepdims: bool, nan: Nan
+) -> jax.Array:
     call = Call.of(data, nan, axes, correction)
     (x,), _ = call.ranged(data.values, unit_of)
     if x.size == 0:

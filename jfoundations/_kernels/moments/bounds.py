@@ -14,12 +14,14 @@ Sources: Higham (2002), Accuracy and Stability of Numerical Algorithms, 3.1 and 
 Golub and LeVeque (1983), "Algorithms for computing the sample variance", for the corrected sums.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from .central_sums import canonical, central_sums
 from .certificate import height
@@ -52,7 +54,9 @@ class _Error(NamedTuple):
         return SLACK * self.u * first + 4 * self.total * float(jnp.finfo(qx.dtype).tiny)
 
 
-def error_bound(name: str, call: Any, values: Any, value: Array, dtype: Any) -> Array:
+def error_bound(
+    name: str, call: Any, values: Sequence[Array], value: Array, dtype: DTypeLike
+) -> Array:
     """Bound |value − exact| for a statistic of real data, once it is rounded to a dtype."""
     e = _errors(call, values)
     size = jnp.abs(lax.stop_gradient(value))
@@ -68,7 +72,7 @@ def error_bound(name: str, call: Any, values: Any, value: Array, dtype: Any) -> 
     return jnp.where(jnp.isnan(size), jnp.nan, jnp.where(jnp.isnan(bound), jnp.inf, bound))
 
 
-def _errors(call: Any, values: Any) -> _Error:
+def _errors(call: Any, values: Sequence[Array]) -> _Error:
     values, weights = lax.stop_gradient((values, call.weights))
     sums = central_sums(values, call.axes, 2, weights, call.accuracy)
     plan = canonical(values, call.axes, None, call.accuracy)[0].plan

@@ -7,7 +7,7 @@ of a power of two, takes its place (`passes`). One variable and pairs take the s
 variance of x is the covariance of x with itself, bit for bit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..._core.types import PyTree
 from ..numbers.counts import Count
 from ..numbers.two_words import one_word
 from ..numbers.units import inverse_unit
+from ..sample.arguments import Axes
 from ..sums.blocks import accumulator, difference, finite, heaviest, largest_within, widen
 from ..sums.layout import SMALL, choose, in_three
 from .accurate import exact_sums, mean_of
@@ -39,7 +41,9 @@ from .passes import (
 AGAIN = 2**18  # so many numbers are read again at a time, if some rows are in doubt
 
 
-def central_sums(values, axes, order: int = 2, weights=None, accuracy: str = "default") -> Sums:
+def central_sums(
+    values: Sequence[Array], axes: Axes, order: int = 2, weights=None, accuracy: str = "default"
+) -> Sums:
     """Gather the sums of one or two variables over axes; the core of all others.
 
     Args:
@@ -76,7 +80,9 @@ def two_words(pivot: Array, offset: Array) -> tuple[Array, Array]:
     return rounded, offset + difference(pivot, rounded.astype(pivot.dtype))
 
 
-def canonical(values, axes, weights, accuracy) -> tuple[Data, list[int]]:
+def canonical(
+    values: Sequence[Array], axes: Axes, weights, accuracy: str
+) -> tuple[Data, list[int]]:
     """Bring data to three axes; return them, and which axes are kept."""
     shape, axes = values[0].shape, tuple(sorted(axes))
     arrays = [in_three(widen(v), axes) for v in values]
@@ -138,7 +144,7 @@ class _Known(NamedTuple):
         if rows >= outer:
             return _careful(self.data, self.finish(self.data, self.held))
 
-        def look(i: Array, found: Any) -> Any:
+        def look(i: Array, found: PyTree) -> Any:
             start = jnp.minimum(i * rows, outer - rows)
 
             def put(v: Array, new: Array) -> Array:
@@ -194,7 +200,7 @@ def _placed(sums: Sums) -> Sums:
     return sums._replace(pivots=pivots, offsets=offsets)
 
 
-def _flat(tree: Any) -> Any:
+def _flat(tree: PyTree) -> Any:
     # axes of length 1 would have the compiler lay out, and so copy, what a loop reads
     def keep(v: Any) -> list[int]:
         return [n for a, n in enumerate(v.shape) if a == 0 or n > 1]
@@ -202,7 +208,7 @@ def _flat(tree: Any) -> Any:
     return jax.tree.map(lambda v: v.reshape(keep(v)), tree)
 
 
-def _shaped(tree: Any, like: Any) -> Any:
+def _shaped(tree: PyTree, like: PyTree) -> Any:
     return jax.tree.map(lambda v, u: v.reshape(len(v), *u.shape[1:]), tree, like)
 
 

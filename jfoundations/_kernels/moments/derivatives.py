@@ -7,14 +7,16 @@ too, so it can be differentiated again.
 """
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 
+from ..._core.types import PyTree
 from ..numbers.units import inverse_unit
+from ..sample.arguments import Axes
 from ..sums.blocks import counted, difference, in_units, largest_within
 from .central_sums import central_sums, two_words
 from .memories import weight_in
@@ -46,7 +48,7 @@ def memory(
 
 
 @memory.defjvp
-def _memory_rule(axes, order, accuracy, primals, tangents):
+def _memory_rule(axes: Axes, order, accuracy: str, primals: PyTree, tangents: PyTree):
     values, weights = primals
     moves, weight_move = tangents
     out = total, words, powers, units = memory(values, weights, axes, order, accuracy)
@@ -83,7 +85,7 @@ def _memory_rule(axes, order, accuracy, primals, tangents):
     return out, (d_total, d_words, d_powers, [jnp.zeros_like(u) for u in units])
 
 
-def _float(move: Array, x: Array, dtype: Any) -> Array:
+def _float(move: Array, x: Array, dtype: DTypeLike) -> Array:
     # integers do not move: their tangents are of no dtype to calculate with
     return jnp.zeros(x.shape, dtype) if move.dtype == jax.dtypes.float0 else move.astype(dtype)
 
@@ -113,7 +115,7 @@ def _select(keep: Array | None, x: Array) -> Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(5,))
-def deviations(x: Array, weights, pivot: Array, offset: Array, unit: Array, axes) -> Array:
+def deviations(x: Array, weights, pivot: Array, offset: Array, unit: Array, axes: Axes) -> Array:
     """Subtract the mean, given in two words, in units of ``unit``; 0 where the weight is."""
     if jnp.issubdtype(x.dtype, jnp.floating):
         found = in_units(x.astype(pivot.dtype), pivot, inverse_unit(unit)) - offset / unit
@@ -133,7 +135,7 @@ def shift(x: Array, pivot: Array) -> Array:
 
 
 @deviations.defjvp
-def _deviations_rule(axes, primals, tangents):
+def _deviations_rule(axes: Axes, primals: PyTree, tangents: PyTree):
     # d e = dx - d mean: the mean is a function of x, whatever words carry it
     x, weights, pivot, offset, unit = primals
     spread = deviations(*primals, axes)

@@ -5,6 +5,7 @@ sums, and divides. Complex data are sums over real and imaginary parts, so var(z
 """
 
 import functools
+from collections.abc import Sequence
 from functools import partial
 from math import prod
 from typing import Any, NamedTuple
@@ -12,11 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
+from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.rounding import divide
 from ..numbers.units import binary_unit, coarse_unit, inverse_unit, unit_of
-from ..sample.arguments import Axes, Axis, Data, answer, check, compiled, join, scalar
+from ..sample.arguments import Axes, Axis, Data, Nan, answer, check, compiled, join, scalar
 from ..sample.weights import Frequency, Probability
 from ..sums.blocks import counted, widen
 from ..sums.layout import SMALL
@@ -24,9 +26,11 @@ from .bounds import error_bound
 from .derivatives import deviations, memory
 from .total import total
 
+Parts = tuple[jax.Array, jax.Array]  # real and imaginary
+
 
 def call(
-    who: str, named: Any, axis: Axis, keepdims: bool, correction: Any, options: dict[str, Any]
+    who: str, named: Any, axis: Axis, keepdims: bool, correction: ArrayLike, options: dict[str, Any]
 ) -> Any:
     """Check the arguments, then run the one compiled core."""
     accuracy, nan = options["accuracy"], options["nan"]
@@ -53,12 +57,12 @@ def call(
 @compiled("name", "accuracy", "bounded")
 def _core(
     data: Data,
-    correction: Any,
+    correction: ArrayLike,
     *,
     name: str,
     axes: Axes,
     keepdims: bool,
-    nan: Any,
+    nan: Nan,
     accuracy: str,
     bounded: bool,
 ) -> Any:
@@ -98,9 +102,9 @@ class Call(NamedTuple):
     def of(
         cls,
         data: Data,
-        nan: Any,
+        nan: Nan,
         axes: Axes,
-        correction: Any = 0,
+        correction: ArrayLike = 0,
         accuracy: str = "default",
         signed: bool = False,
     ) -> "Call":
@@ -113,7 +117,7 @@ class Call(NamedTuple):
             weights = weights * inverse_unit(unit)
         return cls(data, weights, axes, correction, accuracy, unit)
 
-    def memory(self, values: Any, order: int) -> Any:
+    def memory(self, values: Sequence[Array], order: int) -> Any:
         """Return the memory of the values up to a power of deviations."""
         return memory(alike(values), self.weights, self.axes, order, self.accuracy)
 
@@ -134,7 +138,7 @@ class Call(NamedTuple):
             return kind.free(total, total, total, correction)
         return kind.free(total, *self.squares_and_count(total.dtype), correction)
 
-    def squares_and_count(self, dtype: Any) -> tuple[jax.Array, jax.Array]:
+    def squares_and_count(self, dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
         """Return the sum of squared weights and how many are not 0, as exact as the other sums."""
         weights = jnp.asarray(self.weights, dtype)
         count, [(pivot, offset)], _, _ = memory(
@@ -153,7 +157,9 @@ class Call(NamedTuple):
             return count
         return total * total / jnp.where(squares > 0, squares, 1)
 
-    def ranged(self, values: Any, unit: Any, small: bool = False) -> tuple[Any, list[Any]]:
+    def ranged(
+        self, values: Sequence[Array], unit: Any, small: bool = False
+    ) -> tuple[Any, list[Any]]:
         """Return real variables in units of their sizes, in which nothing overflows, and these.
 
         Args:
@@ -173,14 +179,14 @@ class Call(NamedTuple):
         return tuple(scaled), units
 
 
-def alike(values: Any) -> tuple[jax.Array, ...]:
+def alike(values: Sequence[Array]) -> tuple[jax.Array, ...]:
     """Return real variables in one dtype; integers stay integers, to be shifted exactly."""
     dtype = functools.reduce(jnp.promote_types, (v.dtype for v in values))
     dtype = np.dtype(np.int32) if dtype == np.bool_ else dtype
     return tuple(v.astype(dtype) for v in values)
 
 
-def _sum(call: Call, values: Any) -> jax.Array:
+def _sum(call: Call, values: Sequence[Array]) -> jax.Array:
     (x,) = alike(values)
     return total(x, call.weights, call.axes, call.accuracy, call.weight_unit)
 
@@ -192,23 +198,23 @@ def times(value: jax.Array, *units: Any) -> jax.Array:
     return value
 
 
-def _mean(call: Call, values: Any) -> jax.Array:
+def _mean(call: Call, values: Sequence[Array]) -> jax.Array:
     total, [(pivot, offset)], _, _ = call.memory(values, 0)
     return jnp.where(total == 0, jnp.nan, pivot + offset)
 
 
-def spread(call: Call, values: Any) -> tuple[jax.Array, jax.Array, list[Any]]:
+def spread(call: Call, values: Sequence[Array]) -> tuple[jax.Array, jax.Array, list[Any]]:
     """Return the variance in units, of what is measured in them, and these."""
     total, _, (m2,), units = call.memory(values, 2)
     return call.over(m2, total), total, units
 
 
-def _var(call: Call, values: Any) -> jax.Array:
+def _var(call: Call, values: Sequence[Array]) -> jax.Array:
     square, _, units = spread(call, values)
     return times(square, *units, *units)
 
 
-def _std(call: Call, values: Any) -> jax.Array:
+def _std(call: Call, values: Sequence[Array]) -> jax.Array:
     square, _, units = spread(call, values)
     return times(root(square), *units)
 
@@ -218,7 +224,7 @@ def root(x: jax.Array) -> jax.Array:
     return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), x * 0)
 
 
-def _mean_abs_dev(call: Call, values: Any) -> jax.Array:
+def _mean_abs_dev(call: Call, values: Sequence[Array]) -> jax.Array:
     (x,), (unit,) = call.ranged(values, coarse_unit)
     spread = jnp.abs(_deviations(call, x))
     return times(_mean(call, (spread,)), unit)  # the kernel's sum too: where= stays deletion
@@ -229,12 +235,12 @@ def _deviations(call: Call, x: jax.Array) -> jax.Array:
     return deviations(x, call.weights, pivot, offset, jnp.ones_like(offset), call.axes)
 
 
-def _cov(call: Call, values: Any) -> jax.Array:
+def _cov(call: Call, values: Sequence[Array]) -> jax.Array:
     total, _, (_, _, cxy), units = call.memory(values, 2)
     return times(call.over(cxy, total), *units)
 
 
-def _corr(call: Call, values: Any) -> jax.Array:
+def _corr(call: Call, values: Sequence[Array]) -> jax.Array:
     total, _, powers, _ = call.memory(values, 2)
     return coefficient(*(m * inverse_unit(binary_unit(total)) for m in powers))
 
@@ -254,16 +260,16 @@ def coefficient(mxx: jax.Array, myy: jax.Array, cxy: jax.Array) -> jax.Array:
     return jnp.where(varied | jnp.isnan(raw), value, jnp.nan)
 
 
-def _parts(values: Any) -> list[tuple[jax.Array, jax.Array]]:
+def _parts(values: Sequence[Array]) -> list[tuple[jax.Array, jax.Array]]:
     return [(v.real, v.imag) if jnp.iscomplexobj(v) else (v, jnp.zeros_like(v)) for v in values]
 
 
-def _complex_sum(call: Call, values: Any) -> jax.Array:
+def _complex_sum(call: Call, values: Sequence[Array]) -> jax.Array:
     real, imag = (_sum(call, (p,)) for p in _parts(values)[0])
     return lax.complex(real, imag)
 
 
-def _complex_mean(call: Call, values: Any) -> jax.Array:
+def _complex_mean(call: Call, values: Sequence[Array]) -> jax.Array:
     real, imag = (_mean(call, (p,)) for p in _parts(values)[0])
     return lax.complex(real, imag)
 
@@ -277,30 +283,30 @@ def _in_one_unit(call: Call, value: Any) -> tuple[tuple[jax.Array, jax.Array], A
     return (real * (u * inverse), imag * (v * inverse)), unit
 
 
-def _complex_var(call: Call, values: Any, power: int = 2) -> jax.Array:
+def _complex_var(call: Call, values: Sequence[Array], power: int = 2) -> jax.Array:
     parts, unit = _in_one_unit(call, values[0])
     value = jnp.add(*(_var(call, (p,)) for p in parts))
     return times(value, unit, unit) if power == 2 else times(root(value), unit)
 
 
-def _complex_mean_abs_dev(call: Call, values: Any) -> jax.Array:
+def _complex_mean_abs_dev(call: Call, values: Sequence[Array]) -> jax.Array:
     parts, unit = _in_one_unit(call, values[0])
     rests = [_deviations(call, part) for part in parts]
     return times(_mean(call, (jnp.abs(lax.complex(*rests)),)), unit)
 
 
-def _complex_cov(call: Call, values: Any) -> jax.Array:
+def _complex_cov(call: Call, values: Sequence[Array]) -> jax.Array:
     parts, units = zip(*(_in_one_unit(call, v) for v in values), strict=True)
     return lax.complex(*(times(v, *units) for v in _products(call, *parts)))
 
 
-def _products(call: Call, x: Any, y: Any) -> tuple[jax.Array, jax.Array]:
+def _products(call: Call, x: Parts, y: Parts) -> tuple[jax.Array, jax.Array]:
     # E x conj(y) of x = a + ib, y = c + id
     (a, b), (c, d) = x, y
     return _cov(call, (a, c)) + _cov(call, (b, d)), _cov(call, (b, c)) - _cov(call, (a, d))
 
 
-def _complex_corr(call: Call, values: Any) -> jax.Array:
+def _complex_corr(call: Call, values: Sequence[Array]) -> jax.Array:
     bare = call._replace(correction=0)
     parts = [_in_one_unit(call, v)[0] for v in values]
     xx, yy = (jnp.add(*(_var(bare, (p,)) for p in both)) for both in parts)

@@ -18,13 +18,14 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from ..._core.pytrees import pytree
 from ..._core.rounding import protect
 from ..numbers.counts import Count
 
 
-def weight_in(weight: Count | Array, dtype: Any) -> Array:
+def weight_in(weight: Count | Array, dtype: DTypeLike) -> Array:
     """Return a memory's weight as a float, be it a count or a sum of weights."""
     return weight.astype(dtype)
 
@@ -46,7 +47,7 @@ class Moments:
     m2: Array | None = None
 
     @staticmethod
-    def of(weight: Any, pivot: Any, offset: Any, m2: Any = None) -> "Moments":
+    def of(weight: Any, pivot: Array, offset: Array, m2: Any = None) -> "Moments":
         """Make a memory, numbers becoming arrays."""
         rest = None if m2 is None else jnp.asarray(m2)
         return Moments(weight, jnp.asarray(pivot), jnp.asarray(offset), rest)

@@ -4,11 +4,12 @@ What a pass finds are central sums; `central_sums` decides which pass is needed.
 """
 
 from math import isqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 
 from ..._core.rounding import divide, protect
 from ..numbers.counts import Count
@@ -201,7 +202,7 @@ def second_pass(data: Data, first: Sums) -> Sums:
     return Sums(first.weight, first.pivots, offsets, powers, list(units), sums[k : 2 * k])
 
 
-def far_unit(dtype: Any) -> float:
+def far_unit(dtype: DTypeLike) -> float:
     """Return the unit in which sums are in range, whatever they are of."""
     return 2.0 ** (jnp.finfo(dtype).maxexp * 25 // 32)
 
@@ -225,7 +226,7 @@ def two_levels(v: Array) -> Array:
     return jnp.sum(jnp.sum(v.reshape(v.shape[0], side, side, v.shape[2]), axis=2), axis=1)
 
 
-def _block_weights(data: Data, counts: list[Array], dtype) -> Array:
+def _block_weights(data: Data, counts: list[Array], dtype: DTypeLike) -> Array:
     if data.weight is None:
         sizes = [s.size for s in data.plan.segments for _ in range(s.blocks)]
         return jnp.asarray(np.array(sizes)[None, :, None], dtype)

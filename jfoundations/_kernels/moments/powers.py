@@ -11,8 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
+from ..._core.types import PyTree
+from ..sample.arguments import Axes
 from ..sums.layout import after, block_sums, choose, in_three
 from ..sums.tree_sums import tree_sum
 from .derivatives import deviations
@@ -22,8 +24,8 @@ from .derivatives import deviations
 def power_sums(
     x: jax.Array,
     weights: Any,
-    pivot: Any,
-    offset: Any,
+    pivot: Array,
+    offset: Array,
     unit: Any,
     axes: tuple[int, ...],
     orders: tuple[int, ...],
@@ -62,16 +64,16 @@ def power_sums(
 
 
 @power_sums.defjvp
-def _rule(axes: Any, orders: Any, primals: Any, tangents: Any) -> Any:
+def _rule(axes: Axes, orders: Any, primals: PyTree, tangents: PyTree) -> Any:
     # the same sums by ordinary operations: the deviations have a rule of their own
-    def plain(x: Any, weights: Any, pivot: Any, offset: Any, unit: Any) -> Any:
+    def plain(x: Array, weights: Any, pivot: Array, offset: Array, unit: Any) -> Any:
         e = deviations(x, weights, *(_kept(v, x, axes) for v in (pivot, offset, unit)), axes)
         return [jnp.sum(term, axis=axes) for term in _terms(e, weights, orders)]
 
     return power_sums(*primals, axes, orders), jax.jvp(plain, primals, tangents)[1]
 
 
-def _kept(v: jax.Array, x: jax.Array, axes: Any) -> jax.Array:
+def _kept(v: jax.Array, x: jax.Array, axes: Axes) -> jax.Array:
     return v if v.ndim == x.ndim else jnp.expand_dims(v, axes)
 
 

@@ -12,6 +12,7 @@ that is too many, or a square left the range of its type, the rows are read agai
  [4. 8.]]
 """
 
+from collections.abc import Sequence
 from functools import partial, reduce
 from itertools import pairwise
 from math import ceil, sqrt
@@ -21,8 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from ..._core.rounding import divide
+from ..._core.types import PyTree
 from ..numbers.units import inverse_unit
 from ..sums.blocks import accumulator, counted, difference, in_units, widen
 from ..sums.tree_sums import tree_sum
@@ -75,7 +78,7 @@ class _Strip(NamedTuple):
     start: int
     stop: int
 
-    def of(self, arrays: Any) -> Array:
+    def of(self, arrays: PyTree) -> Array:
         return arrays[self.variable][:, self.start : self.stop]
 
 
@@ -111,7 +114,7 @@ def central_products(
 
 
 @central_products.defjvp
-def _products_rule(sharing, primals, tangents):
+def _products_rule(sharing, primals: PyTree, tangents: PyTree):
     # d C = sum w (ex dy + dx ey) + dw ex ey: the means' own moves drop out, since sum w e = 0
     (values, weights, known), (moves, weight_move, _) = primals, tangents
     out = central_products(values, weights, sharing, known)
@@ -149,7 +152,7 @@ def _products_rule(sharing, primals, tangents):
 
 
 def _searched(
-    values: Any, weights: Array | None, sharing: int, total: Array
+    values: Sequence[Array], weights: Array | None, sharing: int, total: Array
 ) -> tuple[About, "_Central"]:
     """Sum about what a first look tells, and about the mean where that was not near enough."""
     about = _pilot(values, weights, sharing)
@@ -164,7 +167,7 @@ def _searched(
     return lax.cond(lossy, again, lambda *given: given, about, found)
 
 
-def _total(weights: Array | None, n: int, dtype: Any) -> Array:
+def _total(weights: Array | None, n: int, dtype: DTypeLike) -> Array:
     if weights is None:
         return jnp.full((1, 1), n, dtype)
     if weights.dtype == np.bool_:
@@ -180,7 +183,7 @@ def _gram(a: Array, b: Array) -> Array:
     return lax.dot_general(a, b, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
 
 
-def _pilot(values: Any, weights: Array | None, sharing: int) -> About:
+def _pilot(values: Sequence[Array], weights: Array | None, sharing: int) -> About:
     """Choose pivots and units by nine rows that lie evenly over the data."""
     n = values[0].shape[0]
     rows = np.arange(1, 18, 2) * n // 18
@@ -223,7 +226,7 @@ def _lossy(about: About, found: "_Central") -> Array:
 
 
 def _better(
-    values: Any, weights: Array | None, about: About, found: "_Central", sharing: int
+    values: Sequence[Array], weights: Array | None, about: About, found: "_Central", sharing: int
 ) -> About:
     """Move to the mean that was found, and to units that the largest deviation fits."""
     offsets, units = [], []
@@ -260,7 +263,7 @@ def _central(
 
 
 def _sums(
-    values: Any, weights: Array | None, about: About, deviate: Any
+    values: Sequence[Array], weights: Array | None, about: About, deviate: Any
 ) -> tuple[list[Array], list[Array], Array]:
     """Sum deviations, their squares and products over rows, block after block."""
     columns = [x.shape[1] for x in values]
@@ -268,7 +271,7 @@ def _sums(
     n = values[0].shape[0]
     size = min(n, MOST_ROWS, max(ROWS, BLOCK // sum(columns)))
 
-    def block(start: Any, size: int) -> tuple[list[Array], ...]:
+    def block(start: PyTree, size: int) -> tuple[list[Array], ...]:
         def cut(v: Array) -> Array:
             return lax.dynamic_slice_in_dim(v, start, size)
 

@@ -9,6 +9,7 @@ With the exact integers W = Σw, S = Σwx and Q = Σwxy, the mean is S / W and t
 3.0
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,8 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from ..._core.rounding import divide, protect
+from ..._core.types import PyTree
 from ..numbers.binary_words import Format, Word, product, words
 from ..numbers.two_words import two_product
 from ..sums.blocks import accumulator
@@ -41,7 +44,7 @@ def limb_sum(x: Array, axes: tuple[int, ...], weights: Array | None = None) -> L
 
 
 def reproducible_sums(
-    values: Any, axes: tuple[int, ...], order: int, weights: Array | None
+    values: Sequence[Array], axes: tuple[int, ...], order: int, weights: Array | None
 ) -> Sums:
     """Gather what `central_sums.central_sums` does, each number rounded from exact sums.
 
@@ -99,7 +102,7 @@ def _terms(data: tuple[list[Array], Array | None]) -> tuple[list[Word], Array]:
     return [t.keep(keep) for t in terms], jnp.where(odd, special, 0)
 
 
-def _weight(weight: Array | None, shape: Any, dtype: Any) -> Limbs:
+def _weight(weight: Array | None, shape: Any, dtype: DTypeLike) -> Limbs:
     if weight is None:
         return Limbs.whole(shape[1], (shape[0], shape[2]), dtype)
     if weight.dtype == np.bool_:
@@ -107,7 +110,7 @@ def _weight(weight: Array | None, shape: Any, dtype: Any) -> Limbs:
     return _sum([weight], None)
 
 
-def _ones(dtype: Any, keep: Array) -> tuple[list[Word], Array]:
+def _ones(dtype: DTypeLike, keep: Array) -> tuple[list[Word], Array]:
     size = keep.astype(Format(jnp.dtype(dtype)).unsigned)
     word = Word(size, jnp.zeros(keep.shape, jnp.int32), jnp.zeros_like(keep))
     return [word], jnp.zeros(keep.shape, dtype)
@@ -156,7 +159,7 @@ def _times(a: Limbs, b: Limbs) -> Limbs:
     size = max(2 * length(form, degree), da.shape[0] + db.shape[0])
     room = jnp.concatenate([db, jnp.zeros((size - db.shape[0], *db.shape[1:]), db.dtype)])
 
-    def step(state: Any, digit: Array) -> Any:
+    def step(state: PyTree, digit: Array) -> Any:
         total, shifted = state
         return (total + digit[None] * shifted, jnp.roll(shifted, 1, axis=0)), None
 
@@ -184,7 +187,7 @@ def _unit(square: Quotient) -> Array:
     return jnp.clip(square.exponent // 2, -most, most)
 
 
-def _power(exponent: Array, dtype: Any) -> Array:
+def _power(exponent: Array, dtype: DTypeLike) -> Array:
     form = Format(jnp.dtype(dtype))
     field = (exponent + jnp.finfo(form.dtype).maxexp - 1).astype(form.unsigned)
     return lax.bitcast_convert_type(field << (form.digits - 1), form.dtype)

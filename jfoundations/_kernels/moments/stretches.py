@@ -17,12 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from ..._core.pytrees import pytree
+from ..._core.types import PyTree
 from ..numbers.units import exponent_of, inverse_unit, power_of_two
 from ..numbers.wide import Wide, choose, size_unit, total
-from ..sample.arguments import REAL, Data, accumulator, check, join
-from ..sample.weights import Probability, Reliability
+from ..sample.arguments import REAL, Data, Nan, Numbers, accumulator, check, join
+from ..sample.weights import Probability, Reliability, Weights
 from ..sums.blocks import difference, widen
 from .formulas import coefficient
 
@@ -30,7 +32,12 @@ FADED = np.int32(4096)  # 2**-4096: of no account beside any weight, and still a
 
 
 def check_along(
-    who: str, named: dict[str, Any], axis: Any, weights: Any, where: Any, nan: str
+    who: str,
+    named: dict[str, Any],
+    axis: Any,
+    weights: Weights | Numbers | None,
+    where: Numbers | None,
+    nan: str,
 ) -> tuple[Data, int]:
     """Return checked data, which are real, and the one axis they are gone through along."""
     if axis is None or isinstance(axis, tuple):
@@ -39,7 +46,7 @@ def check_along(
     return data, place
 
 
-def strength(data: Data, nan: Any) -> Array:
+def strength(data: Data, nan: Nan) -> Array:
     """Return how much each element counts: floats in the dtype of the memory, 1 without weights."""
     dtype = accumulator(reduce(jnp.promote_types, (v.dtype for v in data.values)))
     joined = join(data, nan)
@@ -222,7 +229,7 @@ def padded(memory: Stretch, n: int) -> Stretch:
 def _nothing(memory: Stretch) -> Stretch:
     """Return memories of no elements, in the shape of an element along axis 0."""
 
-    def empty(leaf: Any) -> Any:
+    def empty(leaf: PyTree) -> Any:
         if isinstance(leaf, Wide):
             return Wide.zero(leaf.mantissa.shape[1:], leaf.mantissa.dtype)
         return jnp.zeros(leaf.shape[1:], leaf.dtype)
@@ -241,7 +248,7 @@ def mean(memory: Stretch) -> Array:
     return jnp.where((weight == 0) | jnp.isnan(weight), jnp.nan, value)
 
 
-def moment(memory: Stretch, kind: Any, correction: Any) -> Array:
+def moment(memory: Stretch, kind: Any, correction: ArrayLike) -> Array:
     """Return the last central moment, over what a kind of weights leaves to divide by."""
     weight = memory.weight
     free = _free(memory, kind, Wide.of(jnp.asarray(correction, weight.mantissa.dtype)))

@@ -15,8 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
+from ..._core.types import PyTree
 from ..numbers.two_words import Pair, one_word, two_product
+from ..sample.arguments import Axes
 from ..sums.blocks import accumulator, block_pivots, counted, first_valid, segment_sums, signed
 from ..sums.layout import after
 from ..sums.tree_sums import tree_sum_pairs
@@ -63,7 +66,7 @@ def _part(data: Data, more: float) -> Array:
     return two_levels(high + low)
 
 
-def _words(x: Array, weight: Array | None, dtype: Any) -> Pair:
+def _words(x: Array, weight: Array | None, dtype: DTypeLike) -> Pair:
     high, low = two_words(x, jnp.zeros(x.shape, dtype))
     if weight is None:
         return high, low
@@ -88,7 +91,7 @@ def _block_sums(
 
 
 @total.defjvp
-def _total_rule(axes, accuracy, primals, tangents):
+def _total_rule(axes: Axes, accuracy: str, primals: PyTree, tangents: PyTree):
     # d Σwx = Σ w dx + Σ x dw, elements of weight 0 left out before any arithmetic
     x, weights, unit = primals
     out = total(x, weights, axes, accuracy, unit)

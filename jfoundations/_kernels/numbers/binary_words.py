@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 
 class Format(NamedTuple):
@@ -61,7 +62,7 @@ class Word(NamedTuple):
         return self if keep is None else self._replace(size=jnp.where(keep, self.size, 0))
 
 
-def words(x: Array, dtype: Any) -> list[Word]:
+def words(x: Array, dtype: DTypeLike) -> list[Word]:
     """Cut numbers into words, exactly: floats of this dtype into one, integers into one or two."""
     form = Format(jnp.dtype(dtype))
     if jnp.issubdtype(x.dtype, jnp.floating):

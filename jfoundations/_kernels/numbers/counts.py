@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
+from jax.typing import DTypeLike
 
 from ..._core.pytrees import pytree
 
@@ -31,7 +32,7 @@ from ..._core.pytrees import pytree
 def _floating(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return a method that works on rounded counts."""
 
-    def method(self: "Count", other: Any) -> Any:
+    def method(self: "Count", other: object) -> Any:
         return op(*_floats(self, other)) if _is_number(other) else NotImplemented
 
     return method
@@ -40,7 +41,7 @@ def _floating(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 def _comparing(op: Any, of: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return a comparison, exact with counts and ints, of rounded counts with other numbers."""
 
-    def method(self: "Count", other: Any) -> Any:
+    def method(self: "Count", other: object) -> Any:
         if isinstance(other := _whole(other), Count):
             return of(*_ordered(self, other))
         return op(*_floats(self, other)) if _is_number(other) else NotImplemented
@@ -48,7 +49,7 @@ def _comparing(op: Any, of: Callable[[Any, Any], Any]) -> Callable[[Any, Any], A
     return method
 
 
-def _refused(self: Any, other: Any) -> Any:
+def _refused(self: Any, other: object) -> Any:
     raise TypeError(
         "Count: // and % of a count in two words are not defined, and of rounded floats they would "
         "be wrong; take int(count) on the host, or enable x64"
@@ -88,7 +89,7 @@ class Count:
         low = n.astype(np.uint32)
         return cls(jnp.zeros_like(low), low)
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: object) -> Any:
         if not isinstance(other := _whole(other), Count):
             return _floating(operator.add)(self, other)
         low = self.low + other.low
@@ -109,7 +110,7 @@ class Count:
 
         return Count(*lax.reduce((self.high, self.low), (zero, zero), add, axes))
 
-    def astype(self, dtype: Any) -> jax.Array:
+    def astype(self, dtype: DTypeLike) -> jax.Array:
         """Return the counts rounded to a floating dtype."""
         return self.high.astype(dtype) * 2.0**32 + self.low.astype(dtype)
 
@@ -152,7 +153,7 @@ class Count:
     def __getitem__(self, key: Any) -> "Count":
         return Count(self.high[key], self.low[key])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
         exact = np.asarray(np.asarray(self.high, np.uint64) << 32 | np.asarray(self.low))
         return exact if dtype is None else exact.astype(dtype)
 
@@ -186,10 +187,10 @@ class Count:
     def __format__(self, form: str) -> str:
         return format(int(self), form) if form else str(self)
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: object) -> Any:
         return _difference(self, other)
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self, other: object) -> Any:
         found = _difference(self, other)
         return found if found is NotImplemented else -found
 
@@ -220,7 +221,7 @@ class Count:
     __ge__: ClassVar[Any] = _comparing(operator.ge, lambda less, equal: ~less)
 
 
-def _difference(count: Count, other: Any) -> Any:
+def _difference(count: Count, other: object) -> Any:
     if not isinstance(other := _whole(other), Count):
         return _floating(operator.sub)(count, other)
     less, _ = _ordered(count, other)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 UNSIGNED = {2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}
 
@@ -34,7 +35,7 @@ def encode(x: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(x), last_key(unsigned), keys)
 
 
-def decode(keys: jax.Array, dtype: Any) -> jax.Array:
+def decode(keys: jax.Array, dtype: DTypeLike) -> jax.Array:
     """Return the values of keys, the inverse of `encode`."""
     carrier = _carrier(jnp.zeros((), dtype)).dtype
     top = _top(keys.dtype)
@@ -47,7 +48,7 @@ def decode(keys: jax.Array, dtype: Any) -> jax.Array:
     return lax.bitcast_convert_type(bits, carrier).astype(dtype)
 
 
-def last_key(dtype: Any) -> Any:
+def last_key(dtype: DTypeLike) -> Any:
     """Return the largest key: that of nan, and of elements that do not count."""
     return np.array(jnp.iinfo(dtype).max, dtype)
 
@@ -63,5 +64,5 @@ def _carrier(x: jax.Array) -> jax.Array:
     return x.astype(jnp.int16)
 
 
-def _top(dtype: Any) -> Any:
+def _top(dtype: DTypeLike) -> Any:
     return np.array(1 << (8 * np.dtype(dtype).itemsize - 1), dtype)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from ..._core.rounding import divide, protect
 
@@ -75,7 +76,7 @@ def one_word(a: Pair) -> Array:
     return a[0] + jnp.where(jnp.isfinite(a[1]), a[1], 0)
 
 
-def exact_words(x: Array, dtype) -> Pair:
+def exact_words(x: Array, dtype: DTypeLike) -> Pair:
     """Return numbers in two words: integers exactly, up to twice the digits of the dtype."""
     if not jnp.issubdtype(x.dtype, jnp.integer):
         return x.astype(dtype), jnp.zeros(x.shape, dtype)

@@ -10,12 +10,11 @@ computed in units is the same at every scale. `binary_unit` is the one way to ch
 True
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 
 
 def unit_of(x: Array, keep: Array | None, axes: tuple[int, ...]) -> Array:
@@ -74,7 +73,7 @@ def exponent_of(unit: Array) -> Array:
     return (bits >> info.nmant).astype(np.int32) - np.int32(info.maxexp - 1)
 
 
-def power_of_two(exponent: Array, dtype: Any) -> Array:
+def power_of_two(exponent: Array, dtype: DTypeLike) -> Array:
     """Return 2**exponent of int32; 0 below the type's range, its largest power above."""
     info = jnp.finfo(dtype)
     bias = info.maxexp - 1

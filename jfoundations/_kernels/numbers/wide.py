@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.pytrees import pytree
 from ..._core.rounding import divide, protect
@@ -43,7 +43,7 @@ class Wide:
         return Wide(x * inverse_unit(unit), exponent_of(unit))
 
     @staticmethod
-    def zero(shape: Any, dtype: Any) -> "Wide":
+    def zero(shape: Any, dtype: DTypeLike) -> "Wide":
         """Return zeros that change nothing they are added to."""
         return Wide(jnp.zeros(shape, dtype), jnp.full(shape, LOWEST))
 

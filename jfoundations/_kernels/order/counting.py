@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ..._core.types import PyTree
+
 # XLA:CPU writes a scatter's indices out before it uses them: at 1e7 elements, 80 MB of fresh pages
 # made a counting pass five times slower than the same pass in blocks. Measured flat from 2**15 on.
 BLOCK = 1 << 17
@@ -17,7 +19,7 @@ BLOCK = 1 << 17
 LANES = 768
 
 
-def in_blocks(step: Callable[..., Any], start: Any, *arrays: jax.Array | None) -> Any:
+def in_blocks(step: Callable[..., Any], start: PyTree, *arrays: jax.Array | None) -> Any:
     """Return `step(carry, *blocks)` folded over blocks of equally long one-dimensional arrays.
 
     The elements come in an order of their own. Absent arrays (None) stay absent. The first block is
@@ -33,7 +35,7 @@ def in_blocks(step: Callable[..., Any], start: Any, *arrays: jax.Array | None) -
     if length == first:
         return carry
 
-    def body(i: jax.Array, carry: Any) -> Any:
+    def body(i: jax.Array, carry: PyTree) -> Any:
         at = first + i * width
         cut = (None if a is None else lax.dynamic_slice_in_dim(a, at, width, 1) for a in rows)
         return step(carry, *(None if a is None else a.reshape(-1) for a in cut))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from ..._core.rounding import divide
 from ..moments.total import total as sum_of
@@ -81,7 +82,7 @@ def hide(x: jax.Array, counts: Any) -> jax.Array:
     return x if counts is None else jnp.where(present(counts), x, jnp.zeros((), x.dtype))
 
 
-def rows(x: Any, axes: Axes) -> Any:
+def rows(x: Array | None, axes: Axes) -> Any:
     """Return x with the reduced axes flattened into the last of two: (rows, n); None stays."""
     if x is None:
         return None

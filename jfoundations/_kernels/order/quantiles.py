@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 from ..._core.rounding import protect
 from ..moments.total import total as sum_of
@@ -166,7 +167,7 @@ class InOrder(NamedTuple):
         return jnp.where(self.good, found, jnp.nan)
 
 
-def in_order(x: jax.Array, counts: jax.Array, dtype: Any) -> InOrder:
+def in_order(x: jax.Array, counts: jax.Array, dtype: DTypeLike) -> InOrder:
     """Return rows sorted, the counts' sums in floats of a dtype."""
     x = hide(x, counts)
     keys = jnp.where(counts > 0, encode(x), last_key(encode(x).dtype))

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
+from ..._core.types import PyTree
 from ..numbers.sortable_bits import decode, encode, last_key
 from ..sample.arguments import accumulator
 from .counting import add, in_blocks, present
@@ -131,7 +132,7 @@ def _by_counting(x: jax.Array, counts: Any, ranks: jax.Array) -> Neighbours:
     return Neighbours(decode(low, x.dtype), decode(high, x.dtype), spoilt)
 
 
-def _histogram(x: jax.Array, counts: Any, prefix: Any, digit: int) -> jax.Array:
+def _histogram(x: jax.Array, counts: Any, prefix: Array | None, digit: int) -> jax.Array:
     """Count the keys that begin with `prefix` by their next 16 bits."""
     shift = 16 * (_digits(x) - 1 - digit)
 
@@ -154,7 +155,7 @@ def _locate(bins: jax.Array, rank: jax.Array) -> tuple[jax.Array, jax.Array, jax
     return group * 256 + place, rest, here
 
 
-def _append(x: jax.Array, prefix: Any, place: jax.Array) -> jax.Array:
+def _append(x: jax.Array, prefix: Array | None, place: jax.Array) -> jax.Array:
     place = place.astype(_key_dtype(x))
     return place if prefix is None else (prefix << 16) | place
 
@@ -198,7 +199,7 @@ _differentiable = jax.custom_jvp(_neighbours)
 
 
 @_differentiable.defjvp
-def _tangents(primals: Any, tangents: Any) -> Any:
+def _tangents(primals: PyTree, tangents: PyTree) -> Any:
     x, counts, ranks = primals
     found = _differentiable(x, counts, ranks)
     share = jax.vmap(functools.partial(_share, x, counts, tangents[0]), in_axes=1, out_axes=1)

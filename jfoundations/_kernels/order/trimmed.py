@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from ..numbers.two_words import add, multiply, one_word
 from ..sample.arguments import accumulator
@@ -46,7 +47,7 @@ def _of_whole(x: jax.Array, counts: Any, proportion: jax.Array) -> jax.Array:
     return jnp.where((size > 0) & ~found.spoilt, mean, jnp.nan)
 
 
-def _kept(x: Any, counts: Any, ends: Any, first: Any, last: Any) -> tuple[Any, Any, Any]:
+def _kept(x: Array, counts: Any, ends: Any, first: Any, last: Any) -> tuple[Any, Any, Any]:
     """Return how often at ranks first … last − 1 there is each inner element, and each end."""
     counts = jnp.ones(x.shape, jnp.int32) if counts is None else counts.astype(jnp.int32)
     low, high, first, last = ends[:, :1], ends[:, 1:], first[:, None], last[:, None]

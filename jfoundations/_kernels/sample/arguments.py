@@ -7,19 +7,24 @@
 import functools
 import inspect
 import operator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.inputs import NO_NUMBERS, as_array, as_given
 from ..._core.sharding import automatic
-from .weights import Frequency, Probability, Reliability
+from .weights import Frequency, Probability, Reliability, Weights
 
 Axis = int | tuple[int, ...] | None
 Axes = tuple[int, ...]
 Nan = Literal["propagate", "omit"]
+Accuracy = Literal["default", "high"]
+# What holds numbers: an array, a scalar, or lists of them, nested to a rectangle.
+Numbers: TypeAlias = "ArrayLike | Sequence[Numbers]"
 
 
 ORDERED = "which has no order"
@@ -45,8 +50,8 @@ def check(
     who: str,
     named: dict[str, Any],
     axis: Axis,
-    weights: Any = None,
-    where: Any = None,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
     nan: str = "propagate",
     real: str = "",
 ) -> tuple[Data, Axes]:
@@ -166,7 +171,7 @@ def join(data: Data, nan: Nan = "propagate", signed: bool = False) -> jax.Array 
     return weights if signed else jnp.where(weights < 0, jnp.nan, weights)
 
 
-def accumulator(dtype: Any) -> Any:
+def accumulator(dtype: DTypeLike) -> Any:
     """Return the dtype sums are kept in: default float for ints, float32 for half precision."""
     if not jnp.issubdtype(dtype, jnp.inexact):
         return jnp.result_type(float)

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .arguments import numbers
+from .arguments import Numbers, numbers
 
 
-def places(who: str, name: str, ids: Any, groups: int) -> jax.Array:
+def places(who: str, name: str, ids: Numbers, groups: int) -> jax.Array:
     """Return ids as int32, those outside 0 … groups − 1 as `groups`.
 
     NumPy's integers are looked at as they are: JAX would cut off what it has no bits for.
@@ -36,7 +36,7 @@ def placed(ids: jax.Array, groups: int) -> jax.Array:
     return jnp.where((ids >= 0) & (ids < groups), ids, groups).astype(np.int32)
 
 
-def _on_host(ids: Any, groups: int) -> Any:
+def _on_host(ids: Numbers, groups: int) -> Any:
     """Return ids that are no arrays of JAX's as int32, where they are integers."""
     if isinstance(ids, jax.Array | np.ma.MaskedArray):
         return ids

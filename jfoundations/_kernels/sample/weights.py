@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from ..._core.pytrees import pytree
 from ..numbers.units import inverse_unit
@@ -28,7 +29,7 @@ class Frequency:
 
     values: Any
 
-    def free(self, total: jax.Array, squares: Any, count: Any, correction: Any) -> jax.Array:
+    def free(self, total: jax.Array, squares: Any, count: Any, correction: ArrayLike) -> jax.Array:
         """Return what is left to divide by: W − c."""
         return total - correction
 
@@ -43,7 +44,7 @@ class Reliability:
 
     values: Any
 
-    def free(self, total: jax.Array, squares: Any, count: Any, correction: Any) -> jax.Array:
+    def free(self, total: jax.Array, squares: Any, count: Any, correction: ArrayLike) -> jax.Array:
         """Return what is left to divide by: W − c·Σw²/W."""
         whole = jnp.where(total == 0, 1, total)
         return total - correction * squares / whole
@@ -59,7 +60,7 @@ class Probability:
 
     values: Any
 
-    def free(self, total: jax.Array, squares: Any, count: Any, correction: Any) -> jax.Array:
+    def free(self, total: jax.Array, squares: Any, count: Any, correction: ArrayLike) -> jax.Array:
         """Return what is left to divide by: W·(n − c)/n."""
         n = jnp.where(count == 0, 1, count)
         return total * (n - correction) / n
@@ -69,7 +70,7 @@ Weights = Frequency | Reliability | Probability
 
 
 def free_in_units(
-    kind: Weights | None, unit: jax.Array, total: jax.Array, squares: Any, count: Any, c: Any
+    kind: Weights | None, unit: jax.Array, total: jax.Array, squares: Any, count: Any, c: ArrayLike
 ) -> jax.Array:
     """Return what a kind leaves to divide by, in the units that the sums of weights are in."""
     kind = Frequency(None) if kind is None else kind

@@ -3,17 +3,20 @@
 Each block has a pivot of its own, one of its values; `layout` does the adding.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from ..._core.rounding import protect
+from ..._core.types import PyTree
 from .layout import Segment, block_sums
 
 
-def accumulator(dtype):
+def accumulator(dtype: DTypeLike):
     """The float in which sums of this dtype are kept."""
     if not jnp.issubdtype(dtype, jnp.floating):
         return jnp.result_type(float)
@@ -37,7 +40,7 @@ def difference(x: Array, pivot: Array) -> Array:
     return jnp.where(x >= pivot, (a - b).astype(dtype), -(b - a).astype(dtype))
 
 
-def largest_within(integer: Any, dtype: Any) -> Any:
+def largest_within(integer: Any, dtype: DTypeLike) -> Any:
     """Return the largest float that an integer type holds: rounding its largest gives one more."""
     top = np.asarray(np.iinfo(integer).max + 1, dtype)
     return np.nextafter(top, np.asarray(0, dtype))
@@ -74,7 +77,7 @@ def first_valid(x: Array, weight: Array | None) -> Array:
     outer, n, inner = x.shape
     size = min(n, 1024)
 
-    def look(state):
+    def look(state: PyTree):
         start, found, pivot = state
         seen, values = (lax.dynamic_slice_in_dim(v, start, size, 1) for v in (weight, x))
         seen = counted(seen)
@@ -117,7 +120,7 @@ def block_pivots(x: Array, weight: Array | None, fallback: Array, segment: Segme
     return finite(probe(0) if last < 2 else _median3(probe(0), probe(last // 2), probe(last)))
 
 
-def _deviate(values, pivots, shifts) -> list[Array]:
+def _deviate(values: Sequence[Array], pivots, shifts) -> list[Array]:
     # deviations from the pivot, or from (pivot + offset) in units of a power of two in the second
     # pass
     if shifts is None:
@@ -140,7 +143,9 @@ def signed(weight: Array) -> Array:
     return jnp.where(weight < 0, jnp.nan, weight)
 
 
-def _terms(values: Any, pivots: Any, weight: Any, shifts: Any, zero: Array) -> list[Array]:
+def _terms(
+    values: Sequence[Array], pivots: Any, weight: Any, shifts: Any, zero: Array
+) -> list[Array]:
     """Give what one pass adds up: the weight, deviations, squares, products."""
     # Weights are read as they are, line by line: a sanitised copy would cost more than the sums.
     e = _deviate(values, pivots, shifts)
@@ -155,7 +160,7 @@ def _terms(values: Any, pivots: Any, weight: Any, shifts: Any, zero: Array) -> l
     return ([] if weight is None else [signed(weight)]) + w + products
 
 
-def segment_sums(values, pivots, weight, shifts, segment: Segment) -> list[Array]:
+def segment_sums(values: Sequence[Array], pivots, weight, shifts, segment: Segment) -> list[Array]:
     """Sum weights, deviations, squares and products over each block of a segment.
 
     Args:

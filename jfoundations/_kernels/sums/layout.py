@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..._core.types import PyTree
+
 # Rows added in one loop. The compiler unrolls so many, whatever is summed of them, but not twice as
 # many; fewer would leave more sums to be written down.
 ROWS = 16
@@ -231,7 +233,7 @@ def block_sums(
     return [turns.join(list(p)) for p in zip(*parts, strict=True)]
 
 
-def _block_sums(make, data, sides, segment, joins) -> list[Array]:
+def _block_sums(make, data: PyTree, sides, segment, joins) -> list[Array]:
     outer, _, inner = data[0].shape
     _, blocks, groups, rows, fold = segment
 

@@ -25,8 +25,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from ..._core.pytrees import pytree, static
+from ..._core.types import PyTree
 from ..numbers.binary_words import Format, Word, words
 from .layout import sum_together
 
@@ -69,7 +71,7 @@ class Limbs:
         return jax.tree.map(lambda v: v.reshape(*v.shape[:-2], *x.shape[1:]), total)
 
     @staticmethod
-    def whole(n: int, shape: tuple[int, ...], dtype: Any) -> "Limbs":
+    def whole(n: int, shape: tuple[int, ...], dtype: DTypeLike) -> "Limbs":
         """Return a Python int below 2**40, of degree 0."""
         form = Format(jnp.dtype(dtype))
         digits = [(n >> (form.limb * k)) & (2**form.limb - 1) for k in range(length(form, 0))]
@@ -157,7 +159,7 @@ def _plain_words(x: Array) -> tuple[list[Word], Array]:
     return words(x, x.dtype), jnp.where(jnp.isfinite(x), 0, x)
 
 
-def gather(cut: Callable[[Any], tuple[list[Word], Array]], data: Any, degree: int) -> Limbs:
+def gather(cut: Callable[[Any], tuple[list[Word], Array]], data: PyTree, degree: int) -> Limbs:
     """Sum what `cut` makes of data, words (outer, n, inner), over the middle axis and over words.
 
     A first pass finds between which limbs the data lie; each further one sums some limbs of them.
@@ -175,7 +177,7 @@ def gather(cut: Callable[[Any], tuple[list[Word], Array]], data: Any, degree: in
         return Limbs(zeros, jnp.zeros((outer, inner), special.dtype), degree)
     first, last, odd = _span(terms, special, form)
 
-    def add(state: Any) -> Any:
+    def add(state: PyTree) -> Any:
         at, total = state
         # words are made in each pass: to write them down costs ten times as much
         again, at = lax.optimization_barrier((data, at))

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._core.types import PyTree
+
 Leaves = list[Any]
 DIRECTIONS = 2
 
@@ -67,7 +69,7 @@ def assert_grad_matches(
             _compare("reverse", found, _dot(back, slopes), _dot(map(abs, back), noise), bound)
 
 
-def _compare(mode: str, found: Any, expected: Any, noise: Any, bound: float) -> None:
+def _compare(mode: str, found: PyTree, expected: Any, noise: Any, bound: float) -> None:
     size = max(np.max(np.abs(found), initial=0), np.max(np.abs(expected), initial=0))
     apart = np.abs(found - expected) - noise
     if not np.all(apart <= bound * size):
@@ -89,18 +91,18 @@ def _differentiable(x: Leaves, value: Leaves) -> None:
         raise ValueError(f"assert_grad_matches: the function is not finite there: {value}")
 
 
-def _is_real(leaf: Any) -> bool:
+def _is_real(leaf: PyTree) -> bool:
     return isinstance(leaf, float) or jnp.issubdtype(
         getattr(leaf, "dtype", np.dtype(object)), jnp.floating
     )
 
 
-def _draw(rng: Any, leaf: Any, size: float, sign: Any = None) -> jax.Array:
+def _draw(rng: np.random.Generator, leaf: PyTree, size: float, sign: Any = None) -> jax.Array:
     values = rng.normal(size=leaf.shape) * size
     return jnp.asarray(values if sign is None else np.abs(values) * sign, leaf.dtype)
 
 
-def _wide(leaf: Any) -> np.ndarray:
+def _wide(leaf: PyTree) -> np.ndarray:
     return np.asarray(leaf).astype(np.float64)
 
 

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._core.types import PyTree
 from ..._folds.fold import Fold
 from ..._loops.callback import flatten
 from ..._loops.resolve import listen
 from ._same import assert_same
 
 
-def assert_abstract_init(value: Any, like: Any, *, max_steps: int = 3) -> None:
+def assert_abstract_init(value: Any, like: PyTree, *, max_steps: int = 3) -> None:
     """Assert that a callback's or fold's `init` needs no numbers, only shapes and dtypes.
 
     `jax.eval_shape(init, structs)` must work and give the shapes and dtypes that `init` gives on
@@ -50,7 +51,7 @@ def assert_abstract_init(value: Any, like: Any, *, max_steps: int = 3) -> None:
         assert_same(direct, init(ones), bits=True, what=what)
 
 
-def _struct(leaf: Any) -> jax.ShapeDtypeStruct:
+def _struct(leaf: PyTree) -> jax.ShapeDtypeStruct:
     kind = jax.typeof(leaf) if not isinstance(leaf, jax.ShapeDtypeStruct) else leaf
     return jax.ShapeDtypeStruct(kind.shape, kind.dtype)
 
@@ -61,11 +62,11 @@ def _filled(fill: int, struct: jax.ShapeDtypeStruct) -> jax.Array:
     return jnp.full(struct.shape, fill, struct.dtype)
 
 
-def _blank(leaf: Any) -> Any:
+def _blank(leaf: PyTree) -> Any:
     return np.zeros(leaf.shape, leaf.dtype) if not _is_key(leaf) else np.zeros(leaf.shape)
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: PyTree) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 

@@ -5,6 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+
+from ..._core.types import PyTree
 
 
 def assert_same(
@@ -54,7 +57,7 @@ def assert_same(
             raise AssertionError(f"{where} differs:\n  {x!r}\n  {y!r}{_distance(x, y)}")
 
 
-def _concrete(leaf: Any) -> np.ndarray:
+def _concrete(leaf: PyTree) -> np.ndarray:
     if jnp.issubdtype(getattr(leaf, "dtype", None) or np.dtype(object), jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     return np.asarray(leaf)
@@ -75,7 +78,7 @@ def _wide(x: np.ndarray) -> np.ndarray:
     return x.astype(np.complex128 if jnp.issubdtype(x.dtype, jnp.complexfloating) else np.float64)
 
 
-def _spacing(size: np.ndarray, dtype: Any) -> np.ndarray:
+def _spacing(size: np.ndarray, dtype: DTypeLike | None) -> np.ndarray:
     info = jnp.finfo(dtype)
     _, exponent = np.frexp(np.maximum(size, float(info.smallest_normal)))
     return np.ldexp(float(info.eps), exponent - 1)

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import jax
 
+from ..._core.types import PyTree
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -44,5 +46,5 @@ def assert_traces(n: int) -> Iterator[Callable[[F], F]]:
         raise AssertionError(f"traced {len(runs)} times, expected {n}; with:{seen}")
 
 
-def _short(leaf: Any) -> Any:
+def _short(leaf: PyTree) -> Any:
     return getattr(leaf, "aval", leaf)

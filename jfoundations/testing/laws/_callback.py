@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..._core.types import PyTree
 from ..._core.values import partial
 from ._chain import chain_monoid
 from ._check import check_all
@@ -11,7 +12,7 @@ from ._loop import chunking, driver_equivalence, frozen, lane, logistic, observe
 def callback(
     *callbacks: Any,
     step: Any = logistic,
-    states: Any = None,
+    states: PyTree = None,
     max_steps: int = 9,
     observes: bool = False,
     ulp: float = 0,
@@ -49,7 +50,7 @@ def callback(
 def chains(
     *callbacks: Any,
     step: Any = logistic,
-    states: Any = None,
+    states: PyTree = None,
     max_steps: int = 5,
     max_examples: int = 15,
 ) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from hypothesis.strategies import SearchStrategy
+from jax.typing import ArrayLike
 
+from ..._core.types import PyTree
 from ..._loops.callback import chain, proceed
 from ..._loops.combinators import stop_when
 from ..._loops.iterate import iterate
@@ -21,7 +23,7 @@ def chain_monoid(
     chain: Any = chain,
     unit: Any = proceed,
     step: Any = logistic,
-    states: Any = None,
+    states: PyTree = None,
     max_steps: int = 5,
     max_examples: int = 15,
 ) -> None:
@@ -48,10 +50,10 @@ def chain_monoid(
     """
     always = stop_when(_true, name="always")
 
-    def run(state: Any, callback: Any, steps: int = max_steps) -> Any:
+    def run(state: PyTree, callback: Any, steps: int = max_steps) -> Any:
         return iterate(step, state, callback, max_steps=steps)
 
-    def chain_is_a_monoid(a: Any, b: Any, c: Any, state: Any) -> None:
+    def chain_is_a_monoid(a: Any, b: Any, c: ArrayLike, state: PyTree) -> None:
         for name, both in (("chain(unit, a)", chain(unit, a)), ("chain(a, unit)", chain(a, unit))):
             _alike(both, a, f"{name} is not a")
             assert_same(run(state, both), run(state, a), bits=True, what=name)
@@ -81,5 +83,5 @@ def _alike(a: Any, b: Any, message: str) -> None:
     )
 
 
-def _true(state: Any) -> Any:
+def _true(state: PyTree) -> Any:
     return jnp.asarray(True)

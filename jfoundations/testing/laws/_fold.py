@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._core.types import PyTree
 from ..._core.values import partial
 from ..._folds.fold import Fold, like_of_block
 from ..checks import assert_same
@@ -17,7 +18,7 @@ ULPS = 128
 
 def fold(
     a_fold: Fold[Any],
-    elements: Any = None,
+    elements: PyTree = None,
     *,
     rtol: float | None = None,
     jit: bool = True,
@@ -51,7 +52,7 @@ def fold(
     answers = jax.jit(_answers) if jit else _answers
     law = _homomorphism if a_fold.merge is not None else _goes_on
 
-    def fold_laws(elements: Any) -> None:
+    def fold_laws(elements: PyTree) -> None:
         found, scales = answers(a_fold, elements)
         law(found, partial(_near, rtol, scales))
         assert_same(found["map"], found["whole"], what="f.map(identity), and f")
@@ -66,7 +67,7 @@ def _samples() -> Any:
     return arrays(shape=LENGTHS) | ill_conditioned() | floats_with_offset()
 
 
-def _homomorphism(found: Any, near: Any) -> None:
+def _homomorphism(found: PyTree, near: Any) -> None:
     whole = found["whole"]
     assert_same(found["identity left"], whole, what="merge(init, m), and m")
     assert_same(found["identity right"], whole, what="merge(m, init), and m")
@@ -75,7 +76,7 @@ def _homomorphism(found: Any, near: Any) -> None:
     near(found["step"], found["merge one"], "step(m, x), and merge(m, block([x]))")
 
 
-def _goes_on(found: Any, near: Any) -> None:
+def _goes_on(found: PyTree, near: Any) -> None:
     near(found["steps"], found["whole"], "block(xs), and step by step")
 
 
@@ -88,7 +89,7 @@ def _near(rtol: float | None, scales: Any, a: Any, b: Any, what: str) -> None:
         assert_same(x, y, atol=bound * float(scale), what=what)
 
 
-def _answers(f: Fold[Any], xs: Any) -> tuple[dict[str, Any], Any]:
+def _answers(f: Fold[Any], xs: PyTree) -> tuple[dict[str, Any], Any]:
     """Return the answers by every road the laws speak of, and how large an answer gets."""
     n = jax.tree.leaves(xs)[0].shape[0]
     i, j = n // 3, n - n // 4
@@ -117,7 +118,7 @@ def _answers(f: Fold[Any], xs: Any) -> tuple[dict[str, Any], Any]:
     return found, _scales([*found.values(), *map(f.extract, (ma, mb, mc, one))])
 
 
-def _functor_answers(f: Fold[Any], memory: Any, xs: Any) -> dict[str, Any]:
+def _functor_answers(f: Fold[Any], memory: PyTree, xs: PyTree) -> dict[str, Any]:
     twice, once = f.of(_double).of(_double), f.of(_double_twice)
     return {
         "map": f.map(_itself).extract(memory),
@@ -134,7 +135,7 @@ def _scales(answers: list[Any]) -> list[jax.Array]:
     return [jnp.max(jnp.stack([_largest(x) for x in leaf])) for leaf in zip(*flat, strict=True)]
 
 
-def _largest(x: Any) -> Any:
+def _largest(x: PyTree) -> Any:
     kind = jnp.result_type(float)
     size = jnp.abs(x).astype(kind) if jnp.iscomplexobj(x) else jnp.abs(x.astype(kind))
     return jnp.max(jnp.where(jnp.isfinite(size), size, 0), initial=0)
@@ -152,9 +153,9 @@ def _wrap_twice(answer: Any) -> Any:
     return ((answer,),)
 
 
-def _double(x: Any) -> Any:
+def _double(x: PyTree) -> Any:
     return jax.tree.map(lambda a: a + a, x)
 
 
-def _double_twice(x: Any) -> Any:
+def _double_twice(x: PyTree) -> Any:
     return _double(_double(x))

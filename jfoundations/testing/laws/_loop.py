@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from ..._core.types import PyTree
 from ..._core.values import partial
 from ..._loops.chunks import chunks
 from ..._loops.combinators import stop_when
@@ -20,7 +21,7 @@ from ._check import check
 DRIVERS = ("scan", "checkpointed", "python")
 
 
-def logistic(state: Any) -> Any:
+def logistic(state: PyTree) -> Any:
     """Take every number in 0 … 1 of a state to another; a changed last bit soon shows."""
     return jax.tree.map(lambda x: 3.75 * x * (1 - x), state)
 
@@ -30,14 +31,14 @@ def logistic_states() -> SearchStrategy[jax.Array]:
     return arrays(shape=(3,), elements=st.integers(0, 2**20).map(lambda k: k / 2**20))
 
 
-def _states(states: Any) -> SearchStrategy[Any]:
+def _states(states: PyTree) -> SearchStrategy[Any]:
     return logistic_states() if states is None else strategy_of(states)
 
 
 def driver_equivalence(
     *callbacks: Any,
     step: Any = logistic,
-    states: Any = None,
+    states: PyTree = None,
     max_steps: int = 9,
     ulp: float = 0,
     max_examples: int = 15,
@@ -62,7 +63,7 @@ def driver_equivalence(
     >>> driver_equivalence(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
     """
 
-    def drivers_agree(state: Any) -> None:
+    def drivers_agree(state: PyTree) -> None:
         first = iterate(step, state, *callbacks, max_steps=max_steps)
         for driver in DRIVERS:
             other = iterate(step, state, *callbacks, max_steps=max_steps, driver=driver)
@@ -74,7 +75,7 @@ def driver_equivalence(
 def resume(
     *callbacks: Any,
     step: Any = logistic,
-    states: Any = None,
+    states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
 ) -> None:
@@ -94,7 +95,7 @@ def resume(
     >>> resume(jf.callbacks.history(), max_examples=3)
     """
 
-    def a_resumed_run_is_the_run(state: Any, k: int) -> None:
+    def a_resumed_run_is_the_run(state: PyTree, k: int) -> None:
         whole = iterate(step, state, *callbacks, max_steps=max_steps)
         part = iterate(step, state, *callbacks, max_steps=k)
         rest = go_on(part, step, *callbacks, max_steps=max_steps)
@@ -107,7 +108,7 @@ def resume(
 def chunking(
     *callbacks: Any,
     step: Any = logistic,
-    states: Any = None,
+    states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
 ) -> None:
@@ -127,7 +128,7 @@ def chunking(
     >>> chunking(jf.callbacks.history(), max_examples=3)
     """
 
-    def chunks_end_where_iterate_does(state: Any, every: int) -> None:
+    def chunks_end_where_iterate_does(state: PyTree, every: int) -> None:
         whole = iterate(step, state, *callbacks, max_steps=max_steps)
         *_, last = chunks(step, state, *callbacks, max_steps=max_steps, every=every)
         assert_same(whole, last, bits=True, what=f"iterate, and chunks of {every}")
@@ -139,7 +140,7 @@ def chunking(
 def lane(
     *callbacks: Any,
     step: Any = logistic,
-    states: Any = None,
+    states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
 ) -> None:
@@ -159,7 +160,7 @@ def lane(
     >>> lane(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
     """
 
-    def run(state: Any) -> Any:
+    def run(state: PyTree) -> Any:
         return iterate(step, state, *callbacks, max_steps=max_steps)
 
     together, alone = jax.jit(jax.vmap(run)), jax.jit(run)
@@ -177,7 +178,7 @@ def lane(
 def _alike(states: list[Any]) -> list[Any]:
     """Replace states that cannot be stacked with the first by the first."""
 
-    def like(tree: Any) -> tuple[Any, ...]:
+    def like(tree: PyTree) -> tuple[Any, ...]:
         return (jax.tree.structure(tree), *map(jax.typeof, jax.tree.leaves(tree)))
 
     return [state if like(state) == like(states[0]) else states[0] for state in states]
@@ -186,7 +187,7 @@ def _alike(states: list[Any]) -> list[Any]:
 def frozen(
     *callbacks: Any,
     step: Any = logistic,
-    states: Any = None,
+    states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
 ) -> None:
@@ -208,7 +209,7 @@ def frozen(
     >>> frozen(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
     """
 
-    def a_stopped_run_stays(state: Any) -> None:
+    def a_stopped_run_stays(state: PyTree) -> None:
         stopped = iterate(step, state, *callbacks, max_steps=max_steps)
         if int(stopped.stopped_by) == 0:
             return
@@ -228,7 +229,7 @@ def _corner(large: Any, small: Any) -> Any:
 def observer(
     *callbacks: Any,
     step: Any = logistic,
-    states: Any = None,
+    states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
 ) -> None:
@@ -250,7 +251,7 @@ def observer(
     >>> observer(jf.callbacks.history(), max_examples=3)
     """
 
-    def observers_change_nothing(state: Any) -> None:
+    def observers_change_nothing(state: PyTree) -> None:
         watched = iterate(step, state, *callbacks, max_steps=max_steps)
         taken = int(watched.steps)
         bare = state
@@ -262,5 +263,5 @@ def observer(
     check(observers_change_nothing, max_examples, state=_states(states))
 
 
-def _reached(n: Any, state: Any, *, step: Any) -> Any:
+def _reached(n: Any, state: PyTree, *, step: Any) -> Any:
     return step + 1 >= n

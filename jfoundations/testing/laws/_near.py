@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
+from jax.typing import DTypeLike
 
+from ..._core.types import PyTree
 from ..checks import assert_same
 from ..strategies import (
     arrays,
@@ -23,7 +25,7 @@ LENGTHS = (5, 300, 5, 300, 1)  # one element alone is an edge: it is drawn less 
 BUCKETS = tuple((n,) for n in LENGTHS)
 
 
-def samples_of(samples: Any, dtype: Any, lengths: tuple[int, ...] = LENGTHS) -> Any:
+def samples_of(samples: PyTree, dtype: DTypeLike | None, lengths: tuple[int, ...] = LENGTHS) -> Any:
     """Return the user's samples as a strategy, or well- and ill-conditioned floats."""
     if samples is not None:
         return strategy_of(samples)
@@ -34,9 +36,9 @@ def samples_of(samples: Any, dtype: Any, lengths: tuple[int, ...] = LENGTHS) -> 
 
 
 def near(
-    found: Any,
+    found: PyTree,
     expected: Any,
-    x: Any,
+    x: PyTree,
     *,
     rtol: float | None,
     power: int | None = None,
@@ -63,28 +65,28 @@ def near(
     assert_same(found, expected, rtol=rtol, atol=rtol * size, what=what)
 
 
-def is_inexact(leaf: Any) -> bool:
+def is_inexact(leaf: PyTree) -> bool:
     """Tell whether a leaf holds floating numbers, real or complex."""
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def of_quarters(dtype: Any, shape: Any) -> Any:
+def of_quarters(dtype: DTypeLike | None, shape: Any) -> Any:
     """Draw arrays of multiples of 1/4 below 2: a sum with one of `offsets` is exact."""
     part = st.integers(-7, 7).map(lambda k: k / 4)
     return arrays(dtype, shape, elements=_of_parts(dtype, part))
 
 
-def offsets(dtype: Any) -> Any:
+def offsets(dtype: DTypeLike | None) -> Any:
     """Draw whole numbers below an eighth of the largest that a dtype has all of."""
     most = 2 ** (jnp.finfo(dtype_of(dtype)).nmant - 3)
     return _of_parts(dtype, st.integers(-most, most))
 
 
-def dtype_of(dtype: Any) -> np.dtype:
+def dtype_of(dtype: DTypeLike | None) -> np.dtype:
     """Return a dtype, by default JAX's default float."""
     return np.dtype(jnp.result_type(float) if dtype is None else dtype)
 
 
-def _of_parts(dtype: Any, part: Any) -> Any:
+def _of_parts(dtype: DTypeLike | None, part: Any) -> Any:
     is_complex = jnp.issubdtype(dtype_of(dtype), jnp.complexfloating)
     return st.builds(complex, part, part) if is_complex else part

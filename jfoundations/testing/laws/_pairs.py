@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
+from jax.typing import DTypeLike
 
+from ..._core.types import PyTree
 from ..checks import assert_same
 from ..strategies import arrays, condition, floats_with_offset, tolerance
 from ._check import MAX_EXAMPLES, check
@@ -21,9 +23,9 @@ SHAPES = ((2, 5), (2, 300))
 def var_is_cov(
     var: Statistic,
     cov: Callable[[jax.Array, jax.Array], Any],
-    samples: Any = None,
+    samples: PyTree = None,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a variance to being the covariance of a thing with itself: `var(x) == cov(x, x)`.
@@ -53,7 +55,7 @@ def var_is_cov(
 def covariance(
     cov: PairStatistic,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a covariance to its laws.
@@ -105,14 +107,14 @@ def _cauchy_schwarz(cov: PairStatistic, x: jax.Array, y: jax.Array, c: jax.Array
     assert not abs(complex(c)) > most, f"|cov(x, y)| is {c!r}, above {most!r}, that of deviations"
 
 
-def _pairs(dtype: Any) -> Any:
+def _pairs(dtype: DTypeLike | None) -> Any:
     return arrays(dtype, SHAPES) | floats_with_offset(dtype, SHAPES, largest=1e4)
 
 
 def correlation(
     corr: Callable[[jax.Array, jax.Array], Any],
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a correlation coefficient to its laws.

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from hypothesis import strategies as st
 
+from ..._core.types import PyTree
 from ..._pipes.pipe import Pipe
 from ..checks import assert_same, assert_traces
 from ..strategies import arrays, pipes, strategy_of
@@ -47,7 +48,7 @@ def pipe(
     build = rebuild or (lambda: Pipe._make(p.names, p.stages))
     given = arrays() if inputs is None else strategy_of(inputs)
 
-    def pipes_are_a_monoid(q: Any, r: Any, i: int, j: int) -> None:
+    def pipes_are_a_monoid(q: Pipe[Any, Any], r: Pipe[Any, Any], i: int, j: int) -> None:
         unit = Pipe()
         _equal(unit >> p, p, "Pipe() >> p is not p")
         _equal(p >> unit, p, "p >> Pipe() is not p")
@@ -57,7 +58,7 @@ def pipe(
         _equal((a >> b) >> c, p, f"p cut at {i} and {j} and joined again is not p")
         _equal(a >> (b >> c), p, f"p cut at {i} and {j} and joined again is not p")
 
-    def pipes_are_values(x: Any, i: int) -> None:
+    def pipes_are_values(x: PyTree, i: int) -> None:
         answer = p(x)
         assert_same(p(x), answer, bits=True, what="p(x) a second time")
         assert_same((Pipe() >> p)(x), answer, bits=True, what="(Pipe() >> p)(x) and p(x)")

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
+from jax.typing import DTypeLike
 
+from ..._core.types import PyTree
 from ..._core.values import name_of
 from ..checks import assert_same
 from ..strategies import masks, permutations_of, weights
@@ -23,8 +25,8 @@ def permutation(
     power: int | None = None,
     shift: int | None = None,
     rtol: float | None = None,
-    samples: Any = None,
-    dtype: Any = None,
+    samples: PyTree = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a statistic to not seeing the order of its data: `f(x[order])` is `f(x)`.
@@ -65,7 +67,7 @@ def deletion(
     shift: int | None = None,
     rtol: float | None = None,
     least: int = 1,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a mask to being deletion: `f(x, where=mask)` is `f(x[mask])`.
@@ -110,7 +112,7 @@ def _takes(f: Statistic, word: str) -> None:
         raise NotApplicable(f"{name_of(f)} takes no {word}=")
 
 
-def _with_masks(dtype: Any, least: int) -> Any:
+def _with_masks(dtype: DTypeLike | None, least: int) -> Any:
     return st.sampled_from(SHORT).flatmap(
         lambda n: st.tuples(samples_of(None, dtype, (n,)), masks((n,), least=least))
     )
@@ -122,7 +124,7 @@ def repetition(
     power: int | None = None,
     shift: int | None = None,
     rtol: float | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold whole weights to being repetition: `f(x, weights=k)` is `f(repeat(x, k))`.
@@ -162,7 +164,7 @@ def poison(
     f: Statistic,
     *,
     least: int = 2,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold what `where` hides to changing neither value nor gradient, nan and inf included.
@@ -214,8 +216,8 @@ def gradient_of(f: Statistic, x: jax.Array, **options: Any) -> jax.Array:
 def gradient(
     f: Statistic,
     *,
-    samples: Any = None,
-    dtype: Any = None,
+    samples: PyTree = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a statistic's gradient to being finite wherever its value is, at constants too.

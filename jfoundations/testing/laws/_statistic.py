@@ -6,7 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from hypothesis import assume
+from jax.typing import DTypeLike
 
+from ..._core.types import PyTree
 from ..._core.values import name_of, partial
 from ..strategies import condition, tolerance
 from ._check import MAX_EXAMPLES, check, check_all
@@ -29,7 +31,7 @@ def statistic(
     exact: bool = True,
     differentiable: bool = True,
     rtol: float | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a statistic of one sample to all that its kind keeps.
@@ -106,8 +108,8 @@ def bounds(
     lower: Bound = None,
     upper: Bound = None,
     rtol: float | None = None,
-    samples: Any = None,
-    dtype: Any = None,
+    samples: PyTree = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a statistic of samples that vary to its bounds, and to being a number at all.
@@ -146,7 +148,7 @@ def bounds(
     check(within_bounds, max_examples, x=given)
 
 
-def _beyond(found: Any, bound: Bound, x: jax.Array, slack: float, sign: int) -> None:
+def _beyond(found: PyTree, bound: Bound, x: jax.Array, slack: float, sign: int) -> None:
     if bound is None:
         return
     most = bound(x) if callable(bound) else bound

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
+from jax.typing import DTypeLike
 
+from ..._core.types import PyTree
 from ..checks import assert_same
 from ..strategies import arrays, floats_with_offset, strategy_of
 from ._check import MAX_EXAMPLES, check
@@ -21,7 +23,7 @@ def constant(
     *,
     least: int = 1,
     rtol: float = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = 60,
 ) -> None:
     """Hold a measure of spread to being exactly 0 on constants.
@@ -57,7 +59,7 @@ def translation(
     *,
     shift: int = 0,
     rtol: float | None = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a measure of spread to `f(x + c) == f(x)` where x + c is exact.
@@ -106,8 +108,8 @@ def scale(
     *,
     power: int,
     rtol: float = 0.0,
-    samples: Any = None,
-    dtype: Any = None,
+    samples: PyTree = None,
+    dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold a statistic to `f(2**k * x) == 2**(k * power) * f(x)`, which rounds nowhere.

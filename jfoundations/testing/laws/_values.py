@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.typing import ArrayLike
 
+from ..._core.types import PyTree
 from ..checks import assert_same
 from ..strategies import arrays, strategy_of
 from ._check import MAX_EXAMPLES, check
@@ -13,7 +15,7 @@ from ._check import MAX_EXAMPLES, check
 def monoid(
     join: Callable[[Any, Any], Any],
     unit: Any,
-    elements: Any = None,
+    elements: PyTree = None,
     *,
     ulp: float = 0,
     rtol: float = 0.0,
@@ -46,8 +48,8 @@ def monoid(
     """
     see = view or (lambda element: element)
 
-    def it_is_a_monoid(a: Any, b: Any, c: Any, u: Any) -> None:
-        def same(x: Any, y: Any, what: str) -> None:
+    def it_is_a_monoid(a: Any, b: Any, c: ArrayLike, u: Any) -> None:
+        def same(x: PyTree, y: PyTree, what: str) -> None:
             assert_same(see(x), see(y), ulp=ulp, rtol=rtol, atol=atol, what=what)
 
         same(join(u, a), a, "join(unit, a), and a")
@@ -93,7 +95,7 @@ def inverse(
     AssertionError: g(f(x)), and x: ...
     """
 
-    def there_and_back(x: Any) -> None:
+    def there_and_back(x: PyTree) -> None:
         y = f(x)
         back = g(y)
         assert_same(back, x, ulp=ulp, rtol=rtol, atol=atol, what="g(f(x)), and x")
@@ -139,7 +141,7 @@ def pytree(value: Any, *, max_examples: int = 10) -> None:
     check(it_is_a_pytree, max_examples, value=strategy_of(value))
 
 
-def _hashable(structure: Any) -> None:
+def _hashable(structure: PyTree) -> None:
     node = structure.node_data()
     if node is not None and not issubclass(node[0], tuple | list | dict):
         try:
@@ -153,7 +155,7 @@ def _hashable(structure: Any) -> None:
         _hashable(child)
 
 
-def _same_parts(value: Any, leaves: list[Any], structure: Any, what: str) -> None:
+def _same_parts(value: Any, leaves: list[Any], structure: PyTree, what: str) -> None:
     others, other = jax.tree.flatten(value)
     assert other == structure, f"{what}, its structure is\n  {other}\nand was\n  {structure}"
     assert hash(other) == hash(structure), f"{what}, its structure is equal but has another hash"
@@ -162,7 +164,7 @@ def _same_parts(value: Any, leaves: list[Any], structure: Any, what: str) -> Non
             assert_same(a, b, bits=True, what=f"{what}, leaf {k}")
 
 
-def _takes_any_object(structure: Any, n: int) -> None:
+def _takes_any_object(structure: PyTree, n: int) -> None:
     marks = [object() for _ in range(n)]
     try:
         found = jax.tree.leaves(jax.tree.unflatten(structure, marks))

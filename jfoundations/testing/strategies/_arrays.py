@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from jax.typing import DTypeLike
 
 from ._designs import Design, Shape, designs_of, ill_designs, offset_designs
 
@@ -29,7 +30,7 @@ def strategy_of(value: Any) -> SearchStrategy[Any]:
 
 
 def arrays(
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     shape: Shapes = SHAPES,
     *,
     elements: SearchStrategy[Any] | None = None,
@@ -58,7 +59,7 @@ def arrays(
     >>> test_abs()
     """
 
-    def designs(draw: Draw, dtype: Any) -> list[Design]:
+    def designs(draw: Draw, dtype: DTypeLike) -> list[Design]:
         if elements is None:
             return designs_of(dtype)
         pool = np.asarray(draw(st.lists(elements, min_size=1, max_size=8)))
@@ -68,7 +69,7 @@ def arrays(
 
 
 def floats_with_offset(
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     shape: Shapes = LENGTHS,
     *,
     largest: float = 1e8,
@@ -89,7 +90,10 @@ def floats_with_offset(
 
 
 def ill_conditioned(
-    dtype: Any = None, length: int | Sequence[int] = (5, 24, 5, 24, 1), *, lanes: int | None = None
+    dtype: DTypeLike | None = None,
+    length: int | Sequence[int] = (5, 24, 5, 24, 1),
+    *,
+    lanes: int | None = None,
 ) -> SearchStrategy[jax.Array]:
     """Draw samples that are hard on a statistic: one axis of floats by one of seven designs.
 
@@ -112,7 +116,7 @@ def ill_conditioned(
 def _arrays(
     draw: Draw,
     designs: Callable[[Draw, Any], list[Design]],
-    dtype: Any,
+    dtype: DTypeLike | None,
     shape: Shapes,
     lanes: int | None = None,
     subnormals: bool = False,
@@ -136,7 +140,7 @@ def _shapes(shape: Any) -> SearchStrategy[Shape]:
     return st.just(shape) if all(isinstance(n, int) for n in shape) else st.sampled_from(shape)
 
 
-def _fit(values: Any, dtype: Any) -> np.ndarray:
+def _fit(values: Any, dtype: DTypeLike) -> np.ndarray:
     if not jnp.issubdtype(dtype, jnp.floating):
         return np.asarray(values)
     least, most = float(jnp.finfo(dtype).min), float(jnp.finfo(dtype).max)

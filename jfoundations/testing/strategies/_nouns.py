@@ -10,6 +10,7 @@ from hypothesis.strategies import SearchStrategy
 
 from ... import callbacks as _callbacks
 from ... import folds as _folds
+from ..._core.types import PyTree
 from ..._core.values import partial
 from ..._folds.fold import Fold, combine
 from ..._loops.callback import Callback, proceed
@@ -39,28 +40,28 @@ def callbacks(*, memory: bool | None = None) -> SearchStrategy[Any]:
     return {True: remembering, False: stateless, None: stateless | remembering}[memory]
 
 
-def _size(state: Any) -> jax.Array:
+def _size(state: PyTree) -> jax.Array:
     leaves = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
     return jnp.max(jnp.stack([jnp.max(jnp.abs(x)).astype(leaves[0].dtype) for x in leaves]))
 
 
-def _multiply(factor: Any, state: Any) -> tuple[Any, bool]:
+def _multiply(factor: Any, state: PyTree) -> tuple[Any, bool]:
     return jax.tree.map(lambda x: (x * factor).astype(x.dtype), state), False
 
 
-def _after(n: Any, state: Any, *, step: Any) -> Any:
+def _after(n: Any, state: PyTree, *, step: Any) -> Any:
     return step + 1 >= n
 
 
-def _larger(limit: Any, state: Any) -> Any:
+def _larger(limit: Any, state: PyTree) -> Any:
     return _size(state) > limit
 
 
-def _zero(state: Any) -> Any:
+def _zero(state: PyTree) -> Any:
     return jnp.zeros((), np.int32)
 
 
-def _count(memory: Any, state: Any) -> tuple[Any, Any, bool]:
+def _count(memory: PyTree, state: PyTree) -> tuple[Any, Any, bool]:
     return memory + 1, state, False
 
 
@@ -89,19 +90,19 @@ def folds(*, ordered: bool = False) -> SearchStrategy[Fold[Any]]:
     )
 
 
-def _zeros_like(like: Any) -> jax.Array:
+def _zeros_like(like: PyTree) -> jax.Array:
     return jnp.zeros(like.shape, like.dtype)
 
 
-def _second(memory: Any, x: Any) -> Any:
+def _second(memory: PyTree, x: PyTree) -> Any:
     return x
 
 
-def _smooth(memory: Any, x: Any) -> Any:
+def _smooth(memory: PyTree, x: PyTree) -> Any:
     return 0.5 * memory + 0.5 * x
 
 
-def _some_positive(x: Any) -> Any:
+def _some_positive(x: PyTree) -> Any:
     return jnp.any(x > 0)
 
 
@@ -116,17 +117,17 @@ def pipes(*, max_stages: int = 4) -> SearchStrategy[Pipe[Any, Any]]:
     return st.lists(stages, max_size=max_stages).map(lambda parts: Pipe(*parts))
 
 
-def _times(factor: Any, x: Any) -> Any:
+def _times(factor: Any, x: PyTree) -> Any:
     return jax.tree.map(lambda a: (a * factor).astype(a.dtype), x)
 
 
-def _negate(x: Any) -> Any:
+def _negate(x: PyTree) -> Any:
     return jax.tree.map(jnp.negative, x)
 
 
-def _halve(x: Any) -> Any:
+def _halve(x: PyTree) -> Any:
     return jax.tree.map(lambda a: (a / 2).astype(a.dtype), x)
 
 
-def _increase(x: Any) -> Any:
+def _increase(x: PyTree) -> Any:
     return jax.tree.map(lambda a: a + 1, x)

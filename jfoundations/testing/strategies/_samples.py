@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from jax.typing import DTypeLike
 
+from ..._core.types import PyTree
 from ._arrays import LENGTHS, Shapes, _shapes
 
 Draw = Callable[[SearchStrategy[Any]], Any]
@@ -46,7 +48,7 @@ def _masks(draw: Draw, shape: Shapes, least: int) -> jax.Array:
 
 
 def weights(
-    shape: Shapes = LENGTHS, *, dtype: Any = None, whole: bool = False
+    shape: Shapes = LENGTHS, *, dtype: DTypeLike | None = None, whole: bool = False
 ) -> SearchStrategy[jax.Array]:
     """Draw weights, zeros among them, of which some are not zero: whole ones first.
 
@@ -66,7 +68,7 @@ def weights(
 
 
 @st.composite
-def _weights(draw: Draw, shape: Shapes, dtype: Any, whole: bool) -> jax.Array:
+def _weights(draw: Draw, shape: Shapes, dtype: DTypeLike | None, whole: bool) -> jax.Array:
     size = draw(_shapes(shape))
     n = int(np.prod(size))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -80,7 +82,7 @@ def _weights(draw: Draw, shape: Shapes, dtype: Any, whole: bool) -> jax.Array:
     return jnp.asarray(draw(st.sampled_from(ways)).reshape(size).astype(dtype))
 
 
-def permutations_of(x: Any) -> SearchStrategy[Any]:
+def permutations_of(x: PyTree) -> SearchStrategy[Any]:
     """Draw data in another order along its leading axis: a swap, reversed, rotated, shuffled.
 
     Args:
@@ -102,7 +104,7 @@ def permutations_of(x: Any) -> SearchStrategy[Any]:
     return orders.map(lambda order: jax.tree.map(lambda a: a[order], x))
 
 
-def blocks_of(x: Any) -> SearchStrategy[list[Any]]:
+def blocks_of(x: PyTree) -> SearchStrategy[list[Any]]:
     """Draw ways to split data along its leading axis into blocks: a few sizes, one empty maybe.
 
     Args:

@@ -10,15 +10,18 @@ error of a few hundred units in the last place is one.
 """
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.typing import DTypeLike
 
 ROW = 256  # a sum of many is made of rows of so many at most, and a tree of them
 
 
-def tolerance(dtype: Any, n: int, kappa: float = 1.0, *, height: int | None = None) -> float:
+def tolerance(
+    dtype: DTypeLike | None, n: int, kappa: float = 1.0, *, height: int | None = None
+) -> float:
     """Return the relative error that rounding may leave in a sound variance: (3h + 8)·u·κ.
 
     Sound is what subtracts one of the data first, or corrects for what its mean is off by.
@@ -44,7 +47,7 @@ def tolerance(dtype: Any, n: int, kappa: float = 1.0, *, height: int | None = No
     return (3 * height + 8) * u * kappa
 
 
-def condition(x: Any) -> float:
+def condition(x: Array) -> float:
     """Return the largest κ that one of the data, taken as the pivot, can have; 1 of a constant.
 
     κ = 1 + max (x − mean)² / var: 2 of two values in equal numbers, up to n of an outlier.
