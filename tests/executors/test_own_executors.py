@@ -275,49 +275,56 @@ def test_the_function_of_a_chunk_can_be_sent(data):
         jf.fold(w.total(), jf.Source(2, lambda i: lock), Sent())
 
 
+class Interrupted(executors.Executor):
+    """Raise KeyboardInterrupt before the n-th line that runs while chunk 15 is taken in."""
+
+    keeps_order = True
+    files = ("progress.py", "merge_tree.py", "in_order.py")
+
+    def __init__(self, lines):
+        self.left = lines
+
+    def run(self, chunks, progress):
+        before = sys.gettrace()
+        for i, block in chunks:
+            if i == 15:  # sixteen memories become one
+                sys.settrace(self.trace)
+            try:
+                progress.fold(i, block)
+            finally:
+                sys.settrace(before)
+
+    def trace(self, frame, event, arg):
+        if os.path.basename(frame.f_code.co_filename) not in self.files:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self.trace
+
+
 @pytest.mark.parametrize("order", [False, True])
 def test_an_interrupt_while_a_chunk_is_taken_in_loses_it_alone(tmp_path, order):
     """What is done changes at once: no chunk is in the memories and not in the count, or half."""
     fold = w.smooth() if order else w.total()
-    source = jf.Source.of(np.arange(370.0, dtype=np.float32), 10)
+    source = jf.Source.of(np.arange(200.0, dtype=np.float32), 10)
     right = np.asarray(jf.fold(fold, source))
-
-    class Interrupting(executors.Local):
-        """Raise KeyboardInterrupt before the n-th line that runs in the files of a running fold."""
-
-        def run(self, chunks, progress):
-            left = [self.lines]
-
-            def trace(frame, event, arg):
-                if os.path.basename(frame.f_code.co_filename) not in FILES:
-                    return None
-                if event == "line":
-                    left[0] -= 1
-                    if left[0] == 0:
-                        raise KeyboardInterrupt
-                return trace
-
-            before = sys.gettrace()
-            sys.settrace(trace)
-            try:
-                super().run(chunks, progress)
-            finally:
-                sys.settrace(before)
-
-    FILES = ("progress.py", "merge_tree.py", "in_order.py")
-    ended = 0
-    for lines in range(1, 6000, 97):
-        path = tmp_path / f"run{lines}"
-        executor = Interrupting()
-        object.__setattr__(executor, "lines", lines)
+    for lines in range(1, 1000):
+        path, first = tmp_path / f"run{lines}", []
         try:
-            jf.fold(fold, source, executor, checkpoint=path)
-        except KeyboardInterrupt:
-            ended += 1
-        assert np.asarray(jf.fold(fold, source, checkpoint=path)).tobytes() == right.tobytes()
-        if ended and lines > 4000:
+            jf.fold(fold, source, Interrupted(lines), checkpoint=path)
             break
-    assert ended > 5
+        except KeyboardInterrupt:
+            found = jf.fold(
+                fold,
+                source,
+                checkpoint=path,
+                progress=lambda done, _, first=first: first.append(done),
+            )
+            assert np.asarray(found).tobytes() == right.tobytes()
+            assert first[0] in (16, 17)
+    assert lines > 20
 
 
 def test_jnp_is_not_needed_to_write_one():
