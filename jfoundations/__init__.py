@@ -36,7 +36,8 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 >>> float(jf.iterate(step, 10.0, Clip(), max_steps=3).state)
 2.0
 
-`help("jfoundations._dunders")` has a table of all operators, `help(jf.lift)` one of what retraces.
+`help(jf.Pipe)`, `help(jf.Fold)` and `help(jf.stop_when)` have the operators; `help(jf.lift)` says
+what retraces.
 """
 
 from importlib.util import find_spec
@@ -48,14 +49,14 @@ from ._core.save import load, save
 from ._core.values import identity, partial
 from ._folds.fold import Fold, combine
 from ._folds.take import filter_, map_, take, take_while
-from ._loops.agree import agree
 from ._loops.callback import Callback, chain, proceed
 from ._loops.chunks import chunks
+from ._loops.combinators import agree, every, stop_when, when
+from ._loops.combined import Combined
 from ._loops.describe import describe_loop
 from ._loops.iterate import iterate, resume
 from ._loops.result import LoopResult
 from ._loops.scan_body import as_scan_body
-from ._loops.when import every, stop_when, when
 from ._pipes.compose import compose, juxt
 from ._pipes.pipe import Pipe
 from ._pipes.reversible import Reversible
@@ -66,6 +67,7 @@ from .callbacks import watch
 
 __all__ = [
     "Callback",
+    "Combined",
     "Fold",
     "LoopResult",
     "Pipe",

@@ -8,6 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jfoundations.testing import checks
+
+assert_same = functools.partial(checks.assert_same, bits=True)
 DRIVERS = ("while", "scan", "checkpointed", "python")
 
 
@@ -18,15 +21,6 @@ def bits(leaf):
         leaf = jax.random.key_data(leaf)
     array = np.asarray(leaf)
     return str(dtype), array.shape, array.tobytes()
-
-
-def assert_same(a, b):
-    """Assert equal structure, dtypes, shapes and bits: == that also holds for nan."""
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for (path, x), y in zip(
-        jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True
-    ):
-        assert bits(x) == bits(y), f"{jax.tree_util.keystr(path)}: {x!r} is not {y!r}"
 
 
 def lane(tree, i):

@@ -12,7 +12,7 @@ from jfoundations import folds, stats
 
 NO_STATISTICS = {"Bootstrap", "Count", "Description", "Frequency", "Probability", "Reliability"}
 WINDOWS = ("rolling_mean", "rolling_var", "rolling_corr", "rolling_cov")
-NO_FOLDS = {"Sketch", "row_names", "to_beam"}
+NO_FOLDS = {"Sketch", "row_names"}
 
 
 def _alone(name, *given, **fixed):

@@ -181,7 +181,7 @@ def test_watch_stops_with_its_loop():
 MEAN = jf.folds.mean()
 
 
-# history(initial=True)
+# history that begins before the first step
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -218,6 +218,9 @@ def test_ema_is_that_of_the_statistics():
     memory = run(values, jc.ema(metric, decay=0.8), jc.history(metric)).memory
     expected = jf.stats.ema(jnp.asarray(values, FLOAT), decay=0.8)[-1]
     assert float(memory["ema"].value) == pytest.approx(float(expected), rel=1e-6)
+    assert float(jf.fold(jf.folds.ema(0.8), jnp.asarray(values, FLOAT))) == pytest.approx(
+        float(expected), rel=1e-6
+    )
     assert float(memory["ema"].weight) == pytest.approx(1 - 0.8**6, rel=1e-6)
 
 

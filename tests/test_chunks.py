@@ -11,9 +11,9 @@ from helpers import assert_same, counted, hlo, raises
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jfoundations as jf
-from jfoundations._loops.lane_axes import Axes
-from jfoundations._loops.phases import Parts, Progress
-from jfoundations._loops.plan import Program
+from jfoundations._loops.chunks import CompiledLoop, Progress
+from jfoundations._loops.lanes import LaneAxes
+from jfoundations._loops.plan import StepAndCallbacks
 
 N = 9
 jc = jf.callbacks
@@ -107,10 +107,10 @@ def test_hyperparameters_may_differ_between_lanes():
 def test_lanes_that_nobody_stops_copy_no_history():
     """One count of steps for all lanes, and so a loop of which `vmap` selects nothing."""
     rows = 1237
-    program = Program(sink, (jc.history(),))
-    parts = Parts(program, None, rows, Axes((), 0, None))
-    first = parts.begin(STARTS)
-    text = hlo(lambda r: parts.advance(r, Progress(0, False, True), rows), first)
+    program = StepAndCallbacks(sink, (jc.history(),))
+    loop = CompiledLoop(program, None, rows, LaneAxes((), 0, None))
+    first = loop.begin(STARTS)
+    text = hlo(lambda r: loop.advance(r, Progress(0, False, True), rows), first)
     assert "stablehlo.while" in text
     assert not [s for s in text.splitlines() if "select" in s and f"x{rows}" in s]
 

@@ -161,6 +161,13 @@ def test_scan_callbacks():
     assert len(lanes) == 8 and ("1000", "max_steps") in lanes
 
 
+def test_beam_accumulators():
+    out = output("beam_accumulators.py", missing="tqdm matplotlib pandas chex hypothesis")
+    assert re.findall(r"^(\w+): -?\d+\.\d ± [01]\.\d\d, 1\d\d of 500$", out, re.MULTILINE) == [
+        *("Cairo", "Oslo", "Quito")
+    ]
+
+
 @pytest.mark.slow
 def test_property_tests():
     out = output("property_tests.py", missing="tqdm matplotlib optax sklearn")

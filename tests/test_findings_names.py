@@ -15,7 +15,7 @@ import pytest
 from helpers import DRIVERS, assert_same, raises
 
 import jfoundations as jf
-from jfoundations._loops.listener import unique
+from jfoundations._loops.resolve import unique
 
 
 def count(name, by=1, last=99):

@@ -184,3 +184,11 @@ def test_ema_is_the_last_of_the_array():
         np.isnan(jf.fold(folds.ema(1.0), X)).all()
         and np.isnan(jf.fold(folds.ema(0.5), X[:0])).all()
     )
+
+
+def test_ema_keeps_the_digits_beside_an_offset():
+    x = np.random.default_rng(0).normal(1000.0, 1.0, 20_000).astype(np.float32)
+    weights = np.float64(np.float32(0.9999)) ** np.arange(x.size)[::-1]
+    right = np.sum(weights * np.float64(x)) / np.sum(weights)
+    # a float32 as the only memory is off by some 10 units in the last place
+    assert abs(float(jf.fold(folds.ema(0.9999), x)) - right) <= np.spacing(np.float32(right))

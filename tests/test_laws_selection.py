@@ -130,25 +130,6 @@ def total(x):
     return jnp.sum(x)
 
 
-SPREAD = laws.Bundle("spread", laws.constant, jf.partial(laws.scale, power=1), laws.poison)
-
-
-def test_a_report_by_bundle():
-    order = laws.Bundle("order", laws.permutation)
-    report = laws.run([SPREAD, order], {"range": value_range}, max_examples=3)
-    assert str(report) == (
-        "spread: constant, scale, poison\n  range: holds; poison left out\n"
-        "order: permutation\n  range: holds"
-    )
-    assert not report.failures
-    with pytest.raises(AssertionError) as caught:
-        laws.run([SPREAD, order], {"range": value_range, "first": first}, max_examples=30)
-    shown = str(caught.value)
-    assert shown.startswith("spread: constant, scale, poison\n  range: holds; poison left out\n")
-    assert "first: fails constant" in shown and "  first: fails permutation\n" in shown
-    assert "first: permutation: f(x[order]) is not f(x)" in shown and "order_is_not_seen(" in shown
-
-
 def value_range(x):
     return jnp.max(x) - jnp.min(x)
 
@@ -157,30 +138,40 @@ def first(x):
     return x[0]
 
 
-def test_bundles_are_values():
-    again = laws.Bundle("spread", laws.constant, jf.partial(laws.scale, power=1), laws.poison)
-    assert again == SPREAD and hash(again) == hash(SPREAD)
-    both = SPREAD + laws.Bundle("more", laws.constant, laws.permutation)
-    assert [jf._callable.name_of(law) for law in both.laws] == [
-        *("constant", "scale", "poison", "permutation")
-    ]
-    nested = laws.Bundle("nested", SPREAD, laws.permutation)
-    with breach("nested: spread, permutation\n  fails spread, permutation"):
-        nested(first, max_examples=30)
-    with pytest.raises(TypeError, match="spread: none of its laws .* takes example="):
-        SPREAD(first, example=3)
-    with pytest.raises(laws.NotApplicable, match="only: no law applies: first takes no where="):
-        laws.Bundle("only", laws.poison)(first)
+def test_all_laws_run_and_the_message_has_each_that_fails():
+    laws.statistic(value_range, power=1, shift=0, lower=0, max_examples=3)
+    with breach("first: scale, translation, constant, permutation, ") as caught:
+        laws.statistic(first, power=1, shift=0, lower=-1e9, max_examples=30)
+    head, *failures = str(caught.value).split("\n\n")
+    names = ["translation", "constant", "permutation"]
+    said = "\n  fails translation, constant, permutation; deletion, repetition, poison left out"
+    assert head.endswith(said) and [text.partition(":")[0] for text in failures] == names
+    assert failures[-1].startswith("permutation: f(x[order]) is not f(x)")
+    assert "order_is_not_seen(" in failures[-1]
+    assert isinstance(caught.value.__cause__, AssertionError)
+
+
+def test_of_no_law_that_applies_nothing_is_claimed():
+    with pytest.raises(laws.NotApplicable, match="first: no law applies: first takes no where="):
+        laws.statistic(first, ordered=True, differentiable=False)
 
 
 def test_an_error_in_a_law_says_which():
     with pytest.raises(ZeroDivisionError) as caught:
-        laws.run([SPREAD], {"bad": lambda x: 1 / 0})
-    assert "in law constant of spread for bad" in caught.value.__notes__
+        laws.statistic(jf.partial(broken), power=1)
+    assert "in the law scale of broken" in caught.value.__notes__
 
 
-def test_ready_made_bundles():
-    names = [b.name for b in vars(laws.bundles).values() if isinstance(b, laws.Bundle)]
-    assert set(names) >= {"variance", "deviation", "location", "covariance", "correlation"}
-    assert set(names) >= {"fold", "pipe", "pytree", "callback", "callback + observer"}
-    laws.run([laws.bundles.pytree], {"history": jf.callbacks.history(), "pipe": jf.Pipe(abs)})
+def broken(x):
+    return x[0] * (1 / 0)
+
+
+@pytest.mark.parametrize("f", [stats.var, jf.partial(stats.std, correction=1)])
+@pytest.mark.parametrize("law", [laws.translation, laws.permutation, laws.deletion, laws.poison])
+def test_laws_are_functions_to_parametrize_over(law, f):
+    law(f, max_examples=2)
+
+
+@pytest.mark.parametrize("value", [jf.callbacks.history(), jf.Pipe(abs)])
+def test_values_are_pytrees(value):
+    laws.pytree(value)

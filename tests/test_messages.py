@@ -106,9 +106,8 @@ MISTAKES = {
         lambda: run(cb.early_stopping),
         TypeError,
         (
-            "callback 1 of 1, early_stopping, after_step: it needs 'patience', which a loop does "
-            "not know; context is step, key, live, max_steps, x (bind other arguments with "
-            "partial; call what makes a callback)"
+            "callback 1 of 1, early_stopping: early_stopping itself is no callback but makes one; "
+            "call it: early_stopping(…)"
         ),
     ),
     "an unknown word": (

@@ -161,7 +161,7 @@ def test_the_root_is_a_table_of_contents():
     assert public == {
         *("Pipe", "compose", "juxt", "partial", "lift", "identity", "Reversible"),
         *("map_", "filter_", "take", "take_while"),
-        *("Callback", "chain", "proceed", "when", "every", "stop_when", "watch"),
+        *("Callback", "Combined", "chain", "proceed", "when", "every", "stop_when", "watch"),
         *("iterate", "resume", "chunks", "as_scan_body", "agree", "describe_loop", "LoopResult"),
         *("Fold", "combine", "fold", "Source"),
         *("save", "load"),

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     whole = jf.Pipe(parse, half)
     reveal_type(whole)  # is Pipe[str, float]
     reveal_type(whole("3"))  # is float
-    reveal_type(jf.Pipe(parse, half, show, parse, half))  # is Pipe[str, float]
+    reveal_type(jf.Pipe(parse, half, show, parse))  # is Pipe[str, int]
+    reveal_type(jf.Pipe(parse, half, show, parse, half))  # is Pipe[str, Any]
+    reveal_type(jf.Pipe(parse, half, show, parse) >> half)  # is Pipe[str, float]
+    reveal_type(jf.compose(half, parse, show, half, parse))  # is Pipe[Any, float]
     reveal_type(jf.Pipe(parse) >> half >> show)  # is Pipe[str, str]
     reveal_type(jf.Pipe(parse) >> jf.Pipe(half))  # is Pipe[str, float]
     reveal_type(parse >> jf.Pipe(half))  # is Pipe[str, float]
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     jf.Pipe(half, parse)  # wrong
     jf.Pipe(parse, half, half)  # wrong
     jf.Pipe(parse, half, half, then=show)  # wrong
+    jf.Pipe(parse, half, show, half)  # wrong
     jf.Pipe(parse) >> show >> half  # wrong
     jf.Pipe(half) >> jf.Pipe(parse)  # wrong
     show >> jf.Pipe(half)  # wrong

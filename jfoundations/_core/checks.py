@@ -4,7 +4,7 @@ The messages speak of what the user wrote: which function, which leaf, what it w
 """
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import jax
@@ -46,7 +46,10 @@ def as_arrays(tree: T, who: str) -> T:
         "other objects out of the state: in a closure, or as a static field of a registered "
         "dataclass"
     )
-    convert = lambda path, leaf: as_array(leaf, who, f"the leaf {keystr(path)}", no_array)  # noqa: E731
+
+    def convert(path: Any, leaf: Any) -> Any:
+        return as_array(leaf, who, f"the leaf {keystr(path)}", no_array)
+
     return jax.tree.map_with_path(convert, tree)
 
 
@@ -121,42 +124,21 @@ def _structure_message(new: Any, old: Any, who: str, root: str) -> str:
     return "; ".join(parts) + "; return the same containers with the same keys, None included"
 
 
-def is_weak(tree: Any) -> bool:
-    """Tell whether any leaf is weakly typed, so that a step may still promote it."""
-    return any(getattr(jax.typeof(leaf), "weak_type", False) for leaf in jax.tree.leaves(tree))
+def check_stop(stop: Any, who: str, never: str = "return (state, False) if it never stops") -> Any:
+    """Return a stop as Python False or a bool scalar, or say what is wrong with it.
 
-
-def settle(step: Callable[[T], T], carry: T) -> T:
-    """Promote the weakly typed leaves of a carry until `step` keeps its dtypes.
-
-    `lax.while_loop` would do the same; done here once, every driver starts from the same dtypes.
+    Args:
+        stop: what a user's function says.
+        who: which function that is.
+        never: what to return where no bool was.
     """
-    for _ in range(4):  # bool -> int -> float -> complex is the longest way up
-        after = jax.eval_shape(step, carry)
-        raised = jax.tree.map(_raise_weak, carry, after)
-        if all(map(lambda a, b: a is b, jax.tree.leaves(raised), jax.tree.leaves(carry))):
-            break
-        carry = raised
-    return carry
-
-
-def _raise_weak(leaf: Any, after: jax.ShapeDtypeStruct) -> Any:
-    aval = jax.typeof(leaf)
-    if not getattr(aval, "weak_type", False) or (after.weak_type and after.dtype == aval.dtype):
-        return leaf
-    return jnp.asarray(leaf).astype(after.dtype)
-
-
-def check_stop(stop: Any, who: str) -> Any:
-    """Return a stop as Python False or a bool scalar, or say what is wrong with it."""
     if stop is False or (isinstance(stop, np.bool_) and not stop):
         return False
     try:
         aval = jax.typeof(stop)
     except TypeError:
         raise TypeError(
-            f"{who}: stop is {stop!r} ({type(stop).__name__}), a bool is needed; "
-            "return (state, False) if it never stops"
+            f"{who}: stop is {stop!r} ({type(stop).__name__}), a bool is needed; {never}"
         ) from None
     if aval.shape != ():
         raise TypeError(
@@ -201,6 +183,12 @@ def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
         for bound in (known.min(), known.max()):
             check_count(int(bound), name, who, least)
     return value
+
+
+def decay_of(value: Any, dtype: Any) -> jax.Array:
+    """Return what a step leaves of earlier weights: the decay, nan where it is not in [0, 1)."""
+    decay = jnp.asarray(value, dtype)
+    return jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)
 
 
 def check_function(value: Any, name: str, who: str, form: str) -> None:

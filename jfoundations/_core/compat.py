@@ -92,3 +92,11 @@ def cond(predicate: Any, yes: Callable[..., T], no: Callable[..., T], *operands:
         return call
 
     return lax.cond(predicate, declared(yes), declared(no), *operands)
+
+
+def call_jaxpr(jaxpr: Any, *leaves: Any) -> list[Any]:
+    """Run what `jax.make_jaxpr` returned, on the leaves of its arguments."""
+    # imported here: jax itself does not
+    from jax.extend.core import jaxpr_as_fun
+
+    return list(jaxpr_as_fun(jaxpr)(*leaves))

@@ -25,6 +25,14 @@ BESIDE = re.compile(r"\..*\.([0-9a-f]{8})\.[0-9a-f]{16}\.jfoundations", re.DOTAL
 LONG = 24 * 3600  # seconds in which a writer on another machine has written something
 
 
+def check_path(path: Any, who: str) -> None:
+    """Raise unless what is given as a path is one."""
+    if not isinstance(path, str | os.PathLike):
+        kind = type(path).__name__
+        form = "save(path, tree)" if who == "save" else "load(path, like=…)"
+        raise TypeError(f"{who}: the path is of type {kind}; give a str or a pathlib.Path: {form}")
+
+
 def replace(path: Path, parts: list[Any]) -> None:
     """Write a file of some parts; an old one keeps its mode, and a link leads to it.
 
@@ -55,8 +63,10 @@ def replace(path: Path, parts: list[Any]) -> None:
                 os.replace(beside, path)  # still locked
         if fcntl is None:
             os.replace(beside, path)  # not while it is open
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
 
 
@@ -66,7 +76,11 @@ def _create(path: Path, mode: int) -> tuple[Path, int]:
         name = f".{path.name[:40]}.{_machine()}.{secrets.token_hex(8)}.jfoundations"
         beside = path.with_name(name)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(beside, flags, mode)
+        try:
+            descriptor = os.open(beside, flags, mode)
+        except OSError as error:
+            error.filename = str(path)  # of the other the user knows nothing
+            raise
         with contextlib.suppress(OSError):  # some file systems have no locks
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -88,15 +88,14 @@ def _fitted(array: np.ndarray, value: Any, who: str, name: str) -> np.ndarray:
     """Return an array in the machine's byte order and the dtype that JAX has for it."""
     ints = array.dtype.kind in "Of" and _only_ints(value)
     if ints:
-        most = max(jax.tree.leaves(value), key=abs)
+        most = max(_leaves(value), key=abs)
         bits = jnp.iinfo(jnp.result_type(int)).bits
         raise _beyond(most, f"{bits} bits", who, name, f"{float(most):g}")
     dtype = array.dtype.newbyteorder("=")
     try:
         known = jax.typeof(np.empty(0, dtype)).dtype
     except (TypeError, ValueError):
-        kind = getattr(value, "dtype", None) or type(value).__name__
-        raise _NoNumbers(kind, _cure(value)) from None
+        raise _none(value) from None
     with np.errstate(over="ignore", invalid="ignore"):
         narrow = array.astype(known, copy=False)
     if known.itemsize < dtype.itemsize and array.size:
@@ -105,8 +104,12 @@ def _fitted(array: np.ndarray, value: Any, who: str, name: str) -> np.ndarray:
 
 
 def _only_ints(value: Any) -> bool:
-    leaves = jax.tree.leaves(value) if isinstance(value, list | tuple | int) else []
-    return bool(leaves) and all(isinstance(leaf, int) for leaf in leaves)
+    return bool(_leaves(value)) and all(isinstance(leaf, int) for leaf in _leaves(value))
+
+
+def _leaves(value: Any) -> list[Any]:
+    """Return what lists, and lists in them, hold."""
+    return jax.tree.leaves(value, is_leaf=lambda v: not isinstance(v, list | tuple))
 
 
 def _check_range(array: np.ndarray, narrow: np.ndarray, who: str, name: str) -> None:
@@ -140,12 +143,27 @@ def _beyond(number: Any, known: str, who: str, name: str, other: str) -> Overflo
 
 
 def _ragged_or_none(value: Any, who: str, name: str) -> Exception:
-    if isinstance(value, list | tuple) and len({np.shape(_sized(v)) for v in value}) > 1:
-        return TypeError(
-            f"{who}: {name} is a ragged {type(value).__name__}, whose parts differ in shape; pad "
-            "them to one shape and say which count by where=, or give one part after another"
-        )
-    return _NoNumbers(getattr(value, "dtype", None) or type(value).__name__, _cure(value))
+    shapes = {np.shape(_sized(v)): 0 for v in value} if isinstance(value, list | tuple) else {}
+    if len(shapes) < 2 or _odd(value):
+        return _none(value)
+    one, other, *_ = shapes
+    return TypeError(
+        f"{who}: {name} is a ragged {type(value).__name__}, whose parts differ in shape: {one} and "
+        f"{other}; pad them to one shape and say which count by where=, or give one part after "
+        "another"
+    )
+
+
+def _none(value: Any) -> _NoNumbers:
+    kind, odd = getattr(value, "dtype", None) or type(value).__name__, _odd(value)
+    said = f"in it is {odd[0]!r}, a {type(odd[0]).__name__}; " if odd else ""
+    return _NoNumbers(kind, said + _cure(value))
+
+
+def _odd(value: Any) -> list[Any]:
+    """Return what a list holds that is neither a number nor an array of them."""
+    leaves = _leaves(value) if isinstance(value, list | tuple) else []
+    return [v for v in leaves if np.asarray(v).dtype.kind not in "biufcV"]
 
 
 def _sized(part: Any) -> Any:

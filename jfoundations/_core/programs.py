@@ -20,7 +20,7 @@ from typing import Any
 
 import jax
 
-from .values import Static, release
+from .values import Static, hashable, release
 
 MOST = 4096  # programs kept, as many as jax.jit keeps calls
 
@@ -49,8 +49,9 @@ def compiled(function: Callable[..., Any], /, *values: Any, **options: Any) -> C
     program = _programs.get(key)
     if program is None:
         program = _programs.setdefault(key, _Program(function, options, key, mortal))
-        while len(_programs) > MOST:
-            _programs.pop(next(iter(_programs)), None)
+        if (more := len(_programs) - MOST) > 0:
+            for oldest in list(_programs)[:more]:  # a copy: other threads make programs too
+                _programs.pop(oldest, None)
 
     def call(*args: Any, **words: Any) -> Any:
         outer, _call.of = getattr(_call, "of", None), (structure, leaves)
@@ -108,7 +109,7 @@ def _key(value: Any, mortal: list[Any]) -> Any:
         return kind, repr(value)
     if kind.__eq__ is tuple.__eq__:
         return kind, tuple(_key(v, mortal) for v in value)
-    if kind.__eq__ is object.__eq__ or not _hashable(value):
+    if kind.__eq__ is object.__eq__ or not hashable(value):
         return _Same(value, mortal)
     made = getattr(kind.__eq__, "__code__", None)
     if is_dataclass(value) and made and made.co_filename == "<string>":  # the one it came with
@@ -135,11 +136,3 @@ class _Same:
 
     def __hash__(self) -> int:
         return self.number
-
-
-def _hashable(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True

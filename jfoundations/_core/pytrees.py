@@ -1,12 +1,27 @@
-"""Frozen pytree dataclasses, and trees that JAX sees as one node."""
+"""Frozen pytree dataclasses, and trees that JAX sees as one node.
 
+`pytree` is how a class becomes a value. What a field is to JAX stands beside it:
+
+>>> import jax
+>>> from jfoundations._core.values import Structural
+>>> @pytree
+... class Scaled(Structural):
+...     by: float  # a child, as are all trees of arrays
+...     rule: object = function()  # a callable
+...     name: str = static(default="scaled")  # part of the structure
+>>> twice = Scaled(2.0, abs)
+>>> jax.tree.leaves(twice), jax.tree.map(lambda x: x + 1, twice).rule, twice == Scaled(2.0, abs)
+([2.0], <built-in function abs>, True)
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
-from .values import Static
+from .values import Static, hold, release
 
 T = TypeVar("T")
 
@@ -16,36 +31,57 @@ def static(**settings: Any) -> Any:
     return field(metadata={"static": True}, **settings)
 
 
-@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static,))
-def pytree(cls: type[T]) -> type[T]:
-    """Make a class a frozen dataclass and a pytree; fields by `static()` belong to the structure.
+def function(**settings: Any) -> Any:
+    """Return a dataclass field for a function, None, or a tuple of functions.
 
-    Equality is identity: `==` on arrays would not be a bool. Fields are set without `__init__` when
-    JAX rebuilds a value, since it may put anything into a leaf's place.
+    A plain function belongs to the structure, one that is a pytree brings its leaves.
+    """
+    return field(metadata={"function": True}, **settings)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static, function))
+def pytree(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass and a pytree; see `static` and `function` for its fields.
+
+    Equality is identity: `==` on arrays would not be a bool. A class that inherits from
+    `Structural` compares structure and leaves. Fields are set without `__init__` when JAX rebuilds
+    a value, since it may put anything into a leaf's place. A subclass without fields of its own is
+    registered by `jax.tree_util.register_pytree_with_keys_class`.
     """
     made: Any = dataclass(frozen=True, eq=False)(cls)
     fixed = tuple(f.name for f in fields(made) if f.metadata.get("static", False))
     names = tuple(f.name for f in fields(made) if f.name not in fixed)
+    functions = {f.name for f in fields(made) if f.metadata.get("function", False)}
     keys = tuple(map(jax.tree_util.GetAttrKey, names))
 
     def flatten(value: Any) -> tuple[Any, Any]:
-        return tuple(getattr(value, n) for n in names), tuple(getattr(value, n) for n in fixed)
+        children = tuple(getattr(value, n) for n in names)
+        if functions:
+            pairs = zip(names, children, strict=True)
+            children = tuple(_each(hold, c) if n in functions else c for n, c in pairs)
+        return children, tuple(getattr(value, n) for n in fixed)
 
     def flatten_with_keys(value: Any) -> tuple[Any, Any]:
         children, aux = flatten(value)
         return tuple(zip(keys, children, strict=True)), aux
 
-    def unflatten(aux: Any, children: Any) -> Any:
-        value = object.__new__(made)
+    def unflatten(cls: Any, aux: Any, children: Any) -> Any:
+        value = object.__new__(cls)
         for name, child in zip(fixed + names, (*aux, *children), strict=True):
+            child = _each(release, child) if name in functions else child
             object.__setattr__(value, name, child)
         return value
 
+    made.tree_flatten, made.tree_flatten_with_keys = flatten, flatten_with_keys
+    made.tree_unflatten = classmethod(unflatten)
     # Not `register_dataclass`: the tree structures of two classes so registered are equal whenever
     # their fields are equally many (jaxlib 0.10.2), so a compiled function now and then takes the
     # program that was made for the other class.
-    jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
-    return made
+    return jax.tree_util.register_pytree_with_keys_class(made)
+
+
+def _each(how: Callable[[Any], Any], value: Any) -> Any:
+    return tuple(map(how, value)) if type(value) is tuple else how(value)
 
 
 @jax.tree_util.register_pytree_node_class

@@ -32,7 +32,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .checks import keystr
-from .files import replace
+from .files import check_path, replace
 from .inputs import MASKED
 
 T = TypeVar("T")
@@ -55,9 +55,10 @@ def save(path: str | os.PathLike[str], tree: Any) -> None:
             numbers.
 
     Raises:
-        TypeError: a leaf is none of these, is masked, or is being traced.
+        TypeError: a leaf is none of these, is masked, or is being traced; the path is none.
         OSError: the file cannot be written, or is a folder, a device or a pipe.
     """
+    check_path(path, "save")
     leaves, blobs, place = [], [], 0
     for route, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         name = keystr(route, "tree")
@@ -99,6 +100,7 @@ def load(path: str | os.PathLike[str], *, like: T) -> T:
             version, or holds another structure; the message says which, and at which leaf.
         FileNotFoundError: there is no such file.
     """
+    check_path(path, "load")
     path = Path(path)
     routes, structure = jax.tree_util.tree_flatten_with_path(like)
     names = [keystr(route, "tree") for route, _ in routes]
@@ -138,7 +140,9 @@ def _implementation(leaf: Any) -> str | None:
 
 def _data(leaf: Any, name: str) -> tuple[np.ndarray, str, tuple[int, ...]]:
     if isinstance(leaf, Tracer):
-        raise TypeError(f"save: {name} is being traced; return it from jit and save it there")
+        raise TypeError(
+            f"save: {name} is being traced by jit, vmap or grad; return it and save it there"
+        )
     if _implementation(leaf):
         return np.asarray(jax.random.key_data(leaf)), leaf.dtype.name, leaf.shape
     if type(leaf) in _SCALARS:
@@ -226,7 +230,7 @@ def _is_sound(leaf: dict[str, Any]) -> bool:
         all(type(n) is int and n >= 0 for n in numbers)
         and isinstance(leaf["path"], str)
         and isinstance(leaf["dtype"], str)
-        and (leaf["impl"] is None or isinstance(leaf["impl"], str))
+        and (leaf["impl"] is None or (isinstance(leaf["impl"], str) and leaf["impl"] != ""))
     )
 
 
@@ -244,7 +248,8 @@ def _check_kind(path: Path, leaf: dict[str, Any], wanted: Any) -> None:
     dtype, shape, name = leaf["dtype"], tuple(leaf["shape"]), leaf["path"]
     kind, size = _kind(wanted)
     if (kind, size) != (dtype, shape) or (leaf["impl"] is None) == dtype.startswith("key<"):
-        wider = kind.replace("32", "64") == dtype or (kind, dtype) == ("complex64", "complex128")
+        wide = {"complex64": "complex128"}.get(kind, kind.replace("32", "64"))
+        wider = kind != dtype == wide
         raise ValueError(
             f"load: {name} of {path} is {dtype}{list(shape)}, but like has {kind}{list(size)}"
             + ("; enable x64 to read it" if wider else "")

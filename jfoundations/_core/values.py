@@ -53,17 +53,18 @@ class Static:
         mine, its = self.value, other.value
         if mine is its:
             return True
-        return type(mine) is type(its) and _hashable(mine) and bool(mine == its)
+        return type(mine) is type(its) and hashable(mine) and bool(mine == its)
 
     def __hash__(self) -> int:
-        return hash(self.value) if _hashable(self.value) else id(self.value)
+        return hash(self.value) if hashable(self.value) else id(self.value)
 
 
-def _hashable(value: Any) -> bool:
+def hashable(value: Any) -> bool:
+    """Tell whether a value has a hash; if not, it equals itself alone."""
     try:
         hash(value)
-    except TypeError:
-        return False  # then it equals itself alone
+    except Exception:  # a `__hash__` of a user's may raise anything
+        return False
     return True
 
 
@@ -88,6 +89,13 @@ def name_of(function: Any) -> str:
         return name_of(function.func)
     name = getattr(function, "__name__", None) or type(function).__name__
     return "lambda" if name == "<lambda>" else name
+
+
+def maker_of(value: Any, *modules: str) -> str:
+    """Return the name of a public function of some of our modules, or nothing if it is none."""
+    home, name = getattr(value, "__module__", None) or "", getattr(value, "__qualname__", "_")
+    known = isinstance(value, types.FunctionType) and name.isidentifier() and name[0] != "_"
+    return name if known and home.startswith(modules) else ""
 
 
 def same(a: Any, b: Any) -> bool:
@@ -197,7 +205,9 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
 
     def _released(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         # what is held by a partial among the arguments is its own to release
-        whole = lambda v: type(v) is Static or isinstance(v, Structural)  # noqa: E731
+        def whole(v: Any) -> bool:
+            return type(v) is Static or isinstance(v, Structural)
+
         return jax.tree.map(release, self._arguments, is_leaf=whole)
 
     @property
@@ -247,11 +257,15 @@ class Code:
 
     def __call__(self, closed: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call the function with what it closed over put back."""
+        return self.around(closed)(*args, **kwargs)
+
+    def around(self, closed: dict[str, Any]) -> Callable[..., Any]:
+        """Return the function again, given what it closes over and its defaults."""
         cells = tuple(types.CellType(v) for v in closed["cells"])
         space = self.globals.value.value
         function = types.FunctionType(self.code, space, self.name, closed["defaults"], cells)
         function.__kwdefaults__ = closed["kwdefaults"]
-        return function(*args, **kwargs)
+        return function
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._core.checks import check_like
 from .._core.inputs import elements
 
 
@@ -44,8 +45,14 @@ def go_on(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
         memory: arrays.
         xs: the block, of arrays.
     """
+
+    def checked(m: Any, x: Any) -> Any:
+        new = step(m, x)
+        check_like(new, m, "the step of a fold", "memory")
+        return new
+
     if finished is None:
-        return lax.scan(lambda m, x: (step(m, x), None), memory, xs)[0]
+        return lax.scan(lambda m, x: (checked(m, x), None), memory, xs)[0]
     n = jax.tree.leaves(xs)[0].shape[0]
     if n == 0:
         return memory
@@ -56,7 +63,7 @@ def go_on(step: Any, finished: Any, memory: Any, xs: Any) -> Any:
     def take(carry: Any) -> Any:
         k, m = carry
         x = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, k, keepdims=False), xs)
-        return k + 1, step(m, x)
+        return k + 1, checked(m, x)
 
     return lax.while_loop(going, take, (np.int32(0), memory))[1]
 
@@ -67,25 +74,52 @@ def one_by_one(init: Any, step: Any, finished: Any, xs: Any) -> Any:
     return go_on(step, finished, start, elements(xs))
 
 
-def init_of(init: Any, g: Any, like: Any) -> Any:
+def on_the_way(plan: Any, functions: Any, x: Any) -> tuple[Any, Any]:
+    """Return an element after its maps, and whether the predicates between them held.
+
+    Args:
+        plan: for each function whether it is a predicate.
+        functions: maps and predicates, of which the first sees the element as it came.
+        x: the element.
+
+    Returns:
+        What the fold takes; and a bool scalar, or True if there are no predicates.
+
+    Raises:
+        TypeError: a predicate returns no scalar.
+    """
+    kept: Any = True
+    for asks, function in zip(plan, functions, strict=True):
+        if not asks:
+            x = function(x if kept is True else unless_left_out(kept, x))
+            continue
+        holds = function(x)
+        if not jax.tree_util.all_leaves([holds]):
+            raise TypeError(f"where: its predicate returned {holds!r}, a bool scalar is needed")
+        holds = jnp.asarray(holds)
+        if holds.ndim:
+            raise TypeError(
+                f"where: its predicate returned shape {holds.shape}, a bool scalar is needed; "
+                "reduce it with jnp.all"
+            )
+        kept = holds.astype(bool) if kept is True else kept & holds.astype(bool)
+    return x, kept
+
+
+def init_after(init: Any, plan: Any, functions: Any, like: Any) -> Any:
     """Make the memory of mapped elements."""
-    return init(like_of(jax.eval_shape(g, like_of(like))))
+    maps = [f for asks, f in zip(plan, functions, strict=True) if not asks]
+
+    def after(x: Any) -> Any:
+        return on_the_way((False,) * len(maps), maps, x)[0]
+
+    return init(like_of(jax.eval_shape(after, like_of(like))) if maps else like)
 
 
-def step_of(step: Any, g: Any, memory: Any, x: Any) -> Any:
-    """Take one element, mapped."""
-    return step(memory, g(x))
-
-
-def block_of(block: Any, g: Any, xs: Any) -> Any:
-    """Return the memory of a block, mapped."""
-    return block(jax.vmap(g)(elements(xs)))
-
-
-def all_hold(predicates: Any, x: Any) -> Any:
-    """Tell whether several predicates hold."""
-    kept = [jnp.asarray(p(x)).astype(bool) for p in predicates]
-    return functools.reduce(jnp.logical_and, kept)
+def step_after(step: Any, plan: Any, functions: Any, memory: Any, x: Any) -> Any:
+    """Take one element, mapped, if it is not left out."""
+    x, kept = on_the_way(plan, functions, x)
+    return step(memory, x) if kept is True else step_where(step, lambda _: kept, memory, x)
 
 
 def step_where(step: Any, p: Any, memory: Any, x: Any) -> Any:

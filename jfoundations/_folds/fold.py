@@ -10,18 +10,18 @@ and arithmetic on folds is arithmetic on their answers.
 >>> both = jf.combine(mean=jf.folds.mean(), spread=spread)
 >>> {k: float(v) for k, v in jf.fold(both, jnp.array([1.0, 2.0, 4.0, 18.0])).items()}
 {'mean': 6.25, 'spread': 17.0}
-
 """
 
 import functools
 import operator
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import jax
 
-from .._core.values import Structural, hold, identity, name_of, partial, release
+from .._core.checks import check_function
+from .._core.pytrees import function, pytree, static
+from .._core.values import Static, Structural, identity, name_of, partial
 from .._pipes.pipe import Pipe
 from .answers import (
     block_all,
@@ -34,10 +34,10 @@ from .answers import (
     right,
     step_all,
 )
-from .blocks import all_hold, block_of, init_of, one_by_one, step_of, step_where
+from .blocks import init_after, one_by_one, step_after
 from .blocks import like_of as like_of
 from .blocks import like_of_block as like_of_block
-from .rows import block_where
+from .rows import block_after
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -46,8 +46,7 @@ FIELDS = ("init", "step", "merge", "extract", "block", "finished")
 OPTIONAL = ("merge", "block", "finished")
 
 
-@jax.tree_util.register_pytree_with_keys_class
-@dataclass(frozen=True, init=False, eq=False, repr=False)
+@pytree
 class Fold(Structural, Generic[R]):
     """A statistic as a value: `Fold(init, step, merge, extract, block=None)`.
 
@@ -67,7 +66,11 @@ class Fold(Structural, Generic[R]):
             there, which has no reverse mode.
         name: how messages call it.
 
-    `+ - * / // % **`, unary `-` and `+`, and `abs` of folds and numbers work on the answers.
+    | operator | meaning |
+    |---|---|
+    | `f + g`, `f - 1`, `2 * f`, `/ // % **` | a fold: the same of the answers, in one pass |
+    | `-f`, `+f`, `abs(f)` | of the answer |
+    | `f == g`, `hash(f)` | equal name, functions and array leaves, to the bit |
 
     >>> import jax.numpy as jnp
     >>> total = Fold(lambda like: jnp.zeros(like.shape, like.dtype), jnp.add, jnp.add)
@@ -75,13 +78,13 @@ class Fold(Structural, Generic[R]):
     7.0
     """
 
-    init: Callable[[Any], Any]
-    step: Callable[[Any, Any], Any]
-    merge: Callable[[Any, Any], Any] | None
-    extract: Callable[[Any], R]
-    block: Callable[[Any], Any]
-    finished: Callable[[Any], Any] | None
-    name: str
+    init: Callable[[Any], Any] = function()
+    step: Callable[[Any, Any], Any] = function()
+    merge: Callable[[Any, Any], Any] | None = function()
+    extract: Callable[[Any], R] = function()
+    block: Callable[[Any], Any] = function()
+    finished: Callable[[Any], Any] | None = function()
+    name: str = static()
 
     __array_ufunc__ = None  # else NumPy would take `array + fold` apart
 
@@ -96,29 +99,14 @@ class Fold(Structural, Generic[R]):
         finished: Callable[[Any], Any] | None = None,
         name: str | None = None,
     ):
-        functions = (init, step, merge, extract, block, finished)
-        for field, function in zip(FIELDS, functions, strict=True):
-            if not (callable(function) or (function is None and field in OPTIONAL)):
-                raise TypeError(f"Fold: {field} is {function!r}, which is not callable")
-        block = block or partial(one_by_one, init, step, finished)
-        self._set((init, step, merge, extract, block, finished), name or name_of(step))
-
-    def _set(self, functions: tuple[Any, ...], name: str) -> None:
-        for field, value in zip((*FIELDS, "name"), (*functions, name), strict=True):
+        given = (init, step, merge, extract, block, finished)
+        for field, value in zip(FIELDS, given, strict=True):
+            if not (callable(value) or (value is None and field in OPTIONAL)):
+                raise TypeError(f"Fold: {field} is {value!r}, which is not callable")
             object.__setattr__(self, field, value)
-
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
-        """Return the functions as children (plain ones static) and the name as structure."""
-        functions = (getattr(self, f) for f in FIELDS)
-        held = (f if f is None else hold(f) for f in functions)
-        return list(zip(map(jax.tree_util.GetAttrKey, FIELDS), held, strict=True)), self.name
-
-    @classmethod
-    def tree_unflatten(cls, name: str, held: tuple[Any, ...]) -> "Fold[Any]":
-        """Rebuild from the held functions."""
-        fold = object.__new__(cls)
-        fold._set(tuple(map(release, held)), name)
-        return fold
+        if block is None:
+            object.__setattr__(self, "block", partial(one_by_one, init, step, finished))
+        object.__setattr__(self, "name", name or name_of(step))
 
     def _with(self, **changes: Any) -> "Fold[Any]":
         functions = {f: getattr(self, f) for f in FIELDS} | changes
@@ -179,13 +167,8 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().of(jnp.abs), jnp.array([-3.0, 5.0])))
         4.0
         """
-        # A loop that stops early is made anew, so that it maps no more elements than it reads.
-        early = self.finished is not None and self.merge is None
-        return self._with(
-            init=_mapped(init_of, self.init, g),
-            step=_mapped(step_of, self.step, g),
-            block=None if early else _mapped(block_of, self.block, g),
-        )
+        check_function(g, "g", "of", "a function of an element")
+        return self._after(False, g)
 
     def where(self, p: Callable[[Any], Any]) -> "Fold[R]":
         """Leave out the elements for which a predicate does not hold.
@@ -198,18 +181,29 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().where(lambda x: x > 0), jnp.array([-3.0, 5.0])))
         5.0
         """
-        inner, block, kept = self.step, self.block, (p,)
-        if _is_of(inner, step_where) and (self.merge is None or _is_of(block, block_where)):
-            inner, first = inner.args  # type: ignore[attr-defined]
-            kept = (*(first.args[0] if _is_of(first, all_hold) else (first,)), p)
-            if self.merge is not None:
-                block = block.args[3]  # type: ignore[attr-defined]
-        p = partial(all_hold, kept) if len(kept) > 1 else p
-        step = partial(step_where, inner, p)
-        if self.merge is None:
-            return self._with(step=step, block=None)
-        block = partial(block_where, self.init, inner, self.merge, block, p)
-        return self._with(step=step, block=block)
+        check_function(p, "p", "where", "a function element -> bool")
+        return self._after(True, p)
+
+    def _after(self, asks: bool, function: Any) -> "Fold[R]":
+        # maps and predicates, one after another, are one list: never a nest
+        init, step, block = self.init, self.step, self.block
+        plan: tuple[bool, ...] = ()
+        functions: tuple[Any, ...] = ()
+        if _is_of(step, step_after) and _is_of(init, init_after):
+            step, plan, functions = step.args  # type: ignore[attr-defined]
+            init = init.args[0]  # type: ignore[attr-defined]
+            block = block.args[3] if _is_of(block, block_after) else block  # type: ignore
+        if not asks and plan[:1] == (False,):  # maps one after another are one
+            function, plan, functions = Pipe(function, functions[0]), plan[1:], functions[1:]
+        plan = (asks, *plan)
+        ways = Static(plan), (function, *functions)
+        # A loop that stops early is made anew, so that it maps no more elements than it reads.
+        loop = self.merge is None and (any(plan) or self.finished is not None)
+        return self._with(
+            init=partial(init_after, init, *ways),
+            step=partial(step_after, step, *ways),
+            block=None if loop else partial(block_after, init, step, self.merge, block, *ways),
+        )
 
     def __add__(self, other: Any) -> "Fold[Any]":
         return _binary(operator.add, self, other)
@@ -264,13 +258,6 @@ class Fold(Structural, Generic[R]):
 
     def __repr__(self) -> str:
         return f"Fold({self.name})"
-
-
-def _mapped(how: Callable[..., Any], function: Any, g: Any) -> Any:
-    if _is_of(function, how):  # maps one after another are one
-        function, later = function.args
-        g = Pipe(g, later)
-    return partial(how, function, g)
 
 
 def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:

@@ -144,7 +144,10 @@ def _rest(f: Fold[Any], x: Any, order: Any, first: Any, count: Any, width: int) 
     """Return each group's memory of the elements after its last full row, step by step."""
     start = jax.tree.map(jnp.asarray, f.init(like_of_block(x)))
     most = min(width - 1, len(order))
-    taken = lambda k: element(x, order[k])  # noqa: E731
+
+    def taken(k: Any) -> Any:
+        return element(x, order[k])
+
     return jax.vmap(lambda first, count: steps(f.step, taken, start, first, count, most))(
         first, count
     )

@@ -21,7 +21,7 @@ import numpy as np
 from jax import lax
 
 from .._core.inputs import elements
-from .blocks import like_of_block, step_where, unless_left_out
+from .blocks import like_of_block, on_the_way, step_where, unless_left_out
 
 LONGEST, SHORTEST = 128, 4  # elements in a row
 ROOM = 2**28  # bytes that the memories of a block's rows may take
@@ -29,42 +29,53 @@ LIGHT = 64  # operations on numbers that a merge may take for each number of an 
 FAN = 16  # memories that are merged one after another: a tree's level is then compiled once
 
 
-def block_where(init: Any, step: Any, merge: Any, block: Any, p: Any, xs: Any) -> Any:
-    """Return the memory of those elements of a block for which a predicate holds.
+def block_after(
+    init: Any, step: Any, merge: Any, block: Any, plan: Any, functions: Any, xs: Any
+) -> Any:
+    """Return the memory of a block, mapped, of those elements that are not left out.
 
     Args:
         init: a fold's.
         step: its.
-        merge: its, not None.
+        merge: its, not None if there are predicates.
         block: its.
-        p: `element -> bool scalar`.
+        plan: as in `on_the_way`.
+        functions: likewise.
         xs: arrays.
-
-    Raises:
-        TypeError: p returns no scalar.
     """
-    xs = elements(xs)
+    xs, kept = elements(xs), None
+    for asks, function in zip(plan, functions, strict=True):
+        if asks:
+            holds = jax.vmap(lambda x, p=function: on_the_way((True,), (p,), x)[1])(xs)
+            kept = holds if kept is None else kept & holds
+        else:
+            xs = jax.vmap(function)(xs if kept is None else _replaced(kept, xs))
+    if kept is None:
+        return block(xs)
     empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
-    kept = _kept(p, xs)
     if len(kept) == 0 or not jax.tree.leaves(empty):
         return empty
-    some = jnp.argmax(kept)  # the first that is kept, if any is
-    spare = unless_left_out(kept[some], element(xs, some))
+    spare = _spare(kept, xs)
     if _is_light(merge, empty, spare):
-        alone = lambda k, x: pick(k, step(empty, pick(k, x, spare)), empty)  # noqa: E731
+
+        def alone(k: Any, x: Any) -> Any:
+            return pick(k, step(empty, pick(k, x, spare)), empty)
+
         return merge_tree(merge, jax.vmap(alone)(kept, xs), empty, 2)
     return _by_rows(step, merge, block, kept, xs, spare, empty)
 
 
-def _kept(p: Any, xs: Any) -> jax.Array:
-    """Return for which elements a predicate holds."""
-    kept = jax.vmap(p)(xs)
-    if kept.ndim != 1:
-        raise TypeError(
-            f"where: its predicate returned shape {kept.shape[1:]}, a bool scalar is needed; "
-            "reduce it with jnp.all"
-        )
-    return kept.astype(bool)
+def _spare(kept: jax.Array, xs: Any) -> Any:
+    """Return the first element that is kept; of none one without gradients."""
+    some = jnp.argmax(kept)
+    return unless_left_out(kept[some], element(xs, some))
+
+
+def _replaced(kept: jax.Array, xs: Any) -> Any:
+    # what is computed of an element that is left out must have a finite derivative
+    if len(kept) == 0:
+        return xs
+    return jax.vmap(functools.partial(pick, no=_spare(kept, xs)))(kept, xs)
 
 
 def _is_light(merge: Any, empty: Any, x: Any) -> bool:

@@ -31,9 +31,7 @@ never stops the loop. A step `(state, x) -> state` of a scan is a consumer too:
 The idea is Clojure's: Rich Hickey, "Transducers" (2014), https://clojure.org/reference/transducers.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -42,7 +40,7 @@ import numpy as np
 
 from .._core.checks import check_count
 from .._core.pytrees import pytree
-from .._core.values import Structural, hold, name_of, partial, release
+from .._core.values import Structural, name_of, partial
 from .._pipes.pipe import Fn, Pipe, check_callable, map_before
 from .blocks import step_where
 from .fold import Fold
@@ -51,30 +49,22 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-@dataclass(frozen=True, init=False, eq=False, repr=False)
-class _Transducer(Structural, Generic[A, B]):
-    """A stage that stands in front of a consumer of elements; `held` is its one argument."""
+@pytree
+class Transducer(Structural, Generic[A, B]):
+    """A stage that stands in front of a consumer of elements, a fold or a step.
 
-    held: Any
+    Attributes:
+        in_front_of: `(consumer, name of the stage) -> consumer`: a partial of its one argument.
+    """
 
-    def __init__(self, function: Callable[[Any], Any]):
-        check_callable(function, "its argument", name_of(type(self)))
-        object.__setattr__(self, "held", function)
-
-    def tree_flatten(self) -> tuple[tuple[Any], None]:
-        """Return the argument as child, a plain function static."""
-        return (hold(self.held),), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, held: tuple[Any]) -> "_Transducer[A, B]":
-        """Rebuild from the argument."""
-        new = object.__new__(cls)
-        object.__setattr__(new, "held", release(held[0]))
-        return new
+    in_front_of: partial[Any]
 
     @property
     def __name__(self) -> str:
-        return f"{type(self).__name__}({name_of(self.held)})"
+        held = self.in_front_of.args[0]
+        # without n, which is a leaf: names are structure
+        kind = name_of(type(self))
+        return f"{kind}({name_of(held)})" if callable(held) else kind
 
     def __call__(self, x: A) -> B:
         """Refuse: a transducer is no function of a value."""
@@ -83,17 +73,16 @@ class _Transducer(Structural, Generic[A, B]):
             "Pipe(…).over(fold)"
         )
 
-    @abstractmethod
-    def in_front_of(self, consumer: Any, name: str) -> Any:
-        """Return the consumer as it is with this stage, of some name, in front."""
-
     def __repr__(self) -> str:
-        return self.__name__
+        n = self.in_front_of.args[0]
+        if callable(n):
+            return name_of(self)
+        return f"take({n if isinstance(n, np.generic | np.ndarray | int) else 'n'})"
 
 
-@jax.tree_util.register_pytree_node_class
-class map_(_Transducer[A, B]):  # noqa: N801  (used like a function)
-    """Change each element: a stage for `Pipe.over`.
+@jax.tree_util.register_pytree_with_keys_class
+class map_(Transducer[A, B]):  # noqa: N801  (used like a function)
+    """Change each element, as `Fold.of` does: a stage for `Pipe.over`.
 
     Args:
         f: `element -> element`.
@@ -106,16 +95,15 @@ class map_(_Transducer[A, B]):  # noqa: N801  (used like a function)
     """
 
     def __init__(self, f: Fn[A, B]):
-        super().__init__(f)
-
-    def in_front_of(self, consumer: Any, name: str) -> Any:
-        """Return the consumer of what `f` makes of the elements."""
-        return map_before(self.held, consumer, name)
+        check_callable(f, "its argument", "map_")
+        super().__init__(partial(map_before, f))
 
 
-@jax.tree_util.register_pytree_node_class
-class filter_(_Transducer[A, A]):  # noqa: N801  (used like a function)
-    """Leave out the elements for which a predicate does not hold: a stage for `Pipe.over`.
+@jax.tree_util.register_pytree_with_keys_class
+class filter_(Transducer[A, A]):  # noqa: N801  (used like a function)
+    """Leave out the elements for which a predicate does not hold, as `Fold.where` does.
+
+    A stage for `Pipe.over`.
 
     Args:
         p: `element -> bool scalar`.
@@ -128,48 +116,12 @@ class filter_(_Transducer[A, A]):  # noqa: N801  (used like a function)
     """
 
     def __init__(self, p: Fn[A, Any]):
-        super().__init__(p)
-
-    def in_front_of(self, consumer: Any, name: str) -> Any:
-        """Return the consumer of the elements for which `p` holds."""
-        holds = partial(_holds, Pipe._make((name,), (self.held,)))
-        if isinstance(consumer, Fold):
-            return consumer.where(holds)
-        return partial(_step_filtered, consumer, holds)
+        check_callable(p, "its argument", "filter_")
+        super().__init__(partial(_filter_before, p))
 
 
-class _Ending(_Transducer[A, A]):
-    """A transducer that ends the stream, and so remembers."""
-
-    def in_front_of(self, consumer: Any, name: str) -> Any:
-        """Return the fold of the elements let through, which knows when it is finished."""
-        who = type(self).__name__
-        if not isinstance(consumer, Fold):
-            raise TypeError(
-                f"{who} remembers, and the step {name_of(consumer)} has no place for it; put it in "
-                "front of a fold: Pipe(…).over(Fold(init, step, None))"
-            )
-        return Fold(
-            partial(_start, consumer.init, self._left),
-            partial(_step_gated, consumer.step, self._gate(name)),
-            None,
-            partial(_extract, consumer.extract),
-            finished=partial(_finished, consumer.finished or _never),
-            name=f"{consumer.name} after {who}",
-        )
-
-    @property
-    @abstractmethod
-    def _left(self) -> Any:
-        """What remains to begin with: a number of elements, or True."""
-
-    @abstractmethod
-    def _gate(self, name: str) -> Any:
-        """Return a function `(left, x) -> (whether x passes, left)`."""
-
-
-@jax.tree_util.register_pytree_node_class
-class take(_Ending[A]):  # noqa: N801  (used like a function)
+@jax.tree_util.register_pytree_with_keys_class
+class take(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let the first n elements through and end the stream: a stage for `Pipe.over`.
 
     The fold then depends on the order of its elements. It has no reverse mode.
@@ -188,30 +140,11 @@ class take(_Ending[A]):  # noqa: N801  (used like a function)
 
     def __init__(self, n: Any):
         known = n if hasattr(n, "dtype") else np.int32(check_count(n, "n", "take"))
-        object.__setattr__(self, "held", known)
-
-    def tree_flatten(self) -> tuple[tuple[Any], None]:
-        """Return n as a leaf."""
-        return (self.held,), None
-
-    @property
-    def __name__(self) -> str:
-        return "take"  # without n, which is a leaf: names are structure
-
-    @property
-    def _left(self) -> Any:
-        return jnp.asarray(self.held, np.int32)
-
-    def _gate(self, name: str) -> Any:
-        return _count_down
-
-    def __repr__(self) -> str:
-        known = isinstance(self.held, np.generic | np.ndarray | int)
-        return f"take({self.held if known else 'n'})"
+        super().__init__(partial(_take_before, known))
 
 
-@jax.tree_util.register_pytree_node_class
-class take_while(_Ending[A]):  # noqa: N801  (used like a function)
+@jax.tree_util.register_pytree_with_keys_class
+class take_while(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let elements through until a predicate does not hold: a stage for `Pipe.over`.
 
     The fold then depends on the order of its elements. It has no reverse mode.
@@ -227,29 +160,71 @@ class take_while(_Ending[A]):  # noqa: N801  (used like a function)
     """
 
     def __init__(self, p: Fn[A, Any]):
-        super().__init__(p)
+        check_callable(p, "its argument", "take_while")
+        super().__init__(partial(_take_while_before, p))
 
-    @property
-    def _left(self) -> Any:
-        return jnp.asarray(True)
 
-    def _gate(self, name: str) -> Any:
-        return partial(_while, partial(_holds, Pipe._make((name,), (self.held,))))
+def _filter_before(p: Any, consumer: Any, name: str) -> Any:
+    holds = _predicate(p, name)
+    if isinstance(consumer, Fold):
+        return consumer.where(holds)
+    return partial(step_where, consumer, holds)
+
+
+def _take_before(n: Any, consumer: Any, name: str) -> Any:
+    return _ended(consumer, jnp.asarray(n, np.int32), _count_down, "take")
+
+
+def _take_while_before(p: Any, consumer: Any, name: str) -> Any:
+    return _ended(consumer, jnp.asarray(True), partial(_while, _predicate(p, name)), "take_while")
+
+
+def _ended(consumer: Any, left: jax.Array, gate: Callable[..., Any], who: str) -> Fold[Any]:
+    """Return a fold of the elements let through, which is finished when none is any more.
+
+    Args:
+        consumer: the fold.
+        left: how many elements may pass; or whether any may.
+        gate: `(left, element) -> (whether it passes, left)`.
+        who: which transducer asks.
+    """
+    if not isinstance(consumer, Fold):
+        raise TypeError(
+            f"{who} remembers, and the step {name_of(consumer)} has no place for it; put it in "
+            "front of a fold: Pipe(…).over(Fold(init, step, None))"
+        )
+    return Fold(
+        partial(_start, consumer.init, left),
+        partial(_step, consumer.step, gate),
+        None,
+        partial(_extract, consumer.extract),
+        finished=partial(_finished, consumer.finished),
+        name=f"{consumer.name} after {who}",
+    )
 
 
 @pytree
 class _Gated:
     memory: Any
-    left: jax.Array  # how many elements may still pass; or whether any may
+    left: jax.Array
 
 
 def _start(init: Any, left: Any, like: Any) -> _Gated:
     return _Gated(jax.tree.map(jnp.asarray, init(like)), left)
 
 
-def _step_gated(step: Any, gate: Any, memory: _Gated, x: Any) -> _Gated:
+def _step(step: Any, gate: Any, memory: _Gated, x: Any) -> _Gated:
     passes, left = gate(memory.left, x)
     return _Gated(step_where(step, lambda _: passes, memory.memory, x), left)
+
+
+def _extract(extract: Any, memory: _Gated) -> Any:
+    return extract(memory.memory)
+
+
+def _finished(inner: Any, memory: _Gated) -> Any:
+    none_left = jnp.logical_not(memory.left)
+    return none_left if inner is None else none_left | inner(memory.memory)
 
 
 def _count_down(left: Any, x: Any) -> tuple[Any, Any]:
@@ -261,20 +236,8 @@ def _while(holds: Any, going: Any, x: Any) -> tuple[Any, Any]:
     return going, going
 
 
-def _extract(extract: Any, memory: _Gated) -> Any:
-    return extract(memory.memory)
-
-
-def _finished(inner: Any, memory: _Gated) -> Any:
-    return jnp.logical_not(memory.left) | inner(memory.memory)
-
-
-def _never(memory: Any) -> Any:
-    return np.bool_(False)
-
-
-def _step_filtered(step: Any, holds: Any, state: Any, x: Any) -> Any:
-    return step_where(step, lambda _: holds(x), state, x)
+def _predicate(p: Any, name: str) -> Any:
+    return partial(_holds, Pipe._make((name,), (p,)))  # in its scope, and errors name it
 
 
 def _holds(predicate: Pipe[Any, Any], x: Any) -> Any:

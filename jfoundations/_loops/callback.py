@@ -21,10 +21,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from .._core.checks import nearest
-from .._core.values import Structural, hold, name_of, release
+from .._core.values import Structural, hold, maker_of, name_of, release
 
+MAKERS = "jfoundations.callbacks.", "jfoundations._loops.combinators"
 RUN_EVENTS = ("before_run", "before_step", "after_step", "after_run")
 
 State = Any
@@ -71,8 +73,7 @@ class Callback(Structural):
         name: str = "callback",
         **events: Callable[..., Any],
     ):
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"Callback: name is {name!r}; it must be a non-empty str")
+        check_name(name, "Callback")
         for event, function in events.items():
             if not event.startswith(("before_", "after_")):
                 raise TypeError(
@@ -200,3 +201,52 @@ def flatten(callbacks: tuple[Any, ...]) -> tuple[Any, ...]:
 def callback_name(callback: Any) -> str:
     """Return the name by which results and messages speak of a callback."""
     return callback.name if isinstance(callback, Callback) else name_of(callback)
+
+
+def check_name(name: Any, who: str) -> str:
+    """Return a callback's name, or say what is wrong with it."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"{who}: name is {name!r}; it must be a non-empty str")
+    return name
+
+
+def is_event(name: str) -> bool:
+    """Tell whether a method of that name hears an event."""
+    return name.startswith(("before_", "after_"))
+
+
+def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
+    """Return a callback's `init` (or None) and its functions by event."""
+    if isinstance(callback, Callback):
+        return callback.init, dict(callback.events)
+    if isinstance(callback, type):
+        name = callback.__name__
+        raise TypeError(f"{who}: it is the class {name} itself; give an instance of it: {name}(…)")
+    methods = {
+        event: method
+        for event in dir(callback)
+        if is_event(event) and callable(method := getattr(callback, event, None))
+    }
+    if methods:
+        return None, methods
+    if name := maker_of(callback, *MAKERS):
+        raise TypeError(f"{who}: {name} itself is no callback but makes one; call it: {name}(…)")
+    if name := maker_of(callback, "jfoundations.folds"):
+        raise TypeError(f"{who}: {name} makes a fold; to feed one, give watch(folds.{name}(…))")
+    if callable(callback):
+        return None, {"after_step": callback}
+    raise TypeError(
+        f"{who}: {callback!r} is no callback; give a function state -> (state, stop), an object "
+        f"with methods among {', '.join(RUN_EVENTS)}, or a Callback (proceed does nothing)"
+        f"{_cure(callback)}"
+    )
+
+
+def _cure(wrong: Any) -> str:
+    if isinstance(wrong, list | tuple):
+        return "; unpack several: *callbacks"
+    if type(wrong).__name__ == "Fold":
+        return "; of a fold, watch(fold) makes one"
+    if hasattr(wrong, "dtype") and jnp.issubdtype(wrong.dtype, jax.dtypes.prng_key):
+        return "; a key is given by its name, key=…"
+    return ""

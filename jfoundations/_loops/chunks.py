@@ -14,22 +14,28 @@ there keeps the last result. Nothing is called from inside the graph.
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from .._core.checks import as_arrays, check_count, check_key, tracing
-from .iterate import make_program
-from .lane_axes import automatic, explicit_mesh, find_axes, lay_over
-from .phases import Parts
+from .._core.programs import compiled
+from .drivers import run_loop
+from .facts import promote
+from .iterate import make_program, to_carry, to_result
+from .lanes import LaneAxes, automatic, explicit_mesh, find_lane_axes, lay_over, over_lanes
+from .plan import Plan, Step, StepAndCallbacks, make_plan
 from .result import LoopResult
 
 S = TypeVar("S")
+Part = Callable[..., LoopResult[Any]]  # (plan, state or result, …) -> result
 
 
 def chunks(
-    step: Callable[..., S],
+    step: Step[S],
     state: S | LoopResult[S],
     *callbacks: Any,
     max_steps: int,
@@ -96,32 +102,128 @@ def chunks(
     else:
         start = as_arrays(state, "chunks")
     if lanes is False:
-        return _chunks(Parts(program, key, max_steps, None), start, every, seconds, time_budget)
-    axes = find_axes((step, start, *callbacks), lanes, key, "chunks")
+        return _chunks(
+            CompiledLoop(program, key, max_steps, None), start, every, seconds, time_budget
+        )
+    axes = find_lane_axes((step, start, *callbacks), lanes, key, "chunks")
     mesh = explicit_mesh((program, start, key))
     if mesh is not None:
         # JAX 0.10 maps no `while_loop` over lanes sharded along an explicit axis: of what the loop
         # itself begins with, its counter say, it does not know the mesh.
         program, start, key = lay_over(automatic(mesh), (program, start, key))
-    parts = Parts(program, key, max_steps, axes)
-    results = _chunks(parts, start, every, seconds, time_budget)
+    loop = CompiledLoop(program, key, max_steps, axes)
+    results = _chunks(loop, start, every, seconds, time_budget)
     return results if mesh is None else (lay_over(mesh, result) for result in results)
 
 
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    steps: int  # taken by each lane that is going, or by the one that is least far
+    over: bool
+    even: bool  # whether those lanes are all at one step
+
+
+@dataclass(frozen=True)
+class CompiledLoop:
+    """A loop in three compiled parts, each a function of what the one before it returned.
+
+    Over lanes each part is mapped by `vmap` for itself, and what it returns has lanes throughout.
+    """
+
+    program: StepAndCallbacks
+    key: jax.Array | None
+    max_steps: int
+    axes: LaneAxes | None
+
+    def begin(self, state: Any) -> LoopResult[Any]:
+        """Return the result before the first step, of a state or of a result to go on with."""
+        return self._run(_begin, state)
+
+    def advance(self, result: LoopResult[Any], at: Progress, limit: int) -> LoopResult[Any]:
+        """Return the result at a step, or where its callbacks have stopped it before."""
+        # Where nobody can stop, lanes share one count of steps, and so the loop one predicate.
+        start = np.int32(at.steps) if self.axes and at.even else None
+        return self._run(_advance, result, start, np.int32(limit))
+
+    def end(self, result: LoopResult[Any]) -> LoopResult[Any]:
+        """Return the result after `after_run`."""
+        return self._run(_end, result)
+
+    def _run(self, part: Part, state: Any, *shared: Any) -> LoopResult[Any]:
+        axes = self.axes
+        if axes and isinstance(state, LoopResult):
+            axes = axes._replace(state=0)
+        run = compiled(_run_part, self.program, part=part, max_steps=self.max_steps, axes=axes)
+        return run(state, self.key, *shared)
+
+    def progress(self, result: LoopResult[Any]) -> Progress:
+        """Tell how far a result is.
+
+        Raises:
+            TypeError: it is traced.
+        """
+        if isinstance(result.steps, Tracer) or isinstance(result.stopped_by, Tracer):
+            raise TypeError(
+                "chunks runs on the host and cannot be mapped by vmap; use iterate there, "
+                "or give it the batch of states, with lanes=True"
+            )
+        steps = np.asarray(result.steps)
+        going = steps[np.asarray(result.stopped_by) == 0]
+        if not going.size:
+            return Progress(self.max_steps, True, True)
+        least = int(going.min())
+        return Progress(least, least >= self.max_steps, least == int(going.max()))
+
+
+def _run_part(
+    program: StepAndCallbacks,
+    state: Any,
+    key: Any,
+    *shared: Any,
+    part: Part,
+    max_steps: int,
+    axes: LaneAxes | None,
+) -> LoopResult[Any]:
+    def lane(program: StepAndCallbacks, state: Any, key: Any) -> LoopResult[Any]:
+        return part(make_plan(program, key, max_steps), state, *shared)
+
+    return over_lanes(lane, axes, program, state, key)
+
+
+def _begin(plan: Plan, state: Any) -> LoopResult[Any]:
+    if isinstance(state, LoopResult):
+        carry = plan.grow(to_carry(plan, state))
+    else:
+        carry = plan.begin(promote(plan, state))
+    return to_result(plan, carry, carry)
+
+
+def _advance(plan: Plan, result: LoopResult[Any], start: Any, limit: Any) -> LoopResult[Any]:
+    carry, stopped = to_carry(plan, result), plan.hears("before_run")
+    carry = run_loop("while", plan, carry, limit, stopped=stopped, start=start)
+    return to_result(plan, carry, carry)
+
+
+def _end(plan: Plan, result: LoopResult[Any]) -> LoopResult[Any]:
+    carry = to_carry(plan, result)
+    return to_result(plan, carry, plan.finish(carry))
+
+
 def _chunks(
-    parts: Parts, state: Any, every: int | None, seconds: float, time_budget: float | None
+    loop: CompiledLoop, state: Any, every: int | None, seconds: float, time_budget: float | None
 ) -> Iterator[LoopResult[Any]]:
     deadline = np.inf if time_budget is None else time.monotonic() + time_budget
-    result = parts.begin(state)
-    at = parts.progress(result)
-    result = parts.advance(result, at, 0)  # compiles, so that the clock sees steps alone
+    result = loop.begin(state)
+    at = loop.progress(result)
+    result = loop.advance(result, at, 0)  # compiles, so that the clock sees steps alone
     size, late = every or 1, False
     while not late:
         started = time.perf_counter()
-        limit = min(at.steps + size, parts.max_steps)
-        result = jax.block_until_ready(parts.advance(result, at, limit))
+        limit = min(at.steps + size, loop.max_steps)
+        result = jax.block_until_ready(loop.advance(result, at, limit))
         taken = time.perf_counter() - started
-        at = parts.progress(result)
+        at = loop.progress(result)
         if at.over:
             break
         if not (late := time.monotonic() >= deadline):
@@ -129,10 +231,10 @@ def _chunks(
             late = time.monotonic() >= deadline
         if every is None:
             size = _tuned(size, taken, min(seconds, deadline - time.monotonic()))
-    result = jax.block_until_ready(parts.end(result))
+    result = jax.block_until_ready(loop.end(result))
     yield dataclasses.replace(result, limit="time_budget") if late else result
 
 
 def _tuned(size: int, taken: float, seconds: float) -> int:
     """Return the next chunk's steps: at most eightfold, so one quick chunk misleads little."""
-    return max(1, min(8 * size, round(size * seconds / max(taken, 1e-9)), 2**30))
+    return max(1, round(min(8 * size, size * seconds / max(taken, 1e-9), 2**30)))

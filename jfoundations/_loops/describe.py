@@ -25,22 +25,25 @@ state                 4 bytes: float32[]
 in all                408 bytes
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 
 from .._core.checks import as_arrays, check_count, check_key
 from .._core.show import show_bytes, size_in_bytes, text_table
 from .._core.values import describe
 from .._pipes.pipe import Pipe
-from .callback import Callback, Chain
+from .callback import Callback, Chain, is_event
+from .drivers import strong_counters
+from .facts import find_facts, promote
 from .handlers import GIVEN
 from .iterate import NUMBERS, make_program
-from .listener import Listener, is_event, listen, overheard
-from .plan import Plan
+from .listener import Listener
+from .plan import Carry, Plan, Step, make_plan
+from .resolve import listen
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,7 +86,7 @@ class LoopDescription:
 
 
 def describe_loop(
-    step: Callable[..., Any],
+    step: Step[Any],
     *callbacks: Any,
     state: Any = None,
     max_steps: int | None = None,
@@ -130,16 +133,15 @@ def describe_loop(
     events = tuple(_events(stages, parts))
     if state is None:
         return LoopDescription(events, None, None, None, {})
-    plan = Plan(program, key, max_steps, x=x, feeds=x is not None)
-    seen: set[str] = set()
-    note = lambda who, stop: None if stop is False else seen.add(who)  # noqa: E731
-    plan.listeners = [overheard(part, note) for part in plan.listeners]
-    carry = _carry(plan, state)
+    plan = make_plan(program, key, max_steps, x=x, feeds=x is not None)
+    if not any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(state)):
+        state = as_arrays(state, "describe_loop")
+    carry, stops = jax.eval_shape(functools.partial(_trace_run, plan), state)
     held = zip(plan.listeners, carry.memories, strict=True)
     memories = {part.name: memory for part, memory in held if part.init is not None}
     return LoopDescription(
         events,
-        {p.name: tuple(e for e, _ in events if _stops(p, e, seen)) for p in parts},
+        {p.name: tuple(e for e, _ in events if _stops(p, e, stops)) for p in parts},
         {name: size_in_bytes(memory) for name, memory in memories.items()},
         size_in_bytes(carry.state),
         {name: describe(memory) for name, memory in ({"": carry.state} | memories).items()},
@@ -166,19 +168,16 @@ def _events(stages: tuple[str, ...] | None, parts: list[Listener]) -> Any:
             yield event, tuple(part.name for part in parts if event in part.handlers)
 
 
-def _stops(part: Listener, event: str, seen: set[str]) -> bool:
-    return event in part.handlers and part.handlers[event].who in seen
+def _stops(part: Listener, event: str, stops: Container[str]) -> bool:
+    return event in part.handlers and part.handlers[event].who in stops
 
 
-def _carry(plan: Plan, state: Any) -> Any:
-    """Trace a step of the loop with all its events, and return the shapes of what it carries."""
-    if not any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(state)):
-        state = as_arrays(state, "describe_loop")
-
-    def trace(state: Any, step: Any) -> Any:
-        carry = plan.probe(plan.begin(plan.promote(state)))
-        plan.advance(step, carry.state, carry.memories, live=True)
-        plan.finish(carry)
-        return carry
-
-    return jax.eval_shape(trace, state, np.int32(0))
+def _trace_run(plan: Plan, state: Any) -> tuple[Carry, dict[str, int]]:
+    """Return what the loop carries, and the names of the handlers that may ask to stop."""
+    stops: dict[str, Any] = {}
+    ends = plan.noting(stops)
+    carry = strong_counters(ends.begin(promote(plan, state)))
+    carry, facts = find_facts(plan, carry, free=False, reverse=False)
+    ends.finish(carry)
+    able = [who for who, stop in stops.items() if stop is not False]
+    return carry, dict.fromkeys((*able, *facts.stops), 0)

@@ -1,110 +1,84 @@
-"""The four ways to run a loop; the same plan gives the same bits in each.
+"""The four ways to run a loop; the same step gives the same bits in each.
 
-A driver takes `(plan, carry, limit, guarded)` and returns the carry after the last step. Where
-`guarded` is False no callback can stop and the carry is at step 0, so nothing need be asked.
+A driver takes `(step, carry, limit, free)` and returns the carry after the last step. The step is
+one that `facts` has traced: `carry -> carry` in a free loop, which no callback can stop, so that
+nothing need be asked; else `(carry, live) -> carry`.
 """
 
-import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._core.checks import settle, tracing
+from .._core.checks import tracing
 from .._core.compat import cond, one_way
 from .._core.values import describe
-from .handlers import freeze
-from .lanes import any_lane, lane_lives
-from .mesh import check_agreement, spread
-from .plan import Carry, Plan, Program
+from .facts import Advance, find_facts, is_going, promote_by_step, take_step
+from .lanes import any_lane, lane_is_live
+from .plan import Carry, Plan
 
-T = TypeVar("T")
 NO_REVERSE = (
     "a loop of driver='while', and each of chunks, has no gradient in reverse mode (grad, vjp, "
     "jacrev), as it does not store its steps; use iterate with driver='scan', which stores them "
     "all, or driver='checkpointed', or take the gradient in forward mode: jax.jvp or jax.jacfwd"
 )
-Driver = Callable[[Plan, Carry, Any, bool], Carry]
 
 
-def run_loop(driver: str, plan: Plan, carry: Carry, limit: Any, start: Any = None) -> Carry:
-    """Run a driver, with a stop flag in the graph only if some callback can stop.
+def run_loop(
+    driver: str, plan: Plan, carry: Carry, limit: Any, *, stopped: bool, start: Any = None
+) -> Carry:
+    """Run a loop, with a stop flag in the graph only if some callback can stop it.
 
-    That shows in the trace of the loop itself: a guard found needless is traced again without.
-    Then `start`, if given, is the step at which all lanes are, whose count they share.
+    Args:
+        driver: a name in `DRIVERS`.
+        plan: the loop.
+        carry: what it starts from.
+        limit: the number of steps after which it ends.
+        stopped: whether a callback may have asked to stop before the first step.
+        start: where all lanes are at one step, that step; a free loop then shares its count.
     """
-    run = functools.partial(DRIVERS[driver], plan)
-    free = carry if start is None else carry._replace(step=start)
-    if plan.can_stop is not None:
-        return run(carry if plan.can_stop else free, limit, plan.can_stop)
-    done = if_needed(plan, lambda: run(carry, limit, True))
-    return run(free, limit, False) if done is None else done
+    run, reverse = DRIVERS[driver], driver != "while"
+    if plan.listeners or stopped:
+        held, facts = find_facts(plan, strong_counters(carry), free=False, reverse=reverse)
+        if facts.stops or stopped:
+            return run(facts.step, held, limit, False)
+        carry = carry._replace(state=held.state, memories=held.memories)
+    carry = carry if start is None else carry._replace(step=start)
+    carry, facts = find_facts(plan, carry, free=True, reverse=reverse)
+    return run(facts.step, carry, limit, True)
 
 
-def if_needed(plan: Plan, guarded: Callable[[], T]) -> T | None:
-    """Run a guarded loop; None where its guard is needless, as a step that cannot stop has shown.
-
-    Such a loop carries nothing on, see `carried`, which JAX or the loop itself refuses. An
-    exception out of the step would do; but JAX 0.10 keeps for ever what a trace had closed over
-    out of which an exception went.
-    """
-    plan.demand_stop, plan.needless = not plan.may_be_stopped, False
-    try:
-        done = guarded()
-    except Exception:
-        if not (plan.demand_stop and plan.needless):
-            raise
-        return None
-    else:
-        return None if plan.demand_stop and plan.needless else done
-    finally:
-        plan.demand_stop = False
-
-
-def carried(plan: Plan, carry: Carry) -> Any:
-    """Return the carry after a guarded step, or nothing where the guard has shown needless."""
-    return () if plan.demand_stop and plan.needless else carry
-
-
-def run_while(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
+def run_while(step: Advance, carry: Carry, limit: Any, free: bool) -> Carry:
     """Run in one `lax.while_loop`; a finished lane is frozen."""
-    if not guarded:
-        return _run_free(plan, carry, limit)
+    if not free:
 
-    def body(c: Carry) -> Carry:
-        going = lane_lives(_going(c, limit))
-        return carried(plan, freeze_or_step(plan, c, going, reverse=False))
+        def body(c: Carry) -> Carry:
+            return step(c, lane_is_live(is_going(c, limit)))
 
-    carry = spread(body, strong_counters(carry))
-    after = lax.while_loop(lambda c: any_lane(_going(c, limit)), body, carry)
-    return one_way(after, NO_REVERSE)
+        after = lax.while_loop(lambda c: any_lane(is_going(c, limit)), body, carry)
+        return one_way(after, NO_REVERSE)
 
+    def free_body(c: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        after = step(Carry(c[0], carry.mask, c[1], c[2]))
+        return after.step, after.state, after.memories
 
-def _run_free(plan: Plan, carry: Carry, limit: Any) -> Carry:
-    """Run without a stop flag: exactly the loop one would write by hand."""
-
-    def body(c: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        after = c[0] + 1  # first, as one would write it: the text of the graph is the same too
-        state, memories, _ = plan.advance(*c, live=True)
-        return after, state, memories
-
-    start = spread(body, (carry.step, carry.state, carry.memories))
-    step, state, memories = lax.while_loop(lambda c: c[0] < limit, body, start)
-    return one_way(Carry(step, carry.mask, state, memories), NO_REVERSE)
+    # Exactly the loop that one would write by hand: it carries no mask.
+    start = carry.step, carry.state, carry.memories
+    count, state, memories = lax.while_loop(lambda c: c[0] < limit, free_body, start)
+    return one_way(Carry(count, carry.mask, state, memories), NO_REVERSE)
 
 
-def run_scan(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
+def run_scan(step: Advance, carry: Carry, limit: Any, free: bool) -> Carry:
     """Run in one `lax.scan` over all steps there may be; those after the stop do nothing."""
 
     def body(c: Carry, _: None) -> tuple[Carry, None]:
-        return (skip_or_step(plan, c, _going(c, limit)) if guarded else take_step(plan, c)), None
+        return (step(c) if free else skip_or_step(step, c, is_going(c, limit))), None
 
-    carry = spread(lambda c: body(c, None)[0], strong_counters(carry))
-    return _scan(body, carry, int(limit))
+    return _scan(body, strong_counters(carry), int(limit))
 
 
 def _scan(body: Any, carry: Any, length: int) -> Any:
@@ -113,7 +87,7 @@ def _scan(body: Any, carry: Any, length: int) -> Any:
     return lax.scan(body, carry, None, length=length)[0]
 
 
-def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Carry:
+def run_checkpointed(step: Advance, carry: Carry, limit: Any, free: bool) -> Carry:
     """Run in √n blocks of √n steps, each rerun in the backward pass: memory O(√n).
 
     Griewank (1992), "Achieving logarithmic growth of temporal and spatial complexity in reverse
@@ -125,62 +99,32 @@ def run_checkpointed(plan: Plan, carry: Carry, limit: Any, guarded: bool) -> Car
 
     def body(c: Carry, _: None) -> tuple[Carry, None]:
         # Not skipped: a `lax.cond` here would store more for the backward pass, and copy.
-        if not guarded:
-            return take_step(plan, c), None
-        return carried(plan, freeze_or_step(plan, c, _going(c, limit))), None
+        return (step(c) if free else step(c, is_going(c, limit))), None
 
     @jax.checkpoint
     def block(c: Carry) -> Carry:
         return lax.scan(body, c, None, length=size)[0]
 
     def outer(c: Carry, _: None) -> tuple[Carry, None]:
-        skips = any_lane(_going(c, limit)) if guarded else None
-        return (block(c) if skips is None else lax.cond(skips, block, lambda c: c, c)), None
+        if free:
+            return block(c), None
+        return lax.cond(any_lane(is_going(c, limit)), block, lambda c: c, c), None
 
-    carry = spread(lambda c: body(c, None)[0], strong_counters(carry))
-    carry = _scan(outer, carry, blocks)
+    carry = _scan(outer, strong_counters(carry), blocks)
     return lax.scan(body, carry, None, length=rest)[0] if rest else carry
 
 
-def take_step(plan: Plan, carry: Carry) -> Carry:
-    """Return the carry after a step that nothing holds back."""
-    state, memories, bits = plan.advance(carry.step, carry.state, carry.memories, live=True)
-    return Carry(carry.step + 1, carry.mask if bits is False else bits, state, memories)
+DRIVERS: dict[str, Callable[[Advance, Carry, Any, bool], Carry]] = {
+    "while": run_while,
+    "scan": run_scan,
+    "checkpointed": run_checkpointed,
+}
 
 
-def skip_or_step(plan: Plan, carry: Carry, going: Any) -> Carry:
+def skip_or_step(step: Advance, carry: Carry, going: Any) -> Carry:
     """Return the carry after a step, which is not computed where no lane is going."""
-
-    def step(live: Any, c: Carry) -> Carry:
-        return carried(plan, freeze_or_step(plan, c, live))
-
-    return cond(any_lane(going), step, lambda _, c: c, lane_lives(going), carry)
-
-
-def freeze_or_step(plan: Plan, carry: Carry, live: Any, *, reverse: bool = True) -> Carry:
-    """Return the carry after a step, computed in any case, or as it was where not live."""
-    given = carry.state
-    if reverse:
-        # The gradient goes round a step that is not taken, which may fail: 0 times inf is nan.
-        given = jax.tree.map(functools.partial(_gate_gradient, live), given)
-    state, memories, bits = plan.advance(carry.step, given, carry.memories, live=live)
-    check_agreement(plan, carry, bits)
-    return Carry(
-        carry.step + live.astype(np.int32),
-        carry.mask if bits is False else freeze(live, bits, carry.mask),
-        freeze(live, state, carry.state),
-        memories,
-    )
-
-
-def _gate_gradient(live: Any, leaf: Any) -> Any:
-    if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-        return leaf
-    return lax.select(live, leaf, lax.stop_gradient(leaf))
-
-
-def _going(carry: Carry, limit: Any) -> Any:
-    return (carry.step < limit) & (carry.mask == 0)
+    taken = lambda live, c: step(c, live)  # noqa: E731
+    return cond(any_lane(going), taken, lambda _, c: c, lane_is_live(going), carry)
 
 
 def strong_counters(carry: Carry) -> Carry:
@@ -189,42 +133,35 @@ def strong_counters(carry: Carry) -> Carry:
     return carry._replace(step=step, mask=mask)
 
 
-DRIVERS: dict[str, Driver] = {
-    "while": run_while,
-    "scan": run_scan,
-    "checkpointed": run_checkpointed,
-}
-
-
-def run_python(program: Program, start: Callable[[Plan], Carry], key: Any, limit: int) -> Any:
-    """Run a Python loop over the jitted step; callbacks see concrete arrays: `(plan, carry)`.
-
-    Raises:
-        TypeError: the loop is itself being traced, or a callback promotes a Python scalar, which
-            the other drivers see beforehand and this one cannot.
-    """
+def refuse_tracing() -> None:
+    """Raise where a loop of callbacks that are heard eagerly is being traced."""
     if tracing():
         raise TypeError(
             "driver='python' runs callbacks eagerly and cannot be traced by jit; "
             "call it outside jit, or use driver='while'"
         )
-    plan = Plan(program, key, limit)
-    carry = start(plan)
-    plan.jit_stages()
-    while int(carry.step) < limit and not _stopped(carry):
-        state, memories, bits = plan.advance(carry.step, carry.state, carry.memories, live=True)
-        _check_dtypes(state, carry.state)
-        mask = carry.mask if bits is False else bits
-        carry = Carry(np.int32(carry.step + 1), mask, state, memories)
-    return plan, carry
 
 
 def begin_python(plan: Plan, state: Any) -> Carry:
     """Return the carry before the first step, with Python scalars promoted as the step will."""
-    words = plan.context(np.int32(0), True)
-    state = settle(lambda s: plan.take_checked(s, words), state)
+    state = promote_by_step(plan, state)
     carry = plan.begin(state)
     _check_dtypes(carry.state, state)
+    return carry
+
+
+def run_python(plan: Plan, carry: Carry, limit: int) -> Carry:
+    """Run a Python loop over the jitted step; callbacks see concrete arrays.
+
+    Raises:
+        TypeError: a callback promotes a Python scalar, which the other drivers see beforehand and
+            this one cannot.
+    """
+    plan = plan.with_compiled_step()
+    while int(carry.step) < limit and not _stopped(carry):
+        after = take_step(plan, carry, reverse=True)
+        _check_dtypes(after.state, carry.state)
+        carry = after._replace(step=np.int32(after.step))
     return carry
 
 

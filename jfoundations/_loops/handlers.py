@@ -1,7 +1,7 @@
 """How a user's function is called: with the context it names, its answer checked.
 
-A `Handler` is one event's function of one callback. Callbacks made of others answer by a `Nest` of
-calls still to be made, so that they may be nested as deep as one likes.
+A `Handler` is one event's function of one callback. It is heard as a generator, which yields the
+calls to be made within it, so that callbacks made of others may be nested as deep as one likes.
 """
 
 import functools
@@ -12,10 +12,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .._core.checks import check_like, check_stop, nearest
-from .._core.values import describe, partial
+from .._core.values import Code, describe, partial
 
 CONTEXT = ("step", "key", "live", "max_steps", "x")
 INIT_CONTEXT = ("max_steps",)
@@ -25,10 +26,9 @@ CURES = {  # of the words that not every loop has
     "x": "the loop has none; only the body of as_scan_body has, an element of the scan's xs",
 }
 GIVEN = frozenset(CONTEXT)
-WHOLE = "_context"  # our own wrappers name this to get all of it, to pass on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Caller:
     """A user's function with the context words it names.
 
@@ -45,14 +45,12 @@ class Caller:
         if self.feeds:
             operands = (*operands, context["x"])
         words = {w: context[w] for w in self.words if w in context}
-        if WHOLE in self.words:
-            words[WHOLE] = context
         return self.function(*operands, **words)
 
     @property
     def freezes(self) -> bool:
         """Whether the function itself keeps the memory of a finished lane as it was."""
-        return "live" in self.words or WHOLE in self.words
+        return "live" in self.words
 
 
 class NoElement(TypeError):
@@ -68,6 +66,7 @@ def caller(
     *,
     feeds: bool = False,
     hint: str = "",
+    called: str = "",
 ) -> Caller:
     """Find which context words a function of some positional operands wants.
 
@@ -79,6 +78,7 @@ def caller(
         known: the words there are.
         feeds: whether one more operand would be the `x`.
         hint: what might be meant by a word that is unknown.
+        called: the operands' names; by default `state`, of two `memory, state`.
 
     Raises:
         TypeError: it needs an argument that is no context word, or a word that was not given.
@@ -95,7 +95,7 @@ def caller(
             words |= {"step", "key"} & set(known)
         elif left > 0 and parameter.kind is not parameter.KEYWORD_ONLY:
             left -= 1
-        elif parameter.name in (*known, WHOLE):
+        elif parameter.name in known:
             if required and parameter.name in CURES and parameter.name not in given:
                 kind = NoElement if parameter.name == "x" else TypeError
                 raise kind(f"{who}: it names {parameter.name}, but {CURES[parameter.name]}")
@@ -105,11 +105,12 @@ def caller(
         elif required:
             raise TypeError(_unknown(parameter.name, who, known) + hint)
     if left > 0 and parameters is not None:
-        takes = {0: "no argument", 1: "one argument"}[operands - left]
-        given_ = "(memory, state)" if operands == 2 else "the state"
+        takes = ("no argument", "one argument", "two arguments")[operands - left]
+        called = called or ("state" if operands == 1 else "memory, state")
+        given_ = f"({called})" if operands > 1 else f"the {called}"
         raise TypeError(
             f"{who}: it takes {takes} by position, and is called with {given_}; write "
-            f"{'lambda memory, state: …' if operands == 2 else 'lambda state: …'}"
+            f"lambda {called}: …"
         )
     if fed is not None and "x" not in given:
         raise NoElement(_unknown(fed, who, known))
@@ -126,8 +127,11 @@ def _unknown(name: str, who: str, known: tuple[str, ...]) -> str:
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     bound: Iterable[str] = ()
     if isinstance(function, partial | functools.partial | jax.tree_util.Partial):
-        bound = function.keywords
-        function = functools.partial(function.func, *function.args)
+        bound, args = function.keywords, function.args
+        function = function.func
+        if isinstance(function, Code):  # which takes anything
+            function, args = function.around(args[0]), args[1:]
+        function = functools.partial(function, *args)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # some builtins have none
@@ -135,23 +139,40 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     return [p for p in parameters if p.name not in bound]
 
 
-def _cure_of(error: Exception) -> str:
-    if not isinstance(error, jax.errors.TracerBoolConversionError):
-        return ""
-    return (
-        ": in a loop if, and, or, not cannot look at values; return the comparison itself as the "
-        "stop, and choose between states by jnp.where"
-    )
+def cure_of(error: Exception, callback: bool = True) -> str:
+    """Return what to do about JAX's error that a traced value is none yet, or nothing."""
+    stop = "return the comparison itself as the stop, and " if callback else ""
+    cures = {
+        jax.errors.TracerBoolConversionError: (
+            f"if, and, or, not cannot look at values; {stop}choose between states by jnp.where"
+        ),
+        jax.errors.TracerArrayConversionError: "NumPy cannot compute with values; use jnp",
+        jax.errors.TracerIntegerConversionError: (
+            "range and the index of a list cannot look at values; use lax.fori_loop, and index an "
+            "array, jnp.array(list)"
+        ),
+        jax.errors.ConcretizationTypeError: (
+            "int, float and item cannot look at values; keep the array, as by x.astype(float)"
+        ),
+    }
+    cure = next((cure for kind, cure in cures.items() if isinstance(error, kind)), "")
+    return cure and f": in a loop {cure}"
 
 
 Calls = Generator[Any, Any, Any]  # yields generators of its kind, is sent what they return
 
 
-@dataclass(frozen=True)
-class Nest:
-    """What a callback made of others answers: the calls of those, still to be made."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Hearing:
+    """A call still to be made, which a user's generator yields."""
 
     calls: Calls
+
+    def __iter__(self) -> Any:
+        raise TypeError(
+            "members(…) is only a call still to be made; hear is a generator that yields it: "
+            "state, stops = yield members(state)"
+        )
 
 
 def in_turn(calls: Calls) -> Any:
@@ -174,53 +195,96 @@ def in_turn(calls: Calls) -> Any:
                 raise
             resume = functools.partial(waiting[-1].throw, error)
         else:
-            waiting.append(inner)
-            resume = functools.partial(next, inner)
+            inner = inner.calls if isinstance(inner, Hearing) else inner
+            if isinstance(inner, Generator):
+                waiting.append(inner)
+                resume = functools.partial(next, inner)
+            else:
+                error = TypeError(f"it yielded {_kind(inner)}; yield members(state)")
+                resume = functools.partial(waiting[-1].throw, error)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Handler:
-    """One event's function, called as `(memory, state, context) -> (memory, state, stop)`."""
+    """What a loop does at an event for one callback.
 
-    caller: Caller
-    has_memory: bool
+    Attributes:
+        who: how messages call it.
+        words: the context words that it needs.
+        freezes: whether it keeps the memory of a finished lane as it was by itself, so that no
+            copy is needed for that.
+        hear: `(memory, state, context) -> (memory, state, stop)`, all checked, as a generator
+            that yields what is to be called within.
+    """
+
     who: str
+    words: frozenset[str]
+    freezes: bool
+    hear: Callable[[Any, Any, dict[str, Any]], Calls]
 
-    def __call__(self, memory: Any, state: Any, context: dict[str, Any]) -> tuple[Any, Any, Any]:
-        """Call the function, check its answer and freeze the memory of a finished lane."""
-        return in_turn(self.hear(memory, state, context))
 
-    def hear(self, memory: Any, state: Any, context: dict[str, Any]) -> Calls:
-        """Do so as a generator, which yields what is to be called within."""
-        operands = (memory, state) if self.has_memory else (state,)
-        try:
-            answer = self.caller(*operands, context=context)
-            if isinstance(answer, Nest):
-                answer = yield from answer.calls
-        except StopIteration as error:
-            raise RuntimeError(
-                f"{self.who}: it raised StopIteration; to stop the loop return True as the stop"
-            ) from error
-        except Exception as error:
-            error.add_note(f"in {self.who}{_cure_of(error)}")
-            raise
-        new_memory, new_state, stop = self._parts(answer, memory)
-        check_like(new_state, state, self.who)
-        stop = check_stop(stop, self.who)
-        if self.has_memory:
-            check_like(new_memory, memory, self.who, "memory")
-            if not self.caller.freezes:
-                new_memory = freeze(context["live"], new_memory, memory)
-        return new_memory, new_state, stop
+def handler_of(caller: Caller, who: str, *, has_memory: bool) -> Handler:
+    """Return the handler that calls a user's function."""
+    hear = functools.partial(call_checked, caller, who, has_memory, ())
+    return Handler(who, caller.words, caller.freezes, hear)
 
-    def _parts(self, answer: Any, memory: Any) -> tuple[Any, Any, Any]:
-        form = "(memory, state, stop)" if self.has_memory else "(state, stop)"
-        if not isinstance(answer, tuple) or len(answer) != 2 + self.has_memory:
-            raise TypeError(
-                f"{self.who}: it returned {_kind(answer)}, a callback returns {form}; "
-                "return False as stop if it never stops"
-            )
-        return answer if self.has_memory else (memory, *answer)
+
+def call_checked(
+    caller: Caller,
+    who: str,
+    has_memory: bool,
+    members: tuple[Any, ...],
+    memory: Any,
+    state: Any,
+    context: dict[str, Any],
+) -> Calls:
+    """Call a user's function, check its answer and freeze the memory of a finished lane.
+
+    Args:
+        caller: the function; it may be a generator where there are members.
+        who: how messages call it.
+        has_memory: whether it is called with a memory.
+        members: of a combined callback, its first operand.
+        memory: anything where there is none, which comes back as it is.
+        state: what the event sees.
+        context: all words.
+    """
+    operands = (*members, memory, state) if has_memory else (*members, state)
+    try:
+        answer = caller(*operands, context=context)
+        if members and isinstance(answer, Generator):
+            answer = yield from answer
+    except StopIteration as error:
+        raise RuntimeError(
+            f"{who}: it raised StopIteration; to stop the loop return True as the stop"
+        ) from error
+    except Exception as error:
+        error.add_note(f"in {who}{cure_of(error)}")
+        raise
+    new_memory, new_state, stop = _parts(answer, memory, who, has_memory)
+    check_like(new_state, state, who)
+    stop = check_stop(stop, who)
+    if has_memory:
+        check_like(new_memory, memory, who, "memory")
+        if not caller.freezes:
+            new_memory = freeze(context["live"], new_memory, memory)
+    return new_memory, new_state, stop
+
+
+def _parts(answer: Any, memory: Any, who: str, has_memory: bool) -> tuple[Any, Any, Any]:
+    form = "(memory, state, stop)" if has_memory else "(state, stop)"
+    if not isinstance(answer, tuple) or len(answer) != 2 + has_memory:
+        raise TypeError(
+            f"{who}: it returned {_kind(answer)}, a callback returns {form}; "
+            f"{_cure_of_form(answer)}"
+        )
+    return answer if has_memory else (memory, *answer)
+
+
+def _cure_of_form(answer: Any) -> str:
+    if getattr(answer, "dtype", None) == np.bool_:
+        return "of a predicate, stop_when(predicate) makes a callback"
+    return "return False as stop if it never stops"
 
 
 def _kind(answer: Any) -> str:
@@ -243,16 +307,3 @@ def _select(live: Any, new: Any, old: Any) -> Any:
         return new
     plain = isinstance(new, jax.Array) and isinstance(old, jax.Array) and new.dtype == old.dtype
     return lax.select(live, new, old) if plain else jnp.where(live, new, old)
-
-
-@dataclass(frozen=True)
-class Overheard(Handler):
-    """A handler whose stops someone else hears of too."""
-
-    note: Callable[[str, Any], None]
-
-    def hear(self, memory: Any, state: Any, context: dict[str, Any]) -> Calls:
-        """Hear, and note the stop."""
-        memory, state, stop = yield from super().hear(memory, state, context)
-        self.note(self.who, stop)
-        return memory, state, stop

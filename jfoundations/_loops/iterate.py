@@ -15,7 +15,6 @@ Array([ 3, 10], dtype=int32)
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -25,10 +24,10 @@ import numpy as np
 from .._core.checks import as_arrays, check_count, check_key, keystr, nearest, tracing
 from .._core.programs import compiled
 from .._core.values import describe, hold, is_pytree
-from .callback import callback_name, flatten
-from .drivers import DRIVERS, begin_python, run_loop, run_python
-from .listener import events_of
-from .plan import Carry, Plan, Program
+from .callback import callback_name, events_of, flatten
+from .drivers import DRIVERS, begin_python, refuse_tracing, run_loop, run_python
+from .facts import promote
+from .plan import Carry, Plan, Step, StepAndCallbacks, make_plan
 from .result import LoopResult, Memories
 
 S = TypeVar("S")
@@ -36,7 +35,7 @@ Driver = Literal["while", "scan", "checkpointed", "python"]
 
 
 def iterate(
-    step: Callable[..., S],
+    step: Step[S],
     state: S,
     *callbacks: Any,
     max_steps: int,
@@ -95,7 +94,9 @@ def iterate(
     program = make_program(step, callbacks, "iterate")
     state = as_arrays(state, "iterate")
     if driver == "python":
-        plan, carry = run_python(program, lambda plan: begin_python(plan, state), key, max_steps)
+        refuse_tracing()
+        plan = make_plan(program, key, max_steps)
+        carry = run_python(plan, begin_python(plan, state), max_steps)
         return to_result(plan, carry, plan.finish(carry))
     options: Any = {"max_steps": max_steps, "driver": driver}
     if tracing():
@@ -105,7 +106,7 @@ def iterate(
 
 def resume(
     result: LoopResult[S],
-    step: Callable[..., S],
+    step: Step[S],
     *callbacks: Any,
     max_steps: int,
     key: jax.Array | None = None,
@@ -144,9 +145,9 @@ def resume(
     result = dataclasses.replace(result, limit="max_steps")
     program = make_program(step, callbacks, "resume")
     if driver == "python":
-        plan, carry = run_python(
-            program, lambda plan: plan.grow(to_carry(plan, result)), key, max_steps
-        )
+        refuse_tracing()
+        plan = make_plan(program, key, max_steps)
+        carry = run_python(plan, plan.grow(to_carry(plan, result)), max_steps)
         return to_result(plan, carry, plan.finish(carry))
     options: Any = {"max_steps": max_steps, "driver": driver}
     if tracing():
@@ -163,7 +164,7 @@ def check_driver(driver: Any, who: str) -> None:
         )
 
 
-def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> Program:
+def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> StepAndCallbacks:
     """Return the step and the callbacks, flat, as one pytree."""
     if not callable(step):
         raise TypeError(
@@ -175,7 +176,7 @@ def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> Program:
         # Here and not while tracing: jit would refuse the functions in a list in its own words.
         if is_pytree(callback):
             events_of(callback, f"callback {k + 1} of {len(callbacks)}")
-    program = Program(step, callbacks)
+    program = StepAndCallbacks(step, callbacks)
     if not all(isinstance(leaf, NUMBERS) for leaf in jax.tree.leaves(program)):
         _refuse_leaf(program, who)
     return program
@@ -184,7 +185,7 @@ def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> Program:
 NUMBERS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
 
 
-def _refuse_leaf(program: Program, who: str) -> None:
+def _refuse_leaf(program: StepAndCallbacks, who: str) -> None:
     parts = {"the step": program.step}
     parts |= {f"callback {k + 1}, {callback_name(c)}": c for k, c in enumerate(program.callbacks)}
     for part, held in parts.items():
@@ -198,26 +199,29 @@ def _refuse_leaf(program: Program, who: str) -> None:
                 )
 
 
-def _run(program: Program, state: Any, key: Any, *, max_steps: int, driver: str) -> LoopResult[Any]:
-    plan = Plan(program, key, max_steps)
-    carry = plan.probe(plan.begin(plan.promote(state)))
-    carry = run_loop(driver, plan, carry, np.int32(max_steps))
+def _run(
+    program: StepAndCallbacks, state: Any, key: Any, *, max_steps: int, driver: str
+) -> LoopResult[Any]:
+    plan = make_plan(program, key, max_steps)
+    carry = plan.begin(promote(plan, state))
+    stopped = not isinstance(carry.mask, np.generic)
+    carry = run_loop(driver, plan, carry, np.int32(max_steps), stopped=stopped)
     return to_result(plan, carry, plan.finish(carry))
 
 
 def _resume(
-    program: Program, result: LoopResult[Any], key: Any, *, max_steps: int, driver: str
+    program: StepAndCallbacks, result: LoopResult[Any], key: Any, *, max_steps: int, driver: str
 ) -> LoopResult[Any]:
-    plan = Plan(program, key, max_steps)
-    carry = plan.probe(plan.grow(to_carry(plan, result)))
-    carry = DRIVERS[driver](plan, carry, np.int32(max_steps), True)
+    plan = make_plan(program, key, max_steps)
+    carry = plan.grow(to_carry(plan, result))
+    carry = run_loop(driver, plan, carry, np.int32(max_steps), stopped=True)
     return to_result(plan, carry, plan.finish(carry))
 
 
 def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[Any]:
     """Return the result of a carry, and of what `after_run` made of it."""
     names = tuple(part.name for part in plan.listeners)
-    resumable = (carry.state, carry.memories) if "after_run" in plan.events else None
+    resumable = (carry.state, carry.memories) if plan.hears("after_run") else None
     memory = Memories(
         (part.name, memory)
         for part, memory in zip(plan.listeners, finished.memories, strict=True)
@@ -238,6 +242,11 @@ def to_carry(plan: Plan, result: LoopResult[Any]) -> Carry:
         raise ValueError(
             f"resume: the run had the callbacks {list(result.names)}, now they are {list(names)}; "
             "give the same ones in the same order, or start anew from result.state"
+        )
+    if jnp.ndim(result.steps):
+        raise ValueError(
+            f"resume: the result is of {jnp.shape(result.steps)[0]} lanes; go on with each by "
+            "jax.vmap(lambda result: resume(result, …))(result), or with all by chunks(lanes=True)"
         )
     if result.resumable is not None:
         state, memories = result.resumable

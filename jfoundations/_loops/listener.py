@@ -1,47 +1,63 @@
-"""How a loop hears its callbacks: one normal form for every kind, resolved while tracing.
+"""How a loop hears its callbacks: one normal form for every kind, and how an event is told to all.
 
-A `Listener` is a callback as the loop sees it: a name of its own, an `init` if it has memory, and
-a handler an event. A handler passes the context its function names, checks what comes back, and
-keeps the memory of a finished lane as it was.
+A `Listener` is a callback as the loop sees it: a name of its own, a start if it has memory, and a
+handler an event. Everything that can be known of it before tracing is decided in it.
 """
 
 import dataclasses
 import functools
 import operator
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 
-from .._core.checks import as_arrays, nearest
-from .callback import RUN_EVENTS, Callback, callback_name
-from .handlers import INIT_CONTEXT, Caller, Calls, Handler, Nest, Overheard, caller, in_turn
+from .handlers import Calls, Handler, in_turn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
+class Start:
+    """How a memory is made.
+
+    Attributes:
+        words: the context words that this needs.
+        begin: `(state, context) -> memory`, as a generator that yields what is to be called within.
+    """
+
+    words: frozenset[str]
+    begin: Callable[[Any, dict[str, Any]], Calls]
+
+
+MAKERS = "jfoundations.callbacks.", "jfoundations._loops.when"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Listener:
-    """A callback as the loop sees it."""
+    """A callback as the loop sees it.
+
+    Attributes:
+        name: its own among those of the loop.
+        who: how messages call it.
+        init: how its memory is made; None where it has none.
+        handlers: by event.
+    """
 
     name: str
     who: str
-    init: Caller | None
+    init: Start | None
     handlers: dict[str, Handler]
 
     def start(self, state: Any, max_steps: int | None) -> Any:
         """Return the first memory, `()` where there is none; `max_steps` is None in a scan's."""
-        return in_turn(self.begin(state, max_steps))
+        return in_turn(self.begin(state, {} if max_steps is None else {"max_steps": max_steps}))
 
-    def begin(self, state: Any, max_steps: int | None) -> Calls:
+    def begin(self, state: Any, context: dict[str, Any]) -> Calls:
         """Do so as a generator, which yields what is to be called within."""
         if self.init is None:
             return ()
         try:
-            words = {} if max_steps is None else {"max_steps": max_steps}
-            memory = self.init(state, context=words)
-            if isinstance(memory, Nest):
-                return (yield from memory.calls)
-            return as_arrays(memory, f"{self.who}, init")
+            return (yield from self.init.begin(state, context))
         except Exception as error:
             error.add_note(f"in {self.who}, init")
             raise
@@ -49,117 +65,22 @@ class Listener:
 
 def overheard(part: Listener, note: Callable[[str, Any], None]) -> Listener:
     """Return a listener that tells `note` who it is, event included, and its stop."""
-    handlers: dict[str, Handler] = {
-        event: Overheard(h.caller, h.has_memory, h.who, note) for event, h in part.handlers.items()
+
+    def overhear(handler: Handler, memory: Any, state: Any, context: dict[str, Any]) -> Calls:
+        memory, state, stop = yield from handler.hear(memory, state, context)
+        note(handler.who, stop)
+        return memory, state, stop
+
+    handlers = {
+        event: dataclasses.replace(handler, hear=functools.partial(overhear, handler))
+        for event, handler in part.handlers.items()
     }
     return dataclasses.replace(part, handlers=handlers)
 
 
-def listen(
-    callbacks: tuple[Any, ...], stages: tuple[str, ...], given: Container[str]
-) -> list[Listener]:
-    """Bring callbacks into their normal form, or say what is wrong with one.
-
-    Args:
-        callbacks: flat, of any kind.
-        stages: the names of the step's stages, if it is a Pipe.
-        given: of the context words that not every loop has, those that this one has.
-
-    Raises:
-        TypeError: a callback is of no known kind, or needs context there is not.
-        ValueError: it has an event there is not.
-    """
-    known = (*RUN_EVENTS, *(f"{when}_{s}" for s in stages for when in ("before", "after")))
-    known = dict.fromkeys(known)
-    names = unique([callback_name(c) for c in callbacks])
-    return [
-        listener(c, name, f"callback {k + 1} of {len(names)}, {name}", known, given)
-        for k, (c, name) in enumerate(zip(callbacks, names, strict=True))
-    ]
-
-
-def unique(names: list[str], *reserved: str) -> list[str]:
-    """Number repeated names from the second on: `history`, `history_2`.
-
-    The first of a name keeps it, and no number makes a name that another has: `a, a_2, a` become
-    `a, a_2, a_3`.
-    """
-    taken, last = {*names, *reserved}, dict.fromkeys(reserved, 1)
-    out = []
-    for name in names:
-        if name not in last:
-            last[name] = 1
-            out.append(name)
-            continue
-        while (numbered := f"{name}_{last[name] + 1}") in taken:
-            last[name] += 1
-        taken.add(numbered)
-        out.append(numbered)
-    return out
-
-
-def listener(
-    callback: Any, name: str, who: str, known: Iterable[str] | None, given: Container[str]
-) -> Listener:
-    """Return one callback's normal form; `known=None` leaves its events unchecked."""
-    init, functions = events_of(callback, who)
-    bare = init is None and isinstance(callback, Callback)
-    hint = "; of (memory, state) it needs its init: Callback(init, …)" if bare else ""
-    handlers = {}
-    for event, function in functions.items():
-        if known is not None and event not in known:
-            raise ValueError(
-                f"{who}: no event is called {event!r}; "
-                f"the events are {', '.join(known)}{_event_cure(event, known)}"
-            )
-        where = f"{who}, {event}"
-        has_memory = init is not None
-        found = caller(function, 1 + has_memory, where, given, hint=hint)
-        handlers[event] = Handler(found, has_memory, where)
-    start = None if init is None else caller(init, 1, f"{who}, init", given, INIT_CONTEXT)
-    return Listener(name, who, start, handlers)
-
-
-def _event_cure(event: str, known: Iterable[str]) -> str:
-    if len(list(known)) > len(RUN_EVENTS):
-        return nearest(event, known)
-    stage = event.removeprefix("before_").removeprefix("after_")
-    return nearest(event, known, 0.8) or (
-        f"; the step has no stages: to have one heard, name it, as the step Pipe({stage}=step)"
-    )
-
-
-def is_event(name: str) -> bool:
-    """Tell whether a method of that name hears an event."""
-    return name.startswith(("before_", "after_"))
-
-
-def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
-    """Return a callback's `init` (or None) and its functions by event."""
-    if isinstance(callback, Callback):
-        return callback.init, dict(callback.events)
-    if isinstance(callback, type):
-        name = callback.__name__
-        raise TypeError(f"{who}: it is the class {name} itself; give an instance of it: {name}(…)")
-    methods = {
-        event: method
-        for event in dir(callback)
-        if is_event(event) and callable(method := getattr(callback, event, None))
-    }
-    if methods:
-        return None, methods
-    if callable(callback):
-        return None, {"after_step": callback}
-    raise TypeError(
-        f"{who}: {callback!r} is no callback; give a function state -> (state, stop), an object "
-        f"with methods among {', '.join(RUN_EVENTS)}, or a Callback (proceed does nothing)"
-        f"{'; unpack several: *callbacks' if isinstance(callback, list | tuple) else ''}"
-    )
-
-
 def fire(
     event: str,
-    listeners: list[Listener],
+    listeners: Sequence[Listener],
     state: Any,
     memories: tuple[Any, ...],
     context: dict[str, Any],

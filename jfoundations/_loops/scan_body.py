@@ -20,18 +20,19 @@ import jax
 from jax import lax
 
 from .._core.checks import as_arrays, check_count, check_function, check_key
+from .._core.compat import on_a_mesh
 from .._core.values import Structural, describe, hold, release
 from .callback import callback_name
-from .drivers import if_needed, skip_or_step, strong_counters, take_step
+from .drivers import skip_or_step, strong_counters
+from .facts import find_facts, is_weak, promote, take_step, trace_step
 from .handlers import NoElement
 from .iterate import make_program, to_carry, to_result
-from .mesh import spread
-from .plan import Carry, Plan, Program
+from .plan import Carry, Plan, Step, StepAndCallbacks, make_plan
 from .result import LoopResult
 
 
 def as_scan_body(
-    step: Callable[..., Any],
+    step: Step[Any],
     *callbacks: Any,
     max_steps: int | None = None,
     key: jax.Array | None = None,
@@ -87,7 +88,7 @@ class ScanBody(Structural):
     A carry is a pytree whose `state` is the state and whose `step` counts the steps taken.
     """
 
-    def __init__(self, program: Program, key: Any, of: Any, max_steps: int | None):
+    def __init__(self, program: StepAndCallbacks, key: Any, of: Any, max_steps: int | None):
         self._program, self._key, self._of, self._max_steps = program, key, of, max_steps
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], int | None]:
@@ -109,12 +110,13 @@ class ScanBody(Structural):
         state = as_arrays(state, "as_scan_body")
         try:
             plan = self._plan()
-            carry = plan.probe(plan.begin(plan.promote(state)))
+            carry = strong_counters(plan.begin(promote(plan, state)))
         except NoElement:
             carry = self._plan(feeds=True).begin(jax.tree.map(_strong, state))
             return strong_counters(carry)
-        # so that inside shard_map the scan's carry is of one type
-        return spread(lambda c: self(c)[0], strong_counters(carry))
+        if is_weak(carry) or on_a_mesh():  # a scan's carry keeps its types
+            carry, _ = find_facts(plan, carry, free=False, reverse=True)
+        return carry
 
     def resume(self, result: LoopResult[Any]) -> Carry:
         """Return the carry that goes on with a run, of this kind or of `iterate`."""
@@ -127,8 +129,12 @@ class ScanBody(Structural):
         """Take a step, unless a callback has asked to stop: `(carry, y)`."""
         _check_carry(carry)
         plan = self._plan(x=x, feeds=x is not None)
-        new = if_needed(plan, lambda: skip_or_step(plan, carry, self.going(carry)))
-        new = take_step(plan, carry) if new is None else new
+        new = None
+        if plan.listeners:
+            _, facts = trace_step(plan, carry, free=False, reverse=True)
+            if facts.stops or plan.hears("before_run"):
+                new = skip_or_step(facts.step, carry, self.going(carry))
+        new = take_step(plan, carry, reverse=True) if new is None else new
         return new, None if self._of is None else self._of(new.state)
 
     def going(self, carry: Carry) -> jax.Array:
@@ -143,7 +149,7 @@ class ScanBody(Structural):
         return to_result(plan, carry, plan.finish(carry))
 
     def _plan(self, *, x: Any = None, feeds: bool = False) -> Plan:
-        return Plan(self._program, self._key, self._max_steps, x=x, feeds=feeds)
+        return make_plan(self._program, self._key, self._max_steps, x=x, feeds=feeds)
 
     def __repr__(self) -> str:
         parts = (self._program.step, *self._program.callbacks)

@@ -1,12 +1,10 @@
 """Functions made of functions: one after another, and side by side."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
-import jax
-
-from .._core.values import Structural, hold, name_of, release
+from .._core.pytrees import function, pytree
+from .._core.values import Structural, name_of
 from .pipe import Fn, Function, Pipe, check_callable
 
 A = TypeVar("A")
@@ -14,7 +12,6 @@ B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
-F = TypeVar("F")
 X = TypeVar("X")
 Y = TypeVar("Y")
 Z = TypeVar("Z")
@@ -33,7 +30,7 @@ def compose(h: Fn[D, Y], g: Fn[C, D], f: Fn[X, C], /) -> Pipe[X, Y]: ...
 def compose(i: Fn[E, Y], h: Fn[D, E], g: Fn[C, D], f: Fn[X, C], /) -> Pipe[X, Y]: ...
 @overload
 def compose(
-    j: Fn[F, Y], i: Fn[E, F], h: Fn[D, E], g: Fn[C, D], f: Fn[X, C], /, *functions: Function
+    j: Fn[Any, Y], i: Function, h: Function, g: Function, f: Function, /, *functions: Function
 ) -> Pipe[Any, Y]: ...
 def compose(*functions: Function) -> Pipe[Any, Any]:
     """Return the composition, last first, as in mathematics: `compose(f, g)(x) == f(g(x))`.
@@ -44,13 +41,12 @@ def compose(*functions: Function) -> Pipe[Any, Any]:
     >>> compose(str, abs)(-3)
     '3'
     """
-    for k, function in enumerate(functions):
-        check_callable(function, f"its function {k + 1}", "compose")
+    for k, given in enumerate(functions):
+        check_callable(given, f"its function {k + 1}", "compose")
     return Pipe(*reversed(functions))
 
 
-@jax.tree_util.register_pytree_node_class
-@dataclass(frozen=True, init=False, eq=False, repr=False)
+@pytree
 class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used like a function)
     """Apply several functions to one value, side by side: `juxt(f, g)(x) == (f(x), g(x))`.
 
@@ -63,7 +59,7 @@ class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used li
     (1, 3)
     """
 
-    functions: tuple[Function, ...]
+    functions: tuple[Function, ...] = function()
 
     @overload
     def __init__(self: "juxt[Any, tuple[()]]") -> None: ...
@@ -86,24 +82,13 @@ class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used li
         *functions: Fn[X, Any],
     ) -> None: ...
     def __init__(self, *functions: Function) -> None:
-        for k, function in enumerate(functions):
-            check_callable(function, f"its function {k + 1}", "juxt")
+        for k, given in enumerate(functions):
+            check_callable(given, f"its function {k + 1}", "juxt")
         object.__setattr__(self, "functions", functions)
-
-    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
-        """Return the functions as children, plain ones static."""
-        return tuple(map(hold, self.functions)), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, held: tuple[Any, ...]) -> "juxt[Any, Any]":
-        """Rebuild from the held functions."""
-        new = object.__new__(cls)
-        object.__setattr__(new, "functions", tuple(map(release, held)))
-        return new
 
     def __call__(self, x: Z) -> T:
         """Return every function's answer to `x`."""
-        answers: Any = tuple(function(x) for function in self.functions)
+        answers: Any = tuple(f(x) for f in self.functions)
         return answers
 
     def __len__(self) -> int:

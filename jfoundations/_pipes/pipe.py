@@ -28,8 +28,6 @@ B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
-F = TypeVar("F")
-G = TypeVar("G")
 T = TypeVar("T")
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -44,12 +42,18 @@ class Pipe(Structural, Generic[A, B]):
     """Named pure functions, one after another: `Pipe(f, g)(x) == g(f(x))`.
 
     Positional stages take their function's name, keyword stages the keyword; positional ones come
-    first. `Pipe()` returns its argument, `>>` joins two pipes (or a pipe and a function) into one
-    flat pipe, and `value >> pipe` applies it. Each stage runs in a `jax.named_scope` of its name.
-    An exception out of a stage carries a note saying which stage, of which pipe, on which input.
+    first. `Pipe()` returns its argument. Each stage runs in a `jax.named_scope` of its name. An
+    exception out of a stage carries a note saying which stage, of which pipe, on which input.
 
-    As a container it holds its stages in order: `len(p)`, iteration, `p[1]`, `p["scale"]` and
-    `p[:2]` (a pipe). Two pipes are equal when their names, functions and array leaves are.
+    | operator | meaning |
+    |---|---|
+    | `p >> q`, `p >> f`, `f >> p` | one flat pipe, from left to right; begin with `Pipe()` |
+    | `x >> p` | `p(x)`, also of a NumPy array |
+    | `len(p)`, iteration, `p[1]`, `p["scale"]`, `p[:2]` | its stages, in order; a slice is a pipe |
+    | `f in p`, `"scale" in p` | whether it has a stage, by function or name |
+    | `p == q`, `hash(p)` | equal names, functions and array leaves, to the bit |
+
+    Nothing changes in place: `p >>= q` binds the name `p` to a new pipe.
 
     Args:
         *stages: functions of one argument; a Pipe among them contributes its stages.
@@ -107,28 +111,12 @@ class Pipe(Structural, Generic[A, B]):
     ) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, E], i: Fn[E, F], j: Fn[F, Y], /
-    ) -> None: ...
-    @overload
-    def __init__(
         self: "Pipe[X, Any]",
-        f: Fn[X, C],
-        g: Fn[C, D],
-        h: Fn[D, E],
-        i: Fn[E, F],
-        j: Fn[F, Any],
-        /,
-        **named: Function,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: "Pipe[X, Any]",
-        f: Fn[X, C],
-        g: Fn[C, D],
-        h: Fn[D, E],
-        i: Fn[E, F],
-        j: Fn[F, G],
-        k: Fn[G, Any],
+        f: Fn[X, Any],
+        g: Function,
+        h: Function,
+        i: Function,
+        j: Function,
         /,
         *stages: Function,
         **named: Function,
@@ -329,8 +317,9 @@ def map_before(function: Any, consumer: Any, name: str) -> Any:
     staged = Pipe._make((name,), (function,))  # so that it runs in its scope, and errors name it
     if hasattr(consumer, "of"):
         return consumer.of(staged)
-    return partial(_step_mapped, consumer, staged)
+    return partial(step_of, consumer, staged)
 
 
-def _step_mapped(step: Any, function: Any, state: Any, x: Any) -> Any:
-    return step(state, function(x))
+def step_of(step: Any, g: Any, memory: Any, x: Any) -> Any:
+    """Take one element, mapped."""
+    return step(memory, g(x))

@@ -10,20 +10,17 @@
 shift_inverse >> log_inverse
 """
 
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-import jax
-
-from .._core.values import Structural, hold, name_of, release
+from .._core.pytrees import function, pytree
+from .._core.values import Structural, name_of
 from .pipe import Fn, check_callable
 
 X = TypeVar("X")
 Y = TypeVar("Y")
 
 
-@jax.tree_util.register_pytree_node_class
-@dataclass(frozen=True, init=False, eq=False, repr=False)
+@pytree
 class Reversible(Structural, Generic[X, Y]):
     """A function and what undoes it: called it is `forward`, and `.inverse` turns it around.
 
@@ -41,15 +38,12 @@ class Reversible(Structural, Generic[X, Y]):
     (6, 3, True)
     """
 
-    forward: Fn[X, Y]
-    _inverse: Fn[Y, X]
+    forward: Fn[X, Y] = function()
+    _inverse: Fn[Y, X] = function()
 
     def __init__(self, forward: Fn[X, Y], inverse: Fn[Y, X]):
-        for function, which in ((forward, "forward"), (inverse, "inverse")):
-            check_callable(function, f"its {which}", "Reversible")
-        self._set(forward, inverse)
-
-    def _set(self, forward: Any, inverse: Any) -> None:
+        for given, which in ((forward, "forward"), (inverse, "inverse")):
+            check_callable(given, f"its {which}", "Reversible")
         object.__setattr__(self, "forward", forward)
         object.__setattr__(self, "_inverse", inverse)
 
@@ -57,17 +51,6 @@ class Reversible(Structural, Generic[X, Y]):
     def inverse(self) -> "Reversible[Y, X]":
         """The same, turned around."""
         return Reversible(self._inverse, self.forward)
-
-    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
-        """Return both functions as children, plain ones static."""
-        return (hold(self.forward), hold(self._inverse)), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, held: tuple[Any, Any]) -> "Reversible[Any, Any]":
-        """Rebuild from the held functions."""
-        new = object.__new__(cls)
-        new._set(*map(release, held))
-        return new
 
     @property
     def __name__(self) -> str:

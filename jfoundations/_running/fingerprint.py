@@ -16,8 +16,6 @@ import enum
 import functools
 import io
 import random
-import sys
-import sysconfig
 import types
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -28,6 +26,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._core.values import Code
+from .homes import is_at_home, is_installed
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 _CHANGING = (  # what they hold changes while they are used, or is not theirs
@@ -45,9 +44,11 @@ _NAMED = (types.ModuleType, np.dtype, np.ufunc)
 _METHODS = (  # of C: known by their class and their name
     types.WrapperDescriptorType | types.MethodDescriptorType | types.ClassMethodDescriptorType
 ) | (types.GetSetDescriptorType | types.MemberDescriptorType)
-_HOMES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-_OURS = ("jfoundations", "jax", "jaxlib", "numpy", "builtins")
-_OF_NO_ACCOUNT = {"__repr__", "__str__", "__slots__", "__weakref__", "__dict__"}
+_NUMBERS = (bool, int, float, complex, str, bytes, tuple, list, np.ndarray)
+_OF_NO_ACCOUNT = {
+    *("__repr__", "__str__", "__slots__", "__weakref__", "__dict__", "__doc__", "__module__"),
+    *("__qualname__", "__firstlineno__", "__static_attributes__", "__match_args__"),
+}
 _NOT_MADE_BY_NEW = 1 << 7  # a flag of types of C
 _Jitted = type(jax.jit(len))
 
@@ -135,7 +136,7 @@ class _Reader:
             return value.co_code, _code(value)
         if isinstance(value, types.FunctionType | Code):
             return self._function(value)
-        if _is_at_home(value):
+        if is_at_home(value):
             return _name(value), ()
         if isinstance(value, _METHODS):
             return value.__name__.encode(), (value.__objclass__,)
@@ -146,12 +147,12 @@ class _Reader:
             code, space, held = value.code, value.globals.value.value, ()
         else:
             code, space = value.__code__, value.__globals__
-            if _is_at_home(value):
+            if is_at_home(value):
                 return _name(value), (code,)
             cells = tuple(value.__closure__ or ())
             held = value.__defaults__, value.__kwdefaults__, cells, value.__dict__
         home = space.get("__name__", "")
-        if _is_installed(home):
+        if is_installed(home):
             return home.encode(), (code, *held)
         number = self.spaces.setdefault(id(space), len(self.spaces))
         for name, found in _globals(code, space):
@@ -159,12 +160,17 @@ class _Reader:
         return str(number).encode(), (code, *held)
 
     def _class(self, value: type) -> Iterator[Any]:
-        if _is_installed(value.__module__) or issubclass(value, enum.Enum):
+        if is_installed(value.__module__):
             return
+        yield type(value)
         yield value.__bases__
+        members = value.__members__ if issubclass(value, enum.Enum) else {}
+        for name, member in members.items():
+            yield name
+            yield member._value_
         for name, held in sorted(vars(value).items()):
-            hidden = name in _OF_NO_ACCOUNT or isinstance(held, _METHODS)
-            if not hidden and (not name.startswith(("__", "_abc_")) or _is_function(held)):
+            hidden = name in _OF_NO_ACCOUNT or name in members or isinstance(held, _METHODS)
+            if not hidden and (not _is_inner(name, bool(members)) or _counts(held)):
                 yield name
                 yield held
 
@@ -204,31 +210,15 @@ def _named(value: Any) -> bytes:
     return value.__name__.encode() if not isinstance(value, np.dtype) else repr(value).encode()
 
 
-def _is_function(value: Any) -> bool:
-    return isinstance(value, types.FunctionType | staticmethod | classmethod | property)
+def _is_inner(name: str, of_enum: bool) -> bool:
+    """Tell whether a name of a class may be one of Python's own."""
+    return name.startswith(("__", "_abc_")) or (of_enum and name[:1] == name[-1:] == "_")
 
 
-@functools.lru_cache(maxsize=1024)
-def _is_installed(module: str) -> bool:
-    """Tell whether a module is Python's or an installed package's, and not a user's own."""
-    if module.partition(".")[0] in _OURS:
-        return True
-    held = sys.modules.get(module)
-    file = getattr(held, "__file__", None)
-    if file is None:
-        return module in sys.builtin_module_names
-    return file.startswith(_HOMES)
-
-
-def _is_at_home(value: Any) -> bool:
-    """Tell whether a value is what an installed module has under the value's own name."""
-    home, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not isinstance(home, str) or not isinstance(name, str) or not _is_installed(home):
-        return False
-    found: Any = sys.modules.get(home)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found is value
+def _counts(value: Any) -> bool:
+    """Tell whether what a class has under such a name is somebody's own all the same."""
+    functions = types.FunctionType | staticmethod | classmethod | property
+    return isinstance(value, functions) or type(value) in _NUMBERS or isinstance(value, jax.Array)
 
 
 def _code(code: types.CodeType) -> tuple[Any, ...]:
@@ -245,7 +235,7 @@ def _globals(code: types.CodeType, space: dict[str, Any]) -> Iterator[tuple[str,
             continue  # a builtin, or nothing yet
         name, value = step.argval, space[step.argval]
         for later in steps[k + 1 :]:
-            own = isinstance(value, types.ModuleType) and not _is_installed(value.__name__)
+            own = isinstance(value, types.ModuleType) and not is_installed(value.__name__)
             if not own or later.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
                 break
             name, value = f"{name}.{later.argval}", getattr(value, later.argval, None)
@@ -261,7 +251,7 @@ def _data(value: Any) -> tuple[bytes, Any] | None:
     if kind in (tuple, list):
         return b"", value
     if kind in (dict, types.MappingProxyType):
-        return b"", sorted(value.items(), key=lambda item: fingerprint(item[0]))
+        return b"", value.items()  # in their order, which who reads them may go by
     if kind in (set, frozenset):
         return b"", sorted(value, key=fingerprint)
     if isinstance(value, enum.Enum):
@@ -314,12 +304,14 @@ def _fields(value: Any) -> tuple[Any, ...]:
         return value.platform, value.id
     if _is_plain(kind):
         return kind, _without_caches(kind, object.__getstate__(value))
+    if isinstance(value, np.ndarray):  # which pickle takes without what it was given besides
+        return kind, getattr(value, "__dict__", None), *_reduced(value)
     return kind, *_reduced(value)
 
 
 def _is_plain(kind: type) -> bool:
     """Tell whether instances hold what is in their `__dict__` and slots, and nothing else."""
-    if _is_installed(kind.__module__) and (
+    if is_installed(kind.__module__) and (
         kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__
     ):
         return False
@@ -335,7 +327,8 @@ def _without_caches(kind: type, state: Any) -> Any:
     if not isinstance(state, dict):
         return state
     cached = functools.cached_property
-    return {k: v for k, v in state.items() if not isinstance(getattr(kind, str(k), None), cached)}
+    held = {k: v for k, v in state.items() if not isinstance(getattr(kind, str(k), None), cached)}
+    return dict(sorted(held.items(), key=lambda item: str(item[0])))
 
 
 def _reduced(value: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 
 from .._core.checks import check_like
 from .._core.programs import compiled
@@ -27,6 +28,7 @@ class Partials:
     """The memories of the aligned subtrees that are complete."""
 
     def __init__(self, a_fold: Fold[Any]):
+        self.a_fold: Fold[Any] = a_fold
         self.merge: Callable[..., Flat] = compiled(_merged, a_fold)
         self.nodes: dict[Node, Flat] = {}
 
@@ -34,7 +36,7 @@ class Partials:
         """Take in the memory of a subtree, and merge what is complete by it."""
         self.nodes[height, place] = flat(memory)
         while row := self._complete(height, place):
-            memory = _together(self.merge, list(map(self.nodes.pop, row)))
+            memory = self._together(list(map(self.nodes.pop, row)))
             height, place = height + 1, place >> LEVEL
             self.nodes[height, place] = memory
 
@@ -56,20 +58,22 @@ class Partials:
         for height in range(1 + max(height for height, _ in self.nodes)):
             places = sorted(place for h, place in self.nodes if h == height)
             loose = [self.nodes[height, place] for place in places] + loose
-            loose = [_together(self.merge, loose)] if loose else []
+            loose = [self._together(loose)] if loose else []
         return unflat(loose[0])
+
+    def _together(self, memories: list[Flat]) -> Flat:
+        count = len(memories)
+        if count == 1:
+            return memories[0]
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(memories)):
+            # only a loop of a known length has a gradient in reverse mode
+            return _merged(self.a_fold, memories, count)
+        return self.merge(memories + memories[:1] * (WIDE - count), count)
 
 
 def _siblings(height: int, place: int) -> list[Node]:
     first = place >> LEVEL << LEVEL
     return [(height, first + k) for k in range(WIDE)]
-
-
-def _together(merge: Callable[..., Flat], memories: list[Flat]) -> Flat:
-    if len(memories) == 1:
-        return memories[0]
-    padding = memories[:1] * (WIDE - len(memories))
-    return merge(memories + padding, len(memories))
 
 
 @automatic

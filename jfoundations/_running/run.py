@@ -21,7 +21,7 @@ import jax
 from .._core.checks import check_count, tracing
 from .._core.programs import compiled
 from .._core.sharding import automatic
-from .._core.values import identity
+from .._core.values import identity, maker_of
 from .._folds.fold import Fold
 from .source import Chunks, as_block, check_block, cut
 
@@ -133,11 +133,11 @@ def fold(
 
 
 def _no_fold(value: Any) -> str:
-    name = getattr(value, "__name__", None)
-    if name and getattr(value, "__module__", "").startswith("jfoundations.folds"):
+    if name := maker_of(value, "jfoundations.folds"):
         return f"fold: folds.{name} makes a fold; call it: folds.{name}()"
+    name = getattr(value, "__name__", None) or repr(value)
     return (
-        f"fold: {name or repr(value)} is no Fold; make one with Fold(init, step, merge) "
+        f"fold: {name} is no Fold; make one with Fold(init, step, merge) "
         "or take one from jfoundations.folds"
     )
 
@@ -151,6 +151,11 @@ def _memory(a_fold: Fold[Any], data: Any, executor: Any, kept: Any, progress: An
         raise TypeError(
             f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
             f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
+        )
+    if kept[0] is not None and tracing():
+        raise TypeError(
+            "fold: checkpoint= is a file, which a traced function cannot write; call fold outside "
+            "jit, or leave it out"
         )
     opened = getattr(executor, "together", _alone)  # processes wait for each other
     from .checkpoint import Checkpoint  # not before: it is a third of what importing all this costs

@@ -7,7 +7,7 @@ Some stop the loop, and are joined by `|`, `&` and `~` (as are `stop_when`, `whe
 `early_stopping`, `converged`, `terminate_on_nonfinite`, `rollback_on_nonfinite`. Some steer it:
 `reduce_on_plateau`, `rollback_on_nonfinite`, and any function, such as the projection
 `lambda x: (jnp.clip(x, 0, 1), False)`. Some record it: `history`, `best`, `ema`, `watch`. `after`
-and `once` say when others listen.
+and `once` say when others listen; `jfoundations.Combined` makes such a combinator of your own.
 
 >>> import jfoundations as jf
 >>> loss = lambda x: (x - 3.0) ** 2
@@ -19,7 +19,7 @@ and `once` say when others listen.
 (('early_stopping & lambda',), 6)
 """
 
-from .._loops.when import after, once
+from .._loops.combinators import after, once
 from ._best import Best, best
 from ._ema import Ema, ema
 from ._history import History, history

@@ -10,7 +10,7 @@ from .._core.compat import cond
 from .._core.pytrees import pytree
 from .._core.values import partial
 from .._loops.callback import Callback
-from .._loops.lanes import any_lane, lane_lives
+from .._loops.lanes import any_lane, lane_is_live
 from ._monitor import check_mode, check_of, is_float, precedes, read, worst
 
 
@@ -89,10 +89,13 @@ def _keep(
 
 def keep_if(better: Any, new: Best, old: Best) -> Best:
     """Return the new memory where it is better, else the old, copied only where some lane's is."""
-    alike = lambda a, b: lax.convert_element_type(a, jnp.asarray(b).dtype)  # noqa: E731
+
+    def alike(a: Any, b: Any) -> jax.Array:
+        return lax.convert_element_type(a, jnp.asarray(b).dtype)
+
     new, old = jax.tree.map(alike, new, old), jax.tree.map(alike, old, old)
     # `cond`, not `where`, and of a predicate no lane differs in, which `vmap` leaves a `cond`.
-    return cond(any_lane(better), _take, _leave, lane_lives(better), new, old)
+    return cond(any_lane(better), _take, _leave, lane_is_live(better), new, old)
 
 
 def _take(lane: jax.Array, new: Best, old: Best) -> Best:

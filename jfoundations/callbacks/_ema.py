@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._core.checks import decay_of
 from .._core.pytrees import pytree
 from .._core.rounding import protect
 from .._core.values import identity, partial
@@ -61,14 +62,16 @@ def _wide(dtype: Any) -> Any:
 def _start(of: Any, state: Any) -> Ema:
     value = jax.eval_shape(of, state)
     refuse_keys(value, "ema", "mean")
-    unknown = lambda leaf: jnp.full_like(leaf, jnp.nan, _wide(leaf.dtype))  # noqa: E731
+
+    def unknown(leaf: Any) -> jax.Array:
+        return jnp.full_like(leaf, jnp.nan, _wide(leaf.dtype))
+
     value = jax.tree.map(unknown, value)
     return Ema(value, jnp.zeros((), jnp.result_type(float)))
 
 
 def _average(of: Any, decay: Any, memory: Ema, state: Any) -> tuple[Ema, Any, bool]:
-    decay = jnp.asarray(decay, memory.weight.dtype)
-    decay = jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)
+    decay = decay_of(decay, memory.weight.dtype)
     # W_t = d W_{t-1} + (1 - d) and v_t = v_{t-1} + (1 - d) / W_t (x_t - v_{t-1})
     weight = protect(decay * memory.weight) + (1 - decay)
     share = (1 - decay) / weight  # 1 in the first step, when there is no mean yet

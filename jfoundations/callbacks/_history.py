@@ -121,6 +121,9 @@ def _write(of: Any, memory: History, state: Any, due: Any) -> tuple[History, Any
         return memory, state, False
     # Out of bounds is dropped: a finished lane writes nothing and copies nothing.
     place = memory.count if due is True else jnp.where(due, memory.count, room)
-    write = lambda buffer, value: write_row(buffer, place, jnp.asarray(value, buffer.dtype))  # noqa: E731
+
+    def write(buffer: Any, value: Any) -> Any:
+        return write_row(buffer, place, jnp.asarray(value, buffer.dtype))
+
     count = jnp.minimum(memory.count + jnp.asarray(due, np.int32), room)
     return History(jax.tree.map(write, memory.buffer, of(state)), count), state, False

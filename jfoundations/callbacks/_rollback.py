@@ -9,8 +9,8 @@ import numpy as np
 
 from .._core.checks import check_function, check_like, count_leaf
 from .._core.values import identity, partial
+from .._loops.combined import StopPredicate
 from .._loops.handlers import freeze
-from .._loops.predicate import StopPredicate
 from ._best import is_better, keep_if, none_yet, seen
 from ._monitor import check_mode, check_of, nonfinite, read, worst
 

@@ -18,7 +18,7 @@ from jax import lax
 from .._core.checks import count_leaf
 from .._core.rounding import protect
 from .._core.values import identity, partial
-from .._loops.predicate import StopPredicate
+from .._loops.combined import StopPredicate
 from ._monitor import (
     check_mode,
     check_of,

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from .._core.sharding import automatic
-from .._core.values import identity, partial
+from .._core.values import identity, maker_of, partial
 from .._folds.fold import Fold, like_of
 from .._loops.callback import Callback
 from ._monitor import check_of
@@ -31,10 +31,12 @@ def watch(fold: Fold[Any], of: Any = identity, *, name: str | None = None) -> Ca
     2.5
     """
     if not isinstance(fold, Fold):
-        call = (
-            f"; call it: {fold.__name__}()" if callable(fold) and hasattr(fold, "__name__") else ""
+        if maker := maker_of(fold, "jfoundations.folds"):
+            raise TypeError(f"watch: {maker} is no Fold but makes one; call it: {maker}()")
+        raise TypeError(
+            f"watch: {fold!r} is no Fold; take one from jfoundations.folds, which comes first: "
+            "watch(fold, of)"
         )
-        raise TypeError(f"watch: {fold!r} is no Fold; take one from jfoundations.folds{call}")
     check_of(of, "watch")
     return Callback(
         partial(_start, fold, of), name=name or fold.name, after_step=partial(_feed, fold, of)

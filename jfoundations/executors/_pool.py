@@ -19,7 +19,7 @@ from .._running.worker import pack_work, run_chunk
 
 STARTING = 60.0  # seconds that a worker may take to start
 _BEGUN = b"0" * 20  # in the place of the length of an answer
-_NO_PIPE = 3  # the exit code of a worker that can say nothing any more
+_NO_PIPE = 173  # the exit code of a worker that can say nothing any more: one that no one else has
 _GARBLED = "is broken; does the loader write to, or close, file descriptors that are not its own?"
 
 

@@ -45,6 +45,19 @@ class Processes:
     inner: Executor = field(default_factory=Local)
     shares: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.inner, type) or not hasattr(self.inner, "run"):
+            raise TypeError(
+                f"Processes: inner is {self.inner!r}; give an executor, as Local() or Devices(…)"
+            )
+        shares = () if self.shares is None else self.shares
+        if not isinstance(shares, tuple | list) or not all(
+            isinstance(s, int | float) and 0 <= s < np.inf for s in shares
+        ):
+            raise TypeError(
+                f"Processes: shares are {shares!r}; give a tuple of numbers ≥ 0, one a process"
+            )
+
     def own_path(self, path: str | os.PathLike[str]) -> Path:
         """Return the name of this process's checkpoint."""
         name = f"{Path(path).name}.{jax.process_index()}-of-{jax.process_count()}"

@@ -22,7 +22,6 @@ from typing import Any as _Any
 
 from .._folds.grouped import grouped
 from .._folds.leafwise import row_names
-from ._beam import to_beam
 from ._describe import describe, minmax
 from ._ema import ema
 from ._extrema import count, maximum, minimum
@@ -58,7 +57,6 @@ __all__ = [
     "sketch",
     "skew",
     "std",
-    "to_beam",
     "var",
 ]
 

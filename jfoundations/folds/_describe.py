@@ -10,6 +10,7 @@ from .._core.values import partial
 from .._folds.fold import Fold, combine
 from .._folds.leafwise import leafwise
 from .._kernels.numbers.counts import Count
+from .._kernels.sample.arguments import scalar
 from .._kernels.sample.weights import Frequency
 from .._kernels.sums.blocks import counted
 from ..stats._describe import Description
@@ -71,7 +72,8 @@ def describe(
     """
     ends = _extremes(checked("minmax", weights, nan))
     both = combine(powers=powers(weights, nan), ends=ends)
-    found = both.map(partial(_description, weights, float(correction)), name="describe")
+    correction = float(scalar("folds.describe", "correction", correction))
+    found = both.map(partial(_description, weights, correction), name="describe")
     return leafwise(found, weighted=weights is not None)
 
 

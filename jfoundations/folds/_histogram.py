@@ -10,7 +10,7 @@ from .._core.pytrees import pytree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count
-from ..stats._histogram import edges_of, ends_of
+from ..stats._histogram import edges_of, ends_of, number_of
 from ..stats._histogram import histogram as histogram_of
 from ._elements import Kind, Taken, checked, one, rows_of, zero_rows
 from ._words import Words
@@ -57,7 +57,8 @@ def histogram(
         )
     if np.ndim(bins):
         bins = edges_of("folds.histogram", bins, jnp.result_type(float))
-    range = ends_of("folds.histogram", range, jnp.result_type(float))
+    count = 1 if np.ndim(bins) else number_of("folds.histogram", bins)
+    range = ends_of("folds.histogram", range, jnp.result_type(float), count)
     taken = checked("histogram", weights, "propagate")
     init, step, block = (partial(f, taken, bins, range) for f in (_init, _step, _block))
     return Fold(init, step, _merge, _answer, block, name="histogram")

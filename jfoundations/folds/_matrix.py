@@ -15,7 +15,7 @@ from .._core.values import is_pytree, partial
 from .._folds.fold import Fold
 from .._kernels.moments.formulas import coefficient
 from .._kernels.moments.products import About, central_products
-from .._kernels.sample.arguments import accumulator
+from .._kernels.sample.arguments import accumulator, scalar
 from ._elements import one, zero_rows
 from ._memory import Memory, gather, merge
 from ._words import Words
@@ -47,7 +47,8 @@ def cov_matrix(*, correction: float = 0) -> Fold[jax.Array]:
     [[ 1. -1.]
      [-1.  1.]]
     """
-    return Fold(_init, _step, _merge, partial(_cov, float(correction)), _block, name="cov_matrix")
+    correction = float(scalar("folds.cov_matrix", "correction", correction))
+    return Fold(_init, _step, _merge, partial(_cov, correction), _block, name="cov_matrix")
 
 
 def corr_matrix() -> Fold[jax.Array]:

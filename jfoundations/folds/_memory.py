@@ -181,7 +181,8 @@ def _near(m2: jax.Array, total: jax.Array, unit: jax.Array, scale: Any) -> jax.A
     """Return the power of two near a standard deviation, a unit outside its scale too."""
     mean_square = m2 / jnp.where(total > 0, total, 1)
     deviation = jnp.sqrt(lax.stop_gradient(mean_square))
-    near = jnp.where(deviation > 0, binary_unit(deviation * unit), unit)
+    size = jnp.minimum(deviation * unit, jnp.finfo(unit.dtype).max)
+    near = jnp.where(deviation > 0, binary_unit(size), unit)
     return near if scale is None else binary_unit(near * scale) * inverse_unit(scale)
 
 

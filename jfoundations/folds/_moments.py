@@ -12,6 +12,7 @@ from .._core.values import identity, partial
 from .._folds.fold import Fold
 from .._folds.leafwise import leafwise
 from .._kernels.moments.formulas import coefficient, complex_coefficient, root
+from .._kernels.sample.arguments import scalar
 from .._kernels.sample.weights import Probability
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
 from ._memory import Memory, gather, merge
@@ -51,7 +52,8 @@ def var(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") 
     >>> float(jf.fold(var(), jnp.array([1.0, 2.0, 4.0, 18.0])))
     47.1875
     """
-    return _make("var", 2, partial(_var, weights, float(correction)), weights, nan)
+    extract = _corrected(_var, "var", weights, correction)
+    return _make("var", 2, extract, weights, nan)
 
 
 def std(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -66,7 +68,8 @@ def std(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") 
     >>> round(float(jf.fold(std(), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
     6.8693
     """
-    return _make("std", 2, partial(_std, weights, float(correction)), weights, nan)
+    extract = _corrected(_std, "std", weights, correction)
+    return _make("std", 2, extract, weights, nan)
 
 
 def sem(*, correction: float = 1, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -81,7 +84,8 @@ def sem(*, correction: float = 1, weights: Kind = None, nan: Nan = "propagate") 
     >>> round(float(jf.fold(sem(), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
     3.966
     """
-    return _make("sem", 2, partial(_sem, weights, float(correction)), weights, nan)
+    extract = _corrected(_sem, "sem", weights, correction)
+    return _make("sem", 2, extract, weights, nan)
 
 
 def moment(order: int, *, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -151,7 +155,7 @@ def cov(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") 
     >>> float(jf.fold(cov(), (x, 2 * x)))
     94.375
     """
-    extract = partial(_cov, weights, float(correction))
+    extract = _corrected(_cov, "cov", weights, correction)
     return _make("cov", 2, extract, weights, nan, pairs=True)
 
 
@@ -168,6 +172,10 @@ def corr(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     -1.0
     """
     return _make("corr", 2, _corr, weights, nan, pairs=True)
+
+
+def _corrected(extract: Any, name: str, weights: Kind, correction: Any) -> Any:
+    return partial(extract, weights, float(scalar(f"folds.{name}", "correction", correction)))
 
 
 def _make(
@@ -227,7 +235,7 @@ def _step(taken: Taken, order: int, memory: Any, x: Any) -> tuple[Memory, ...]:
 def only(memory: Any, who: str) -> Memory:
     """Return the memory of real data, or say that complex data have none."""
     if len(memory) > 1:
-        raise TypeError(f"folds.{who}: the elements are complex, real ones are needed")
+        raise TypeError(f"folds.{who}: the elements are complex; give real ones: .of(jnp.real)")
     return memory[0]
 
 

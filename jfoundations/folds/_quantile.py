@@ -209,7 +209,10 @@ def _block_inner(places: jax.Array, xs: Any) -> Count:
     keys, bins, drop = keys_of(xs), bin_of(xs), dropped_bits(xs.dtype)
     inner = (keys & np.array((1 << drop) - 1, keys.dtype)).astype(jnp.int32)
     flat = places.reshape(-1, *places.shape[2:])
-    count = lambda place: counted(jnp.where(bins == place[None], inner, 1 << drop), 1 << drop)  # noqa: E731
+
+    def count(place: jax.Array) -> Count:
+        return counted(jnp.where(bins == place[None], inner, 1 << drop), 1 << drop)
+
     found = jax.vmap(count)(flat)
     return jax.tree.map(lambda v: v.reshape(*places.shape, 1 << drop), found)
 

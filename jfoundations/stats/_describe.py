@@ -16,11 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._core.inputs import as_given
 from .._core.pytrees import pytree
 from .._kernels.moments.formulas import Call
 from .._kernels.numbers.counts import Count
-from .._kernels.sample.arguments import Axis, Data, Nan, answer, check, compiled
+from .._kernels.sample.arguments import ORDERED, Axis, Data, Nan, answer, check, compiled, scalar
 from .._kernels.sample.weights import Frequency
 from .._kernels.sums.blocks import counted
 from ._minmax import minmax
@@ -98,8 +97,8 @@ def describe(
     >>> int(describe([1.0, 2.0, 4.0, 18.0]).count)
     4
     """
-    data, axes = check("describe", {"x": x}, axis, weights, where, nan, ordered=True)
-    correction = as_given(correction, "describe", "correction")
+    data, axes = check("describe", {"x": x}, axis, weights, where, nan, real=ORDERED)
+    correction = scalar("describe", "correction", correction)
     return _describe(data, correction, axes=axes, keepdims=bool(keepdims), nan=nan)
 
 

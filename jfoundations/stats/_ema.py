@@ -13,10 +13,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from .._core.checks import decay_of
 from .._kernels.moments.stretches import check_along, elements, mean, moment, prefixes, strength
-from .._kernels.sample.arguments import Data, answer, compiled
+from .._kernels.sample.arguments import Data, answer, compiled, scalar
 from .._kernels.sample.weights import Reliability
 
 
@@ -95,8 +95,7 @@ def ema_var(
 
 
 def _call(name: str, data: Data, place: int, decay: Any, correction: Any, nan: str) -> jax.Array:
-    if np.ndim(decay):
-        raise ValueError(f"{name}: decay has shape {np.shape(decay)}, a scalar is needed")
+    decay, correction = scalar(name, "decay", decay), scalar(name, "correction", correction)
     return _core(data, decay, correction, name=name, axis=place, nan=nan)
 
 
@@ -107,14 +106,8 @@ def _core(data: Data, decay: Any, correction: Any, name: str, axis: int, nan: An
         return answer(jnp.moveaxis(weights, 0, axis), data, (), False)
     values = tuple(jnp.moveaxis(v, axis, 0) for v in data.values)
     kind = Reliability(None) if name == "ema_var" else None
-    fade = fade_of(decay, weights.dtype)
+    fade = decay_of(decay, weights.dtype)
     found = prefixes(elements(values, weights, kind, 0 if kind is None else 1, fade))
     value = mean(found) if kind is None else moment(found, kind, correction)
     value = jnp.where(jnp.isnan(fade), jnp.nan, value)
     return answer(jnp.moveaxis(value, 0, axis), data, (), False)
-
-
-def fade_of(decay: Any, dtype: Any) -> jax.Array:
-    """Return what a step leaves of earlier weights: the decay, nan where it is none."""
-    decay = jnp.asarray(decay, dtype)
-    return jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)

@@ -23,7 +23,17 @@ from .._kernels.numbers.two_words import Pair
 from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.order.counting import add, in_blocks
 from .._kernels.order.occurrences import rows, unrow
-from .._kernels.sample.arguments import Axis, Data, Nan, accumulator, check, compiled, join, numbers
+from .._kernels.sample.arguments import (
+    ORDERED,
+    Axis,
+    Data,
+    Nan,
+    accumulator,
+    check,
+    compiled,
+    join,
+    numbers,
+)
 from .._kernels.sample.weights import Weights
 from ._minmax import bounds
 
@@ -48,7 +58,8 @@ def histogram(
         x: real array.
         bins: how many bins of equal width (static), or their edges, of shape (bins + 1,).
         range: the outer edges; by default the least and the greatest element that counts. A single
-            value v gives v − ½ … v + ½, no element 0 … 1.
+            value v gives v − ½ … v + ½, no element 0 … 1. Of integers whose edges are one in x's
+            floating dtype, counts are those of the edges before they are rounded.
         axis: the axis or axes to count over; all by default. All share the edges.
         keepdims: keep reduced axes with length 1.
         weights: what each element adds, of any kind, rounded once a bin; 0 is deletion. nan or
@@ -70,24 +81,26 @@ def histogram(
     >>> histogram([0.1, 0.2, 0.9], bins=[0.0, 0.5, 1.0])[0].tolist()
     [2, 1]
     """
-    data, axes = check("histogram", {"x": x}, axis, weights, where, nan, ordered=True)
+    data, axes = check("histogram", {"x": x}, axis, weights, where, nan, real=ORDERED)
     if isinstance(bins, str):
         raise TypeError(f"histogram: bins is {bins!r}; give a number of bins or their edges")
     if np.ndim(bins) == 0 and not isinstance(bins, Tracer):
-        ends = ends_of("histogram", range, _known(data.values[0].dtype))
-        return _histogram(data, ends, None, axes, bool(keepdims), nan, bins=_number_of(bins))
+        count = number_of("histogram", bins)
+        ends = ends_of("histogram", range, _known(data.values[0].dtype), count)
+        return _histogram(data, ends, None, axes, bool(keepdims), nan, bins=count)
     edges = edges_of("histogram", bins, _known(data.values[0].dtype))
     count = edges.shape[0] - 1
     return _histogram(data, None, edges, axes, bool(keepdims), nan, bins=count)
 
 
-def _number_of(bins: Any) -> int:
+def number_of(who: str, bins: Any) -> int:
+    """Return a number of bins, or say why it is none."""
     try:
         count = operator.index(bins)
     except TypeError:
-        raise TypeError(f"histogram: bins is {bins!r}; give an int, or an array of edges") from None
+        raise TypeError(f"{who}: bins is {bins!r}; give an int, or an array of edges") from None
     if count < 1:
-        raise ValueError(f"histogram: bins is {count}; at least 1 is needed")
+        raise ValueError(f"{who}: bins is {count}; at least 1 is needed")
     return count
 
 
@@ -119,7 +132,7 @@ def _known(dtype: Any) -> Any:
     return dtype if jnp.issubdtype(dtype, jnp.inexact) else accumulator(dtype)
 
 
-def ends_of(who: str, given: Any, dtype: Any) -> tuple[jax.Array, jax.Array] | None:
+def ends_of(who: str, given: Any, dtype: Any, bins: int = 1) -> tuple[jax.Array, jax.Array] | None:
     """Return a range's ends as floats, or say why they cannot be those of data of a dtype."""
     if given is None:
         return None
@@ -151,6 +164,12 @@ def ends_of(who: str, given: Any, dtype: Any) -> tuple[jax.Array, jax.Array] | N
             said + f"both ends are {low} in {np.dtype(dtype)}; subtract it from the data and from "
             "the range"
         )
+    ulp = float(jnp.finfo(dtype).eps) * 2.0 ** np.floor(np.log2(max(abs(low), abs(high), 1e-300)))
+    if first < last and high / bins - low / bins < ulp:
+        raise ValueError(
+            said + f"{bins} bins of it are narrower than {np.dtype(dtype)} tells numbers apart; "
+            "subtract it from the data and from the range, or give fewer bins"
+        )
     low, high = jnp.asarray(held.astype(info.dtype))
     return low, high
 
@@ -169,6 +188,9 @@ def _histogram(
         first, last = _outer(x, counts, dtype) if ends is None else ends
         edges = _even(first.astype(dtype), last.astype(dtype), bins)
     edges = edges.astype(known).astype(dtype)
+    given = edges.astype(known)
+    if even and ends is None and jnp.issubdtype(x.dtype, jnp.integer):
+        x, edges = _from_least(x, counts, edges)
     x, counts = rows(x, axes), rows(counts, axes)
     if even:
         by = functools.partial(functools.partial, _count_rows)
@@ -176,7 +198,17 @@ def _histogram(
     else:
         found = _count_rows(_search, x, counts, edges)
     found = unrow(found, data, axes)
-    return jnp.expand_dims(found, axes) if keepdims else found, edges.astype(known)
+    return jnp.expand_dims(found, axes) if keepdims else found, given
+
+
+def _from_least(x: jax.Array, counts: Any, edges: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return integers and even edges, both less the least integer if no float tells edges apart."""
+    least, most = _ends(x, counts)
+    span = most - least  # negative where it does not fit
+    one = (jnp.min(jnp.diff(edges)) <= 0) & (least <= most) & (span >= 0)
+    end = _above(span, edges.dtype)
+    apart = _even(jnp.zeros_like(end), end, edges.shape[0] - 1)
+    return x - jnp.where(one, least, 0), jnp.where(one, apart, edges)
 
 
 def _count_rows(find: Any, x: jax.Array, counts: Any, edges: jax.Array) -> jax.Array:
@@ -252,14 +284,24 @@ def _binned_rule(bins: int, primals: Any, tangents: Any) -> Any:
 
 
 def _outer(x: jax.Array, counts: Any, dtype: Any) -> tuple[jax.Array, jax.Array]:
-    """Return the least and the greatest element that counts; 0 and 1 of none."""
-    keep = jnp.ones(x.shape, bool) if counts is None else counts.astype(bool)
-    nothing = dict(zip((jnp.min, jnp.max), bounds(x.dtype), strict=True))
-    ends = (f(x, where=keep, initial=end) for f, end in nothing.items())
-    (least, _), (most, exact) = (below(end, dtype) for end in ends)
-    most = jnp.where(exact, most, jnp.nextafter(most, jnp.array(np.inf, dtype)))
-    some = jnp.any(keep)
+    """Return the least and the greatest element that counts as floats; 0 and 1 of none."""
+    least, most = _ends(x, counts)
+    (least, _), most = below(least, dtype), _above(most, dtype)
+    some = True if counts is None else jnp.any(counts.astype(bool))
+    some = some if x.size else False
     return jnp.where(some, least, 0), jnp.where(some, most, 1)
+
+
+def _above(x: jax.Array, dtype: Any) -> jax.Array:
+    value, exact = below(x, dtype)
+    return jnp.where(exact, value, jnp.nextafter(value, jnp.array(np.inf, dtype)))
+
+
+def _ends(x: jax.Array, counts: Any) -> tuple[jax.Array, jax.Array]:
+    """Return the least and the greatest element that counts; of none a greater and a smaller."""
+    keep = True if counts is None else counts.astype(bool)
+    least, most = bounds(x.dtype)
+    return jnp.min(x, where=keep, initial=least), jnp.max(x, where=keep, initial=most)
 
 
 def _even(first: jax.Array, last: jax.Array, bins: int) -> jax.Array:

@@ -23,7 +23,7 @@ from .._core.programs import compiled
 from .._core.pytrees import pytree
 from .._core.sharding import automatic
 from .._kernels.moments.formulas import Call, alike
-from .._kernels.sample.arguments import Axis, Nan, check, numbers
+from .._kernels.sample.arguments import REAL, Axis, Nan, check, numbers, scalar
 from .._kernels.sample.arguments import compiled as one_program
 from .._kernels.sample.weights import Weights
 from ._basic import std
@@ -67,10 +67,9 @@ def pearson_interval(
     >>> round(float(low), 4), round(float(high), 4)
     (-0.5794, 0.6751)
     """
-    data, axes = check("pearson_interval", {"x": x, "y": y}, axis, weights, where, nan)
-    if any(jnp.iscomplexobj(v) for v in data.values):
-        raise TypeError("pearson_interval: the data are complex, real numbers are needed")
-    _check_level("pearson_interval", level)
+    named = {"x": x, "y": y}
+    data, axes = check("pearson_interval", named, axis, weights, where, nan, real=REAL)
+    level = _level("pearson_interval", level)
     r = corr(x, y, axis=axis, keepdims=keepdims, weights=weights, where=where, nan=nan)
     n = _effective_size(data, axes=axes, keepdims=bool(keepdims), nan=nan)
     return _fisher(r, n, level)
@@ -98,9 +97,11 @@ def _fisher(r: jax.Array, n: jax.Array, level: Any) -> tuple[jax.Array, jax.Arra
     return low.astype(r.dtype), high.astype(r.dtype)
 
 
-def _check_level(who: str, level: Any) -> None:
+def _level(who: str, level: Any) -> Any:
+    level = scalar(who, "level", level)
     if not isinstance(level, Tracer) and not 0 < float(level) < 1:
         raise ValueError(f"{who}: level is {level}; it must lie in (0, 1), say 0.95")
+    return level
 
 
 @pytree
@@ -168,7 +169,7 @@ def bootstrap(
             "one leading axis in common is needed"
         )
     resamples = check_count(resamples, "resamples", "bootstrap", least=2)
-    _check_level("bootstrap", level)
+    level = _level("bootstrap", level)
     if method not in ("percentile", "basic"):
         raise ValueError(f"bootstrap: method is {method!r}; it must be 'percentile' or 'basic'")
     extra: dict[str, Any] = {}
@@ -229,7 +230,10 @@ def _drawn(
     ends = jax.tree.map(lambda d: quantile(d, tails, axis=0), distribution)
     low, high = (jax.tree.map(lambda e, k=k: e[k], ends) for k in (0, 1))
     if method == "basic":
-        mirror = lambda e, end: e.astype(end.dtype) + (e.astype(end.dtype) - end)  # noqa: E731
+
+        def mirror(e: jax.Array, end: jax.Array) -> jax.Array:
+            return e.astype(end.dtype) + (e.astype(end.dtype) - end)
+
         low, high = (jax.tree.map(mirror, estimate, end) for end in (high, low))
     error = jax.tree.map(lambda d: std(d, axis=0, correction=1), distribution)
     return Bootstrap(estimate, low, high, error, distribution)

@@ -24,7 +24,7 @@ from jax import Array, lax
 from .._kernels.moments.formulas import Call, coefficient, complex_coefficient
 from .._kernels.moments.products import central_products
 from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
-from .._kernels.sample.arguments import Data, Nan, accumulator, answer, compiled, numbers
+from .._kernels.sample.arguments import Data, Nan, accumulator, answer, compiled, numbers, scalar
 from .._kernels.sample.weights import Frequency, Weights
 
 
@@ -74,6 +74,7 @@ def cov_matrix(
     2.0
     """
     data = _check("cov_matrix", x, y, weights, where, nan)
+    correction = scalar("cov_matrix", "correction", correction)
     return _core(data, correction, correlate=False, nan=nan)
 
 
@@ -210,7 +211,10 @@ def _columns(call: Call, values: tuple[Array, ...]) -> tuple[tuple[Array, ...], 
 
 def _row_weights(data: Data, nan: Any, correction: Any) -> Call:
     """Return how much each row counts, (n, 1): None, bools or floats ≥ 0, and what rows leave."""
-    column = lambda v: v.reshape(len(v), -1)  # noqa: E731
+
+    def column(v: Array) -> Array:
+        return v.reshape(len(v), -1)
+
     keep = None if data.where is None else jnp.all(column(data.where), axis=1, keepdims=True)
     for value in data.values if nan == "omit" else ():
         if jnp.issubdtype(value.dtype, jnp.inexact):

@@ -15,7 +15,17 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from .._kernels.sample.arguments import Axes, Axis, Data, Nan, accumulator, check, compiled, join
+from .._kernels.sample.arguments import (
+    ORDERED,
+    Axes,
+    Axis,
+    Data,
+    Nan,
+    accumulator,
+    check,
+    compiled,
+    join,
+)
 from .._kernels.sample.weights import Weights
 from .._kernels.sums.layout import after, block_sums, choose, in_three, sum_together
 
@@ -53,7 +63,7 @@ def minmax(
     >>> [float(v) for v in minmax([4.0, 1.0, 18.0, 2.0])]
     [1.0, 18.0]
     """
-    data, axes = check("minmax", {"x": x}, axis, weights, where, nan, ordered=True)
+    data, axes = check("minmax", {"x": x}, axis, weights, where, nan, real=ORDERED)
     return _minmax(data, axes, bool(keepdims), nan)
 
 

@@ -21,6 +21,7 @@ from .._kernels.order.occurrences import Tally, hide, rows, tally, unrow
 from .._kernels.order.quantiles import quantiles
 from .._kernels.order.trimmed import trimmed
 from .._kernels.sample.arguments import (
+    ORDERED,
     Axis,
     Data,
     Nan,
@@ -68,7 +69,7 @@ def median(
     >>> float(median([1.0, 2.0, 18.0], weights=[1, 1, 3]))
     18.0
     """
-    data, axes = check("median", {"x": x}, axis, weights, where, nan, ordered=True)
+    data, axes = check("median", {"x": x}, axis, weights, where, nan, real=ORDERED)
     return _quantile(data, 0.5, axes, bool(keepdims), nan)
 
 
@@ -117,7 +118,7 @@ def quantile(
     >>> quantile([1.0, 2.0, 4.0, 18.0], [0.0, 0.25, 1.0]).tolist()
     [1.0, 1.75, 18.0]
     """
-    data, axes = check("quantile", {"x": x}, axis, weights, where, nan, ordered=True)
+    data, axes = check("quantile", {"x": x}, axis, weights, where, nan, real=ORDERED)
     q = _fraction("quantile", "q", q)
     if q.ndim > 1:
         raise ValueError(f"quantile: q has shape {q.shape}; a scalar or one dimension is needed")
@@ -155,7 +156,7 @@ def iqr(
     >>> float(iqr([1.0, 2.0, 4.0, 18.0]))
     5.75
     """
-    data, axes = check("iqr", {"x": x}, axis, weights, where, nan, ordered=True)
+    data, axes = check("iqr", {"x": x}, axis, weights, where, nan, real=ORDERED)
     return _iqr(data, axes, bool(keepdims), nan)
 
 
@@ -195,7 +196,7 @@ def trim_mean(
     >>> float(trim_mean([1.0, 2.0, 4.0, 18.0], 0.25))
     3.0
     """
-    data, axes = check("trim_mean", {"x": x}, axis, weights, where, nan, ordered=True)
+    data, axes = check("trim_mean", {"x": x}, axis, weights, where, nan, real=ORDERED)
     cut = _fraction("trim_mean", "proportion", proportion)
     if cut.ndim:
         raise ValueError(f"trim_mean: proportion has shape {cut.shape}; a scalar is needed")
@@ -238,7 +239,7 @@ def median_abs_dev(
     >>> float(median_abs_dev([1.0, 2.0, 4.0, 18.0]))
     1.5
     """
-    data, axes = check("median_abs_dev", {"x": x}, axis, weights, where, nan, ordered=True)
+    data, axes = check("median_abs_dev", {"x": x}, axis, weights, where, nan, real=ORDERED)
     return _median_abs_dev(data, axes, bool(keepdims), nan)
 
 

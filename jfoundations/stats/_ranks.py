@@ -21,7 +21,7 @@ from .._kernels.numbers.sortable_bits import encode, last_key
 from .._kernels.numbers.two_words import Pair, add, each, exact_words, one_word
 from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
 from .._kernels.order.occurrences import hide, padded, rows, tally, unrow
-from .._kernels.sample.arguments import Axis, Nan, accumulator, answer, check, compiled
+from .._kernels.sample.arguments import ORDERED, Axis, Nan, accumulator, answer, check, compiled
 from .._kernels.sample.weights import Weights
 from .._kernels.sums.tree_sums import running_sum
 
@@ -63,7 +63,7 @@ def rank_corr(
     >>> round(float(rank_corr([1.0, 2.0, 4.0, 18.0], [1.0, 3.0, 2.0, 9.0])), 4)
     0.8
     """
-    data, axes = check("rank_corr", {"x": x, "y": y}, axis, weights, where, nan, ordered=True)
+    data, axes = check("rank_corr", {"x": x, "y": y}, axis, weights, where, nan, real=ORDERED)
     return _rank_corr(data, axes, bool(keepdims), nan)
 
 

@@ -33,7 +33,7 @@ from .._kernels.moments.stretches import (
     prefixes,
     strength,
 )
-from .._kernels.sample.arguments import Data, answer, compiled
+from .._kernels.sample.arguments import Data, answer, compiled, scalar
 
 
 def rolling_mean(
@@ -101,6 +101,7 @@ def rolling_var(
     Array([1., 0.], dtype=float32)
     """
     data, window, axis = _checked("rolling_var", {"x": x}, window, axis, weights, where, nan)
+    correction = scalar("rolling_var", "correction", correction)
     return _rolling(data, correction, name="var", window=window, axis=axis, nan=nan)
 
 
@@ -139,6 +140,7 @@ def rolling_cov(
     """
     named = {"x": x, "y": y}
     data, window, axis = _checked("rolling_cov", named, window, axis, weights, where, nan)
+    correction = scalar("rolling_cov", "correction", correction)
     return _rolling(data, correction, name="cov", window=window, axis=axis, nan=nan)
 
 

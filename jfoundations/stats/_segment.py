@@ -18,7 +18,16 @@ from jax import lax
 from .._core.checks import check_count
 from .._core.rounding import divide, protect
 from .._kernels.numbers.units import binary_unit, in_both_units, inverse_unit
-from .._kernels.sample.arguments import Data, accumulator, answer, check, compiled, join
+from .._kernels.sample.arguments import (
+    REAL,
+    Data,
+    accumulator,
+    answer,
+    check,
+    compiled,
+    join,
+    scalar,
+)
 from .._kernels.sample.group_ids import places
 from .._kernels.sample.weights import free_in_units
 from .._kernels.sums.blocks import difference, widen
@@ -95,6 +104,7 @@ def segment_var(
     >>> segment_var(jnp.array([1.0, 3.0, 8.0]), jnp.array([0, 0, 1]), num_segments=2)
     Array([1., 0.], dtype=float32)
     """
+    correction = scalar("segment_var", "correction", correction)
     data, ids, n = _checked("segment_var", {"x": x}, segment_ids, num_segments, weights, where, nan)
     return _segment_cov(data, ids, correction, num_segments=n, nan=nan)
 
@@ -133,6 +143,7 @@ def segment_cov(
     Array([2., 0.], dtype=float32)
     """
     named = {"x": x, "y": y}
+    correction = scalar("segment_cov", "correction", correction)
     data, ids, n = _checked("segment_cov", named, segment_ids, num_segments, weights, where, nan)
     return _segment_cov(data, ids, correction, num_segments=n, nan=nan)
 
@@ -140,9 +151,8 @@ def segment_cov(
 def _checked(
     who: str, named: Any, ids: Any, num_segments: Any, weights: Any, where: Any, nan: str
 ) -> tuple[Data, jax.Array, int]:
-    data, _ = check(who, named, 0 if np.ndim(named["x"]) else None, weights, where, nan)
-    if any(map(jnp.iscomplexobj, data.values)):
-        raise TypeError(f"{who}: the data are complex, real numbers are needed")
+    axis = 0 if np.ndim(named["x"]) else None
+    data, _ = check(who, named, axis, weights, where, nan, real=REAL)
     num_segments = check_count(num_segments, "num_segments", who, least=1)
     ids = places(who, "segment_ids", ids, num_segments)
     shape = data.values[0].shape

@@ -18,7 +18,7 @@ from .._kernels.moments.derivatives import shift
 from .._kernels.moments.formulas import Call, root, spread, times
 from .._kernels.moments.powers import power_sums
 from .._kernels.numbers.units import binary_unit, unit_of
-from .._kernels.sample.arguments import Axes, Axis, Data, Nan, answer, check, compiled
+from .._kernels.sample.arguments import REAL, Axes, Axis, Data, Nan, answer, check, compiled, scalar
 from .._kernels.sums.blocks import counted
 from ._minmax import extremes
 
@@ -161,11 +161,12 @@ def sem(
     3.966
     """
     data, axes = _checked("sem", x, axis, weights, where, nan)
+    correction = scalar("sem", "correction", correction)
     return _sem(data, correction, axes=axes, keepdims=bool(keepdims), nan=nan)
 
 
 def _checked(who: str, x: Any, axis: Axis, weights: Any, where: Any, nan: Nan) -> tuple[Data, Axes]:
-    return check(who, {"x": x}, axis, weights, where, nan, ordered=True)
+    return check(who, {"x": x}, axis, weights, where, nan, real=REAL)
 
 
 class Shape(NamedTuple):
@@ -193,7 +194,7 @@ class Shape(NamedTuple):
         (x,), (scale,) = call.ranged(call.data.values, unit_of, small=True)
         total, [(pivot, offset)], (square,), (unit,) = call.memory((x,), 2)
         whole = jnp.where(total == 0, 1, total)
-        near = binary_unit(root(square / whole) * unit)
+        near = binary_unit(jnp.minimum(root(square / whole) * unit, jnp.finfo(unit.dtype).max))
         found = power_sums(x, call.weights, pivot, offset, near, call.axes, (3, 4))
         third, fourth = (jnp.expand_dims(s, call.axes) / whole for s in found)
         second = square / whole * (unit / near) * (unit / near)

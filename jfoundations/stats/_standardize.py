@@ -15,7 +15,17 @@ from jax import lax
 from .._kernels.moments.derivatives import shift
 from .._kernels.moments.formulas import Call, root
 from .._kernels.numbers.units import unit_of
-from .._kernels.sample.arguments import Axis, Data, Nan, accumulator, answer, check, compiled
+from .._kernels.sample.arguments import (
+    REAL,
+    Axis,
+    Data,
+    Nan,
+    accumulator,
+    answer,
+    check,
+    compiled,
+    scalar,
+)
 
 
 def standardize(
@@ -53,7 +63,8 @@ def standardize(
     >>> standardize(jnp.array([5.0, 5.0]))
     Array([0., 0.], dtype=float32)
     """
-    data, axes = check("standardize", {"x": x}, axis, weights, where, nan, ordered=True)
+    data, axes = check("standardize", {"x": x}, axis, weights, where, nan, real=REAL)
+    correction = scalar("standardize", "correction", correction)
     return _standardize(data, correction, axes=axes, keepdims=True, nan=nan)
 
 

@@ -96,9 +96,9 @@ def passed_through(call: Callable[[], object]) -> tuple[int, int]:
 
 def report() -> str:
     """Return it all as a text."""
-    from jfoundations import folds, stats
-
     import jax.numpy as jnp
+
+    from jfoundations import folds, stats
 
     x = jnp.arange(8.0)
     lines = Counter()

@@ -8,7 +8,7 @@ variance of x is the covariance of x with itself, bit for bit.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,8 @@ from jax import Array, lax
 
 from ..numbers.counts import Count
 from ..numbers.two_words import one_word
-from ..sums.blocks import accumulator, difference, finite, heaviest, widen
+from ..numbers.units import inverse_unit
+from ..sums.blocks import accumulator, difference, finite, heaviest, largest_within, widen
 from ..sums.layout import SMALL, choose, in_three
 from .accurate import exact_sums, mean_of
 from .certificate import doubt
@@ -26,6 +27,8 @@ from .passes import (
     Data,
     Sums,
     block_pivots_of,
+    far_means,
+    far_unit,
     first_pass,
     merge_blocks,
     read_blocks,
@@ -69,7 +72,7 @@ def two_words(pivot: Array, offset: Array) -> tuple[Array, Array]:
     # an integer pivot may need more digits than a float has: what is left over joins the offset
     if jnp.issubdtype(pivot.dtype, jnp.floating):
         return pivot, offset
-    rounded = pivot.astype(offset.dtype)
+    rounded = jnp.minimum(pivot.astype(offset.dtype), largest_within(pivot.dtype, offset.dtype))
     return rounded, offset + difference(pivot, rounded.astype(pivot.dtype))
 
 
@@ -103,7 +106,9 @@ def _best(data: Data, order: int) -> Sums:
     blocks = read_blocks(data)
     first = merge_blocks(data, blocks)
     if order < 2:
-        return first._replace(powers=[], shifted=[])
+        floats = jnp.issubdtype(data.values[0].dtype, jnp.floating)
+        squares = blocks.sums[-len(data.products) :][: len(data.values)]
+        return _mean_of(data, first, squares) if floats else first._replace(powers=[], shifted=[])
     # What a branch reads is written down: of one block its sums, of many what is made of them.
     # Pivots are found anew, since to read one number of a short row is to read the row.
     single = blocks.sums[0].shape[1] == 1
@@ -111,7 +116,7 @@ def _best(data: Data, order: int) -> Sums:
     finish = merge_blocks if single else lambda _, sums: sums
     known = _Known(data, _flat(data[:2]), _flat(held), lambda d, h: finish(d, _shaped(h, held)))
     # lax.cond: nobody pays for a second read of memory that the data do not need
-    return first._replace(**lax.cond(_doubt(first) > 0, known.again, known.kept))
+    return _placed(first._replace(**lax.cond(_doubt(first) > 0, known.again, known.kept)))
 
 
 class _Known(NamedTuple):
@@ -135,14 +140,18 @@ class _Known(NamedTuple):
 
         def look(i: Array, found: Any) -> Any:
             start = jnp.minimum(i * rows, outer - rows)
-            put = lambda v, new: lax.dynamic_update_slice_in_dim(v, new, start, 0)  # noqa: E731
+
+            def put(v: Array, new: Array) -> Array:
+                return lax.dynamic_update_slice_in_dim(v, new, start, 0)
+
             return jax.tree.map(put, found, _flat(self._rows(start, rows)))
 
         kept = self.kept()
         return _shaped(lax.fori_loop(0, -(-outer // rows), look, _flat(kept)), kept)
 
     def _rows(self, start: Array, rows: int) -> dict[str, Any]:
-        cut = lambda v: lax.dynamic_slice_in_dim(v, start, rows)  # noqa: E731
+        def cut(v: Array) -> Array:
+            return lax.dynamic_slice_in_dim(v, start, rows)
 
         def read() -> Any:
             # by index: of a sharded array a cut would gather all
@@ -159,9 +168,37 @@ class _Known(NamedTuple):
         return lax.cond(_doubt(first) > 0, again, lambda: _moving(first))
 
 
+def _mean_of(data: Data, first: Sums, squares: list[Array]) -> Sums:
+    """Return the means, found in units if sums left the range of their type."""
+    # nan stays nan, however often it is read
+    flags = [[~jnp.isfinite(o) for o in first.offsets], [q == jnp.inf for q in squares]]
+    lost = jnp.logical_and(*(reduce(jnp.logical_or, map(jnp.any, f)) for f in flags))
+    offsets = lax.cond(lost, lambda: far_means(data, first), lambda: first.offsets)
+    units = [jnp.where(lost, far_unit(u.dtype), u) for u in first.units]
+    return _placed(first._replace(offsets=offsets, units=units, powers=[], shifted=[]))
+
+
+def _placed(sums: Sums) -> Sums:
+    """Take offsets out of their units; a mean that is too far from its pivot is its own."""
+    pivots, offsets = [], []
+    for pivot, offset, unit in zip(sums.pivots, sums.offsets, sums.units, strict=True):
+        out = offset * unit
+        if jnp.issubdtype(pivot.dtype, jnp.floating):
+            inverse = inverse_unit(unit)
+            start, far = pivot * inverse, ~jnp.isfinite(out) & jnp.isfinite(offset)
+            mean = start + offset
+            pivot = jnp.where(far, mean * unit, pivot)
+            out = jnp.where(far, ((start - mean) + offset) * unit, out)
+        pivots.append(pivot)
+        offsets.append(out)
+    return sums._replace(pivots=pivots, offsets=offsets)
+
+
 def _flat(tree: Any) -> Any:
     # axes of length 1 would have the compiler lay out, and so copy, what a loop reads
-    keep = lambda v: [n for a, n in enumerate(v.shape) if a == 0 or n > 1]  # noqa: E731
+    def keep(v: Any) -> list[int]:
+        return [n for a, n in enumerate(v.shape) if a == 0 or n > 1]
+
     return jax.tree.map(lambda v: v.reshape(keep(v)), tree)
 
 
@@ -197,7 +234,7 @@ def _in_two_words(data: Data, order: int) -> Sums:
         first = first_pass(data)
         starts = [heaviest(x, data.weight) for x in data.values]
         about = [
-            finite(difference(p, s) + o)
+            finite(difference(p, s) + o)  # (units of 1)
             for p, s, o in zip(first.pivots, starts, first.offsets, strict=True)
         ]
     found = exact_sums(data.values, data.weight, about, order > 1)

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..sums.blocks import counted, difference
+from ..numbers.units import inverse_unit
+from ..sums.blocks import counted, difference, in_units, largest_within
 from .central_sums import central_sums, two_words
 from .memories import weight_in
 from .reproducible import reproducible_sums
@@ -114,7 +115,11 @@ def _select(keep: Array | None, x: Array) -> Array:
 @partial(jax.custom_jvp, nondiff_argnums=(5,))
 def deviations(x: Array, weights, pivot: Array, offset: Array, unit: Array, axes) -> Array:
     """Subtract the mean, given in two words, in units of ``unit``; 0 where the weight is."""
-    return _select(_keep(weights), (shift(x, pivot) - offset) / unit)
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        found = in_units(x.astype(pivot.dtype), pivot, inverse_unit(unit)) - offset / unit
+    else:
+        found = (shift(x, pivot) - offset) / unit
+    return _select(_keep(weights), found)
 
 
 def shift(x: Array, pivot: Array) -> Array:
@@ -122,9 +127,8 @@ def shift(x: Array, pivot: Array) -> Array:
     if jnp.issubdtype(x.dtype, jnp.floating):
         return x.astype(pivot.dtype) - pivot
     # integers are shifted before they are rounded: a float need not hold them
-    low, high = np.iinfo(x.dtype).min, np.iinfo(x.dtype).max
-    top = np.nextafter(np.asarray(high + 1, pivot.dtype), np.asarray(0, pivot.dtype))
-    whole = jnp.clip(pivot, low, top).astype(x.dtype)
+    top = largest_within(x.dtype, pivot.dtype)
+    whole = jnp.clip(pivot, np.iinfo(x.dtype).min, top).astype(x.dtype)
     return difference(x, whole) - (pivot - whole.astype(pivot.dtype))
 
 

@@ -14,10 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..._core.inputs import as_given
 from ..._core.rounding import divide
 from ..numbers.units import binary_unit, coarse_unit, inverse_unit, unit_of
-from ..sample.arguments import Axes, Axis, Data, answer, check, compiled, join
+from ..sample.arguments import Axes, Axis, Data, answer, check, compiled, join, scalar
 from ..sample.weights import Frequency, Probability
 from ..sums.blocks import counted, widen
 from ..sums.layout import SMALL
@@ -47,7 +46,7 @@ def call(
             f"{who}: return_bound=True needs real data; ask for the real and the imaginary part"
         )
     static = {"nan": nan, "accuracy": accuracy, "bounded": bounded}
-    correction = as_given(correction, who, "correction")
+    correction = scalar(who, "correction", correction)
     return _core(data, correction, name=who, axes=axes, keepdims=bool(keepdims), **static)
 
 
@@ -67,7 +66,10 @@ def _core(
     form = _COMPLEX if any(map(jnp.iscomplexobj, values)) else _REAL
     call = Call.of(data, nan, axes, correction, accuracy, signed=True)
     value = form[name](call, values)
-    give = lambda v: answer(v if keepdims else jnp.squeeze(v, axes), data, axes, False)  # noqa: E731
+
+    def give(v: Any) -> Any:
+        return answer(v if keepdims else jnp.squeeze(v, axes), data, axes, False)
+
     if not bounded:
         return give(value)
     return give(value), give(error_bound(name, call, alike(values), value, give(value).dtype))
@@ -180,7 +182,7 @@ def alike(values: Any) -> tuple[jax.Array, ...]:
 
 def _sum(call: Call, values: Any) -> jax.Array:
     (x,) = alike(values)
-    return times(total(x, call.weights, call.axes, call.accuracy), call.weight_unit)
+    return total(x, call.weights, call.axes, call.accuracy, call.weight_unit)
 
 
 def times(value: jax.Array, *units: Any) -> jax.Array:

@@ -3,7 +3,8 @@
 What a pass finds are central sums; `central_sums` decides which pass is needed.
 """
 
-from typing import NamedTuple
+from math import isqrt
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,18 @@ from jax import Array
 
 from ..._core.rounding import divide, protect
 from ..numbers.counts import Count
-from ..sums.blocks import accumulator, block_pivots, difference, finite, first_valid, segment_sums
+from ..numbers.units import inverse_unit
+from ..sums.blocks import (
+    accumulator,
+    block_pivots,
+    counted,
+    difference,
+    finite,
+    first_valid,
+    in_units,
+    segment_sums,
+    signed,
+)
 from ..sums.layout import Plan, after
 from ..sums.tree_sums import tree_sum
 from .certificate import LOST_BITS, product_over
@@ -25,7 +37,7 @@ class Sums(NamedTuple):
     Attributes:
         weight: a `Count`, or the sum of weights.
         pivots: first words of the means, in the data's own type.
-        offsets: second words of the means.
+        offsets: second words of the means, in the units until the kernel takes them out.
         powers: M2, or Mxx, Myy, Cxy; empty for means only.
         units: exact powers of two, one a variable: the true M2 is ``powers[0] * units[0]**2``.
         shifted: sums of squares about the pivots that gave ``powers``; shifted / M2 is the
@@ -117,9 +129,12 @@ def merge_blocks(data: Data, blocks: Blocks) -> Sums:
     firsts = [jnp.where(q == q, s, jnp.nan) for s, q in zip(firsts, products, strict=False)]
     means = [jnp.where(w == 0, 0, divide(s, some)) for s in firsts]
     # blocks' means, counted from the origin
-    steps = [difference(p, o[:, None]) for p, o in zip(pivots, origins, strict=True)]
-    if units is not None:
-        steps = [s / u[:, None] for s, u in zip(steps, units, strict=True)]
+    starts = [o[:, None] for o in origins]
+    if units is None:
+        steps = list(map(difference, pivots, starts))
+    else:
+        inverses = [inverse_unit(u)[:, None] for u in units]
+        steps = list(map(in_units, pivots, starts, inverses))
     steps = [s + m for s, m in zip(steps, means, strict=True)]
     offsets = _over(tree_sum([w * s for s in steps]), total)
     inside = [
@@ -129,14 +144,17 @@ def merge_blocks(data: Data, blocks: Blocks) -> Sums:
     apart = [s - o[:, None] for s, o in zip(steps, offsets, strict=True)]
     between = [w * protect(apart[i] * apart[j]) for i, j in data.products]
     # a step's rounding enters M2 by the root of its certificate, a deviation's in full
-    shifted = [q + w * s * s * 2.0**-LOST_BITS for q, s in zip(products, steps, strict=False)]
+    # (an overflowed square stays one, whatever else overflowed)
+    shifted = [
+        jnp.where(q == jnp.inf, q, q + w * s * s * 2.0**-LOST_BITS)
+        for q, s in zip(products, steps, strict=False)
+    ]
     both = [m + protect(b) for m, b in zip(inside, between, strict=True)]
     # the offsets were rounded: what that left over is taken off again
     found = tree_sum([w * a for a in apart] + shifted + both)
     rest, shifted, powers = found[:k], found[k : 2 * k], found[2 * k :]
     powers = _less_drift(data, powers, rest, total)
     units = [jnp.ones_like(o) for o in offsets] if units is None else list(units)
-    offsets = [o * u for o, u in zip(offsets, units, strict=True)]
     return Sums(weight, origins, offsets, powers, units, shifted)
 
 
@@ -145,7 +163,6 @@ def _one_block(data: Data, weight, total: Array, pivots, sums, units) -> Sums:
     offsets = _over(sums[:k], total)
     units = [jnp.ones_like(o) for o in offsets] if units is None else list(units)
     powers = _less_drift(data, sums[k:], sums, total)
-    offsets = [o * u for o, u in zip(offsets, units, strict=True)]
     return Sums(weight, pivots, offsets, powers, units, sums[k : 2 * k])
 
 
@@ -165,10 +182,11 @@ def second_pass(data: Data, first: Sums) -> Sums:
     """Sum about the first pass's means, and correct for what those were off by."""
     k, total = len(data.values), weight_in(first.weight, first.offsets[0].dtype)
     units, inverses = zip(*map(units_of, first.shifted, first.offsets), strict=True)
+    # an overflowed sum: begin at the pivot
+    offsets = [finite(o) * i for o, i in zip(first.offsets, inverses, strict=True)]
     units = [a * b for a, b in zip(units, first.units, strict=True)]
     inverses = [a / b for a, b in zip(inverses, first.units, strict=True)]
-    offsets = [finite(o) for o in first.offsets]  # an overflowed sum: begin at the pivot
-    shifts = [(i[:, None], (o * i)[:, None]) for o, i in zip(offsets, inverses, strict=True)]
+    shifts = [(i[:, None], o[:, None]) for o, i in zip(offsets, inverses, strict=True)]
     pivots = [p[:, None] for p in first.pivots]
     parts, never = [], None
     for segment in data.plan.segments:
@@ -179,8 +197,32 @@ def second_pass(data: Data, first: Sums) -> Sums:
     sums = tree_sum(_parted(data, _joined(parts))[1])
     drift = _over(sums[:k], total)
     powers = _less_drift(data, sums[k:], sums, total)
-    offsets = [o + protect(d * u) for o, d, u in zip(offsets, drift, units, strict=True)]
+    offsets = [o + d for o, d in zip(offsets, drift, strict=True)]
     return Sums(first.weight, first.pivots, offsets, powers, list(units), sums[k : 2 * k])
+
+
+def far_unit(dtype: Any) -> float:
+    """Return the unit in which sums are in range, whatever they are of."""
+    return 2.0 ** (jnp.finfo(dtype).maxexp * 25 // 32)
+
+
+def far_means(data: Data, first: Sums) -> list[Array]:
+    """Return offsets from the pivots, in far units, of means whose sums left the range."""
+    total = weight_in(first.weight, first.offsets[0].dtype)
+    unit, sums = far_unit(total.dtype), []
+    for x, pivot in zip(data.values, first.pivots, strict=True):
+        e = x / unit - (pivot / unit)[:, None]
+        if data.weight is not None:
+            e = jnp.where(counted(data.weight), e * signed(data.weight), 0)
+        sums.append(two_levels(e))
+    return _over(sums, total)
+
+
+def two_levels(v: Array) -> Array:
+    """Add along axis 1: √n numbers, √n times, so that few additions follow one another."""
+    side = isqrt(v.shape[1] - 1) + 1
+    v = jnp.pad(v, ((0, 0), (0, side * side - v.shape[1]), (0, 0)))
+    return jnp.sum(jnp.sum(v.reshape(v.shape[0], side, side, v.shape[2]), axis=2), axis=1)
 
 
 def _block_weights(data: Data, counts: list[Array], dtype) -> Array:

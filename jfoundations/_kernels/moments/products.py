@@ -24,7 +24,7 @@ from jax import Array, lax
 
 from ..._core.rounding import divide
 from ..numbers.units import inverse_unit
-from ..sums.blocks import accumulator, counted, difference, widen
+from ..sums.blocks import accumulator, counted, difference, in_units, widen
 from ..sums.tree_sums import tree_sum
 from .certificate import doubtful, out_of_range, product_over
 from .derivatives import deviations, shift
@@ -116,7 +116,10 @@ def _products_rule(sharing, primals, tangents):
     (values, weights, known), (moves, weight_move, _) = primals, tangents
     out = central_products(values, weights, sharing, known)
     keep = None if weights is None else counted(weights)
-    shown = lambda v: v if keep is None else jnp.where(keep, v, 0)  # noqa: E731
+
+    def shown(v: Array) -> Array:
+        return v if keep is None else jnp.where(keep, v, 0)
+
     floats = weights is not None and weights.dtype != np.bool_
     spreads = [
         deviations(x, weights, p, o, u, (0,))
@@ -201,8 +204,10 @@ def _middle(three: list[Array]) -> Array:
 
 
 def _unit(size: Array, sharing: int) -> Array:
-    """Return the power of two next to each column's size, 1 where that is 0 or not finite."""
-    sizes = jnp.where(jnp.isfinite(size), size, 0).reshape(sharing, -1)
+    """Return the power of two next to each column's size, 1 where that is 0 or nan."""
+    # numbers may be farther apart than any number is large
+    size = jnp.minimum(size, jnp.finfo(size.dtype).max)
+    sizes = jnp.where(jnp.isnan(size), 0, size).reshape(sharing, -1)
     size = jnp.tile(jnp.max(sizes, axis=0), sharing)
     _, exponent = jnp.frexp(jnp.where(size > 0, size, 1))
     most = -np.finfo(size.dtype).minexp - 1  # the inverse must be a normal number too
@@ -245,7 +250,10 @@ def _central(
     firsts, raw, products = sums
     firsts = [jnp.where(jnp.isfinite(s), s, jnp.nan) for s in firsts]  # no mean, no deviations
     whole = jnp.where(total == 0, 1, total)
-    less = lambda a, b: product_over(a, b, total)  # noqa: E731
+
+    def less(a: Array, b: Array) -> Array:
+        return product_over(a, b, total)
+
     drifts = [divide(s, whole) for s in firsts]
     squares = [q - less(s, s) for q, s in zip(raw, firsts, strict=True)]
     return _Central(drifts, raw, squares, products - less(firsts[0].T, firsts[-1]))
@@ -261,7 +269,9 @@ def _sums(
     size = min(n, MOST_ROWS, max(ROWS, BLOCK // sum(columns)))
 
     def block(start: Any, size: int) -> tuple[list[Array], ...]:
-        cut = lambda v: lax.dynamic_slice_in_dim(v, start, size)  # noqa: E731
+        def cut(v: Array) -> Array:
+            return lax.dynamic_slice_in_dim(v, start, size)
+
         parts = [cut(x) for x in values]
         weight = None if weights is None else cut(weights)
         e = [deviate(s.of(parts), weight, *map(s.of, about)) for s in strips]
@@ -275,7 +285,10 @@ def _sums(
     odd = n % size
     sums = block(0, size)
     if n >= 2 * size:
-        step = lambda i, sums: jax.tree.map(jnp.add, sums, block(i * size, size))  # noqa: E731
+
+        def step(i: Array, sums: Any) -> Any:
+            return jax.tree.map(jnp.add, sums, block(i * size, size))
+
         sums = lax.fori_loop(1, n // size, step, sums)
     if odd:
         sums = jax.tree.map(jnp.add, sums, block(n - odd, odd))
@@ -305,14 +318,15 @@ def _assemble(tiles: dict[tuple[int, int], Array], k: int) -> Array:
 
 
 def _from_pivot(x: Array, weight: Array | None, pivot: Array, offset: Array, unit: Array) -> Array:
-    e = (difference(widen(x), pivot) - offset) * inverse_unit(unit)
+    inverse = inverse_unit(unit)
+    e = in_units(widen(x), pivot, inverse) - offset * inverse
     return e if weight is None else jnp.where(counted(weight), e, 0)
 
 
 def _from_mean(x: Array, weight: Array | None, pivot: Array, offset: Array, unit: Array) -> Array:
     inverse = inverse_unit(unit)
-    if jnp.issubdtype(x.dtype, jnp.floating):  # in units first: differences may leave the range
-        e = widen(x) * inverse - pivot * inverse - offset * inverse
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        e = in_units(widen(x), pivot, inverse) - offset * inverse
     else:
         e = (shift(x, pivot) - offset) * inverse
     return e if weight is None else jnp.where(counted(weight), e, 0)

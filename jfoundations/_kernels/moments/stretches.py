@@ -21,7 +21,7 @@ from jax import Array, lax
 from ..._core.pytrees import pytree
 from ..numbers.units import exponent_of, inverse_unit, power_of_two
 from ..numbers.wide import Wide, choose, size_unit, total
-from ..sample.arguments import Data, accumulator, check, join
+from ..sample.arguments import REAL, Data, accumulator, check, join
 from ..sample.weights import Probability, Reliability
 from ..sums.blocks import difference, widen
 from .formulas import coefficient
@@ -35,9 +35,7 @@ def check_along(
     """Return checked data, which are real, and the one axis they are gone through along."""
     if axis is None or isinstance(axis, tuple):
         raise TypeError(f"{who}: axis is {axis!r}; one int is needed")
-    data, (place,) = check(who, named, axis, weights, where, nan)
-    if any(map(jnp.iscomplexobj, data.values)):
-        raise TypeError(f"{who}: the data are complex, real numbers are needed")
+    data, (place,) = check(who, named, axis, weights, where, nan, real=REAL)
     return data, place
 
 
@@ -134,9 +132,10 @@ def merge(a: Stretch, b: Stretch) -> Stretch:
     weight = total(before, b.weight)
     old, new = before / weight, b.weight / weight  # their shares of the weight
     both = old * new
-    first, second = before.mantissa == 0, b.weight.mantissa == 0  # is it empty?
+    # is it empty? What has faded to nothing is not: a slower decay would show it
+    none, first, second = (v.mantissa == 0 for v in (a.weight, before, b.weight))
     gaps = [
-        choose(first | second, Wide.zero(first.shape, old.mantissa.dtype), _gap(v, w))
+        choose(none | second, Wide.zero(first.shape, old.mantissa.dtype), _gap(v, w))
         for v, w in zip(a.variables, b.variables, strict=True)
     ]
 
@@ -190,7 +189,8 @@ def prefixes(memory: Stretch) -> Stretch:
     def cut(leaf: Array) -> Array:
         return leaf.reshape(rows, size, *leaf.shape[1:]).swapaxes(0, 1)
 
-    turn = lambda leaf: jnp.swapaxes(leaf, 0, 1)  # noqa: E731
+    def turn(leaf: Array) -> Array:
+        return jnp.swapaxes(leaf, 0, 1)
 
     @partial(jax.checkpoint, prevent_cse=False)
     def take(carry: Stretch, part: Stretch) -> tuple[Stretch, Stretch]:

@@ -14,21 +14,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from ..numbers.two_words import Pair, one_word, two_product
 from ..sums.blocks import accumulator, block_pivots, counted, first_valid, segment_sums, signed
 from ..sums.layout import after
 from ..sums.tree_sums import tree_sum_pairs
 from .central_sums import canonical, two_words
+from .passes import Data, two_levels
 from .reproducible import limb_sum
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def total(x: Array, weights: Array | None, axes: tuple[int, ...], accuracy: str) -> Array:
-    """Return Σx or Σwx over axes, which are kept as 1."""
+def total(
+    x: Array, weights: Array | None, axes: tuple[int, ...], accuracy: str, unit: Array | None = None
+) -> Array:
+    """Return Σx or Σwx over axes, which are kept as 1; unit is what the weights are in."""
+    one: Any = 1 if unit is None else unit
     if accuracy == "reproducible":
-        return jnp.expand_dims(limb_sum(x, axes, weights).value(), axes)
+        return jnp.expand_dims(limb_sum(x, axes, weights).value(), axes) * one
     data, kept = canonical((x,), axes, weights, accuracy)
     (values,), weight = data.values, data.weight
     dtype = accumulator(values.dtype)
@@ -43,7 +47,20 @@ def total(x: Array, weights: Array | None, axes: tuple[int, ...], accuracy: str)
             pairs += found
     high, low = (jnp.concatenate(word, axis=1) for word in zip(*pairs, strict=True))
     value = one_word(tree_sum_pairs([(high, low)])[0])
-    return jnp.expand_dims(value.reshape([x.shape[i] for i in kept]), axes)
+    back = lambda v: jnp.expand_dims(v.reshape([x.shape[i] for i in kept]), axes)  # noqa: E731
+    if not jnp.issubdtype(values.dtype, jnp.floating) or not values.size:
+        return back(value) * one
+    more = 2.0 ** (values.shape[1].bit_length() + 1)
+    near, far = lambda: back(value) * one, lambda: back(_part(data, more)) * (more * one)
+    return lax.cond(jnp.all(jnp.isfinite(value)), near, far)
+
+
+def _part(data: Data, more: float) -> Array:
+    # in units of more than all can add up to: what leaves the range on the way may come back
+    high, low = _words(data.values[0] / more, data.weight, data.values[0].dtype)
+    if data.plan.corrected:
+        return one_word(tree_sum_pairs([(high, low)])[0])
+    return two_levels(high + low)
 
 
 def _words(x: Array, weight: Array | None, dtype: Any) -> Pair:
@@ -73,14 +90,21 @@ def _block_sums(
 @total.defjvp
 def _total_rule(axes, accuracy, primals, tangents):
     # d Σwx = Σ w dx + Σ x dw, elements of weight 0 left out before any arithmetic
-    x, weights = primals
-    out = total(x, weights, axes, accuracy)
-    add = partial(jnp.sum, axis=axes, keepdims=True)
+    x, weights, unit = primals
+    out = total(x, weights, axes, accuracy, unit)
+
+    def add(v: Array) -> Array:
+        found = jnp.sum(v, axis=axes, keepdims=True)
+        return found if unit is None else found * unit
+
     slope, moves = jnp.zeros_like(out), tangents[0].dtype != jax.dtypes.float0
     if weights is None or weights.dtype == np.bool_:
         select = (lambda v: v) if weights is None else (lambda v: jnp.where(weights, v, 0))
         return out, slope + add(select(tangents[0].astype(out.dtype))) if moves else slope
-    keep = lambda v: jnp.where(weights != 0, v.astype(out.dtype), 0)  # noqa: E731
+
+    def keep(v: Any) -> Any:
+        return jnp.where(weights != 0, v.astype(out.dtype), 0)
+
     if moves:
         slope = slope + add(weights * keep(tangents[0]))
     return out, slope + add(keep(x) * keep(tangents[1]))

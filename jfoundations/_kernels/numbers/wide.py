@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from ..._core.pytrees import pytree
 from ..._core.rounding import divide, protect
@@ -49,9 +50,14 @@ class Wide:
     @property
     def value(self) -> Array:
         """The number as a float: infinite, or 0, where it has left its type's range."""
+        return self.over(np.int32(0))
+
+    def over(self, exponent: ArrayLike) -> Array:
+        """The number as a float, in units of 2**exponent."""
         dtype = self.mantissa.dtype
         most = 4 * jnp.finfo(dtype).maxexp
-        exponent = jnp.clip(self.exponent, -most, most)
+        exponent = jnp.clip(self.exponent - exponent, -most, most)
+        # by two factors: the mantissa's derivative may be as large as one alone is small
         half = exponent >> 1
         one = self.mantissa * power_of_two(half, dtype)
         return one * power_of_two(exponent - half, dtype)
@@ -81,9 +87,7 @@ def total(*terms: Wide) -> Wide:
     seen = reduce(jnp.maximum, each)
     # a zero's derivative stays in range
     unit = jnp.where(seen == LOWEST, top, jnp.maximum(seen, top - FAR))
-    dtype = terms[0].mantissa.dtype
-    parts = [t.mantissa * power_of_two(t.exponent - unit, dtype) for t in terms]
-    return Wide(reduce(jnp.add, parts), unit).tidy()
+    return Wide(reduce(jnp.add, (t.over(unit) for t in terms)), unit).tidy()
 
 
 def size_unit(size: Array) -> Array:

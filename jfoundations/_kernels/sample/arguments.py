@@ -13,13 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._core.inputs import NO_NUMBERS, as_array
+from ..._core.inputs import NO_NUMBERS, as_array, as_given
 from ..._core.sharding import automatic
 from .weights import Frequency, Probability, Reliability
 
 Axis = int | tuple[int, ...] | None
 Axes = tuple[int, ...]
 Nan = Literal["propagate", "omit"]
+
+
+ORDERED = "which has no order"
+REAL = "and this is of real numbers alone"
+PARTS = "give {name}.real and {name}.imag one after the other, or the sizes, abs({name})"
 
 
 class Data(NamedTuple):
@@ -43,7 +48,7 @@ def check(
     weights: Any = None,
     where: Any = None,
     nan: str = "propagate",
-    ordered: bool = False,
+    real: str = "",
 ) -> tuple[Data, Axes]:
     """Return checked data and the axes to reduce, non-negative and sorted.
 
@@ -54,17 +59,17 @@ def check(
         weights: a kind of weights, a bare array (frequencies) or None.
         where: a bool array or None.
         nan: "propagate" or "omit".
-        ordered: whether the function ranks its variables, so that they must be real.
+        real: why the variables must be real, if they must: `ORDERED` or `REAL`.
 
     Raises:
         TypeError: a variable or the weights hold no numbers, or where no bools; a variable is
-            complex and ought to be ordered.
+            complex and must be real.
         ValueError: shapes do not fit, an axis is out of range or repeated, nan is unknown.
     """
     values = tuple(numbers(who, name, value) for name, value in named.items())
     for name, value in zip(named, values, strict=True):
-        if ordered and jnp.iscomplexobj(value):
-            raise TypeError(f"{who}: {name} is complex, which has no order; give a real array")
+        if real and jnp.iscomplexobj(value):
+            raise TypeError(f"{who}: {name} is complex, {real}; {PARTS.format(name=name)}")
     shapes = [v.shape for v in values]
     if len(set(shapes)) > 1:
         said = " and ".join(f"{n} has shape {s}" for n, s in zip(named, shapes, strict=True))
@@ -95,6 +100,16 @@ def numbers(who: str, name: str, value: Any) -> jax.Array:
         cure = "give a real or complex array, as jax.random.key_data makes of keys"
         raise TypeError(f"{who}: {name} is {NO_NUMBERS.format(kind=array.dtype, cure=cure)}")
     return array
+
+
+def scalar(who: str, name: str, value: Any) -> Any:
+    """Return one real number as it was given, or say that it is none."""
+    value = as_given(value, who, name, "{value!r}; a real number is needed")
+    if np.ndim(value):
+        raise ValueError(f"{who}: {name} has shape {np.shape(value)}, a scalar is needed")
+    if jnp.iscomplexobj(value):
+        raise TypeError(f"{who}: {name} is complex, a real number is needed")
+    return value
 
 
 def axes_of(who: str, axis: Axis, ndim: int) -> Axes:
@@ -182,7 +197,10 @@ def compiled(*static: str) -> Any:
         def run(*given: Any, **named: Any) -> Any:
             named |= dict(zip(names, given, strict=False))
             options = {name: named.pop(name) for name in fixed.intersection(named)}
-            call = lambda named: core(**named, **options)  # noqa: E731
+
+            def call(named: dict[str, Any]) -> Any:
+                return core(**named, **options)
+
             return automatic(call, reduced=options.get("axes", ()))(named)
 
         return jax.jit(run, static_argnames=sorted(fixed))

@@ -37,6 +37,23 @@ def difference(x: Array, pivot: Array) -> Array:
     return jnp.where(x >= pivot, (a - b).astype(dtype), -(b - a).astype(dtype))
 
 
+def largest_within(integer: Any, dtype: Any) -> Any:
+    """Return the largest float that an integer type holds: rounding its largest gives one more."""
+    top = np.asarray(np.iinfo(integer).max + 1, dtype)
+    return np.nextafter(top, np.asarray(0, dtype))
+
+
+def in_units(x: Array, pivot: Array, inverse: Array) -> Array:
+    """Return the difference in units of a power of two, of which the inverse is given.
+
+    Floats are made smaller first: their difference may be larger than any number.
+    """
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        smaller, larger = jnp.minimum(inverse, 1), jnp.maximum(inverse, 1)
+        return protect((x * smaller - pivot * smaller) * larger)
+    return protect(difference(x, pivot) * inverse)
+
+
 def finite(pivot: Array) -> Array:
     """Return 0 for what is not finite."""
     return (
@@ -103,11 +120,11 @@ def block_pivots(x: Array, weight: Array | None, fallback: Array, segment: Segme
 def _deviate(values, pivots, shifts) -> list[Array]:
     # deviations from the pivot, or from (pivot + offset) in units of a power of two in the second
     # pass
-    plain = [difference(x, k) for x, k in zip(values, pivots, strict=True)]
     if shifts is None:
-        return plain
+        return [difference(x, k) for x, k in zip(values, pivots, strict=True)]
     return [
-        protect(d * inverse) - offset for d, (inverse, offset) in zip(plain, shifts, strict=True)
+        in_units(x, k, inverse) - offset
+        for x, k, (inverse, offset) in zip(values, pivots, shifts, strict=True)
     ]
 
 

@@ -152,7 +152,10 @@ def sum_together(terms: Sequence[Array], axis: int, joins: Sequence[Any] = ()) -
             added.
     """
     joins = joins or [(lax.add, np.zeros((), t.dtype)) for t in terms]
-    together = lambda a, b: tuple(f(p, q) for (f, _), p, q in zip(joins, a, b, strict=True))  # noqa: E731
+
+    def together(a: Any, b: Any) -> tuple[Any, ...]:
+        return tuple(f(p, q) for (f, _), p, q in zip(joins, a, b, strict=True))
+
     return list(lax.reduce(tuple(terms), tuple(zero for _, zero in joins), together, (axis,)))
 
 

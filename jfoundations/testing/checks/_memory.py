@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._folds.fold import Fold
 from ..._loops.callback import flatten
-from ..._loops.listener import listen
+from ..._loops.resolve import listen
 from ._same import assert_same
 
 

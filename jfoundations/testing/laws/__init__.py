@@ -13,15 +13,20 @@ take `max_examples=`, and say in their docstring what is exact and what has a bo
 Traceback (most recent call last):
 AssertionError: f(x + c) is not f(x)...
 
-Laws of one kind are a `Bundle`, a value; `laws.bundles` has them ready, and `laws.run` holds many
-things to many bundles and reports by bundle. Called inside a `@given` test, a law needs
-`@settings(suppress_health_check=[HealthCheck.nested_given])` there.
+A law is a function, so pytest holds many things to many laws, each a test of its own:
+
+    @pytest.mark.parametrize("f", [stats.var, stats.std])
+    @pytest.mark.parametrize("law", [laws.constant, laws.translation, laws.permutation])
+    def test_spread(f, law):
+        law(f)
+
+A law that says nothing of a value raises `NotApplicable`. Called inside a `@given` test, a law
+needs `@settings(suppress_health_check=[HealthCheck.nested_given])` there.
 """
 
-from . import bundles
-from ._bundle import Bundle, NotApplicable, Report, run
 from ._callback import callback
 from ._chain import chain_monoid
+from ._check import NotApplicable
 from ._fold import fold
 from ._loop import chunking, driver_equivalence, frozen, lane, observer, resume
 from ._pairs import correlation, covariance, var_is_cov
@@ -32,11 +37,8 @@ from ._stats import constant, scale, translation
 from ._values import inverse, monoid, pytree
 
 __all__ = [
-    "Bundle",
     "NotApplicable",
-    "Report",
     "bounds",
-    "bundles",
     "callback",
     "chain_monoid",
     "chunking",
@@ -58,7 +60,6 @@ __all__ = [
     "pytree",
     "repetition",
     "resume",
-    "run",
     "scale",
     "statistic",
     "translation",

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ._bundle import Bundle
+from ..._core.values import partial
 from ._chain import chain_monoid
+from ._check import check_all
 from ._loop import chunking, driver_equivalence, frozen, lane, logistic, observer, resume
 
 
@@ -39,9 +40,10 @@ def callback(
     ...     return x, x > 100.0
     >>> callback(large, step=lambda x: 3 * x, states=1.0, max_examples=2)
     """
-    bundle = OBSERVER if observes else CALLBACK
-    given = {"step": step, "states": states, "max_steps": max_steps}
-    bundle(*callbacks, ulp=ulp, max_examples=max_examples, **given)
+    laws = [partial(driver_equivalence, ulp=ulp), resume, chunking, lane, frozen, chains]
+    laws += [observer] if observes else []
+    given = {"step": step, "states": states, "max_steps": max_steps, "max_examples": max_examples}
+    check_all("callback", laws, *callbacks, **given)
 
 
 def chains(
@@ -54,7 +56,3 @@ def chains(
     """Hold each callback to `chain_monoid`."""
     for one in callbacks:
         chain_monoid(one, step=step, states=states, max_steps=max_steps, max_examples=max_examples)
-
-
-CALLBACK = Bundle("callback", driver_equivalence, resume, chunking, lane, frozen, chains)
-OBSERVER = CALLBACK + Bundle("observer", observer)

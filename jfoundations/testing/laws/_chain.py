@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from hypothesis.strategies import SearchStrategy
 
 from ..._loops.callback import chain, proceed
+from ..._loops.combinators import stop_when
 from ..._loops.iterate import iterate
-from ..._loops.when import stop_when
 from ..checks import assert_same
 from ..strategies import callbacks, strategy_of
 from ._check import check

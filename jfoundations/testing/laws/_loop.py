@@ -10,9 +10,9 @@ from hypothesis.strategies import SearchStrategy
 
 from ..._core.values import partial
 from ..._loops.chunks import chunks
+from ..._loops.combinators import stop_when
 from ..._loops.iterate import iterate
 from ..._loops.iterate import resume as go_on
-from ..._loops.when import stop_when
 from ..checks import assert_same
 from ..strategies import arrays, strategy_of
 from ._check import check
@@ -176,7 +176,10 @@ def lane(
 
 def _alike(states: list[Any]) -> list[Any]:
     """Replace states that cannot be stacked with the first by the first."""
-    like = lambda tree: (jax.tree.structure(tree), *map(jax.typeof, jax.tree.leaves(tree)))  # noqa: E731
+
+    def like(tree: Any) -> tuple[Any, ...]:
+        return (jax.tree.structure(tree), *map(jax.typeof, jax.tree.leaves(tree)))
+
     return [state if like(state) == like(states[0]) else states[0] for state in states]
 
 

@@ -1,5 +1,6 @@
 """What a statistic makes of a selection: order, masks, weights, and what a mask hides."""
 
+import inspect
 from typing import Any
 
 import jax
@@ -7,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
+from ..._core.values import name_of
 from ..checks import assert_same
 from ..strategies import masks, permutations_of, weights
-from ._bundle import NotApplicable, names_of
-from ._check import MAX_EXAMPLES, check
+from ._check import MAX_EXAMPLES, NotApplicable, check
 from ._near import Statistic, dtype_of, is_inexact, near, samples_of
 
 SHORT = (6, 24)  # every number of elements left is a shape to compile for
@@ -98,8 +99,15 @@ def deletion(
 
 
 def _takes(f: Statistic, word: str) -> None:
-    if word not in names_of(f):
-        raise NotApplicable(f"{getattr(f, '__name__', f)} takes no {word}=")
+    function: Any = f
+    while hasattr(function, "func"):  # a partial takes what its function does
+        function = function.func
+    try:
+        known = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some built-in functions have none
+        known = ()
+    if word not in known:
+        raise NotApplicable(f"{name_of(f)} takes no {word}=")
 
 
 def _with_masks(dtype: Any, least: int) -> Any:

@@ -9,8 +9,7 @@ from hypothesis import assume
 
 from ..._core.values import name_of, partial
 from ..strategies import condition, tolerance
-from ._bundle import Bundle
-from ._check import MAX_EXAMPLES, check
+from ._check import MAX_EXAMPLES, check, check_all
 from ._near import LENGTHS, Statistic, samples_of
 from ._selection import deletion, gradient, permutation, poison, repetition
 from ._stats import constant, scale, translation
@@ -59,6 +58,7 @@ def statistic(
 
     Raises:
         AssertionError: a law fails; the counter-examples are in the message.
+        NotApplicable: no law says anything of f.
 
     >>> from jfoundations import stats
     >>> statistic(stats.std, power=1, shift=0, lower=0, max_examples=3)
@@ -67,26 +67,6 @@ def statistic(
     AssertionError: lambda: scale, translation, constant, permutation, ...
       fails permutation...
     """
-    kind = {"power": power, "shift": shift, "lower": lower, "upper": upper, "rtol": rtol}
-    flags = {"ordered": ordered, "exact": exact, "differentiable": differentiable}
-    bundle = bundle_of(name_of(f), least=least, **kind, **flags)
-    bundle(f, dtype=dtype, max_examples=max_examples)
-
-
-def bundle_of(
-    name: str,
-    *,
-    power: int | None = None,
-    shift: int | None = None,
-    lower: Bound = None,
-    upper: Bound = None,
-    least: int = 1,
-    ordered: bool = False,
-    exact: bool = True,
-    differentiable: bool = True,
-    rtol: float | None = None,
-) -> Bundle:
-    """Return the laws that follow from what is said of a statistic; see `statistic`."""
     kind = {"power": power, "shift": shift, "rtol": rtol}
     slack = tolerance(jnp.result_type(float), max(LENGTHS)) if rtol is None else rtol
     laws: list[Any] = []
@@ -102,7 +82,7 @@ def bundle_of(
     laws += [gradient] if differentiable else []
     laws += [partial(deletion, **kind), partial(repetition, **kind)]
     laws.append(partial(poison, least=max(2, least)))
-    return Bundle(name, *laws)
+    check_all(name_of(f), laws, f, dtype=dtype, max_examples=max_examples)
 
 
 def _of_constants(

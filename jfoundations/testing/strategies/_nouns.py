@@ -13,7 +13,7 @@ from ... import folds as _folds
 from ..._core.values import partial
 from ..._folds.fold import Fold, combine
 from ..._loops.callback import Callback, proceed
-from ..._loops.when import stop_when
+from ..._loops.combinators import stop_when
 from ..._pipes.pipe import Pipe
 
 

@@ -1,8 +1,11 @@
-"""Folds as accumulators of other engines: the protocol driven by hand, in one and several parts."""
+"""The example of accumulators for other engines: driven by hand, in one and several parts."""
 
 import functools
+import importlib.util
 import pickle
 import random
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,8 +14,14 @@ from helpers import raises
 import jfoundations as jf
 from jfoundations import folds, stats
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "beam_accumulators.py"
+spec = importlib.util.spec_from_file_location("beam_accumulators", EXAMPLE)
+sys.modules[spec.name] = example = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(example)
+Accumulators = example.Accumulators
+
 X = np.random.default_rng(2).normal(3.0, 1.0, 30).astype(np.float32)
-VAR = folds.to_beam(folds.var())
+VAR = Accumulators(folds.var())
 
 
 class CombineFn:
@@ -23,6 +32,10 @@ class CombineFn:
 
     def default_label(self):
         return type(self).__name__
+
+
+class Combine(Accumulators, CombineFn):
+    pass
 
 
 def close(found, right):
@@ -48,13 +61,13 @@ def test_blocks_are_elements():
         found = VAR.add_inputs(start, iter(X[3:]))
         close(VAR.extract_output(found), stats.var(X if start is not None else X[3:]))
     assert VAR.add_inputs(None, []) is None
-    exact = folds.to_beam(jf.combine(n=folds.count(), top=folds.maximum()))
+    exact = Accumulators(jf.combine(n=folds.count(), top=folds.maximum()))
     found = exact.extract_output(exact.add_inputs(None, np.arange(2500)))
     assert (int(found["n"]), int(found["top"])) == (2500, 2499)
 
 
 def test_elements_may_be_trees():
-    combine = folds.to_beam(folds.mean())
+    combine = Accumulators(folds.mean())
     found = accumulate(combine, [{"a": 1.0, "b": np.ones(2)}, {"a": 2.0, "b": np.zeros(2)}])
     found = combine.extract_output(found)
     assert found["a"] == 1.5 and found["b"].tolist() == [0.5, 0.5]
@@ -62,10 +75,10 @@ def test_elements_may_be_trees():
 
 def test_nothing_at_all():
     nothing = VAR.merge_accumulators([None, VAR.merge_accumulators([])])
-    with raises(ValueError, "to_beam(Fold(var))", "give to_beam(like=an_element)"):
+    with raises(ValueError, "Accumulators(Fold(var))", "give Accumulators(like=an_element)"):
         VAR.extract_output(nothing)
     for like in (0.0, jax.ShapeDtypeStruct((), np.float32)):
-        known = folds.to_beam(folds.mean(), like=like)
+        known = Accumulators(folds.mean(), like=like)
         assert np.isnan(known.extract_output(known.merge_accumulators([])))
         close(known.extract_output(accumulate(known, X)), stats.mean(X))
         mixed = known.add_inputs(accumulate(known, [1, 2.5]), [np.int8(3), np.float32(1.5)])
@@ -74,19 +87,18 @@ def test_nothing_at_all():
 
 def test_it_travels():
     both = jf.combine(mean=folds.mean(), high=folds.maximum())
-    for base in (object, CombineFn):
-        here = folds.to_beam(both, like=np.float32(0), base=base)
+    for kind in (Accumulators, Combine):
+        here = kind(both, like=np.float32(0))
         there = pickle.loads(pickle.dumps(here))
-        assert isinstance(there, base) and there.fold == both
+        assert isinstance(there, kind) and there.fold == both
         sent = pickle.loads(pickle.dumps(there.add_inputs(there.create_accumulator(), X[:5])))
         whole = here.merge_accumulators([sent, here.add_inputs(None, X[5:])])
         close(here.extract_output(whole)["mean"], stats.mean(X))
     assert there.hints == ["none"] and there.default_label() == "Combine"
-    assert repr(VAR) == "to_beam(Fold(var))"
 
 
 def test_what_is_refused():
-    with raises(TypeError, "folds.to_beam: 3 is no Fold"):
-        folds.to_beam(3)
+    with raises(TypeError, "Accumulators: 3 is no Fold"):
+        Accumulators(3)
     with raises(TypeError, "ema depends on the order", "write a merge"):
-        folds.to_beam(folds.ema(0.5))
+        Accumulators(folds.ema(0.5))
