@@ -28,11 +28,11 @@ jc = jf.callbacks
 
 
 def loss(s):
-    return jnp.sum((s["x"] - TARGET.astype(s["x"].dtype)) ** 2)
+    return jnp.sum((s["x"] - np.asarray(TARGET, s["x"].dtype)) ** 2)
 
 
 def descend(s):
-    return {**s, "x": s["x"] - 2 * s["rate"] * (s["x"] - TARGET.astype(s["x"].dtype))}
+    return {**s, "x": s["x"] - 2 * s["rate"] * (s["x"] - np.asarray(TARGET, s["x"].dtype))}
 
 
 def diverge(s):

@@ -56,6 +56,30 @@ def test_order_statistics_of_the_largest_integers(dtype):
     assert stats.histogram(x, [0.0, 1.0, float(top + 17)])[0].tolist() == [1, 5]
 
 
+@pytest.mark.parametrize("offset", [2**60, -(2**60)])
+def test_bins_of_integers_that_no_float_tells_apart(offset):
+    x = np.array([offset, offset + 1, offset + 2])
+    for bins in (2, 3):
+        right = np.histogram(np.arange(3), bins)[0].tolist()
+        assert stats.histogram(x, bins)[0].tolist() == right
+    for refused in (
+        lambda: stats.histogram(x, 8, range=(offset, offset + 512)),
+        lambda: folds.histogram(8, range=(offset, offset + 512)),
+        lambda: stats.histogram(x, x),
+    ):
+        with pytest.raises(ValueError, match="subtract it from the data|both ends are"):
+            refused()
+
+
+def test_moments_of_the_largest_integers():
+    for name in ("int64", "uint64"):
+        x = np.array(np.iinfo(name).max - np.array([0, 700, 300], name), name)
+        e = -np.array([0.0, 700.0, 300.0]) + 1000 / 3
+        right = (e**3).mean() / (e**2).mean() ** 1.5
+        np.testing.assert_allclose(float(stats.skew(x)), right, rtol=1e-12)
+        np.testing.assert_allclose(stats.standardize(x), e / e.std(), rtol=1e-12)
+
+
 def test_what_does_not_fit_32_bits_fits():
     big = np.array([3_000_000_000, 3_000_000_002])
     assert float(stats.mean(big)) == 3_000_000_001 and float(stats.var(big)) == 1
