@@ -4,131 +4,38 @@ Each oracle gets the metrics one at a time, as a host loop would. Settings are t
 examples share a compile.
 """
 
-import functools
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from callback_oracles import (
+    EAGER,
+    LANES,
+    MAKE,
+    MODES,
+    N,
+    check_best,
+    check_early_stopping,
+    check_plateau,
+    check_rollback,
+    converged_oracle,
+    deltas,
+    few,
+    finite,
+    float_type,
+    jitted,
+    make,
+    many,
+    mapped,
+    memory_of,
+    metrics,
+    modes,
+    plateau_settings,
+    rare,
+    results,
+)
 from helpers import assert_same, lane
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-
-import jfoundations as jf
-
-jc = jf.callbacks
-N, LANES = 24, 3
-NAN, INF = float("nan"), float("inf")
-MODES = {"min": 1, "max": -1}
-
-
-def float_type():
-    """Return the default float, which is wide where x64 is on."""
-    return np.dtype(jnp.result_type(float)).type
-
-
-special = st.sampled_from([NAN, INF, -INF, -2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0])
-ordinary = st.floats(-100, 100, width=32, allow_subnormal=False)
-metrics = st.lists(special | ordinary, min_size=N, max_size=N)
-modes = st.sampled_from(sorted(MODES))
-deltas = st.sampled_from([0.0, 0.25, 0.3, 1.0])
-many = settings(max_examples=200, deadline=None)
-few = settings(max_examples=12, deadline=None)
-
-
-def follow(values, state, *, step):
-    """Take one step: the metric of that step, and one more step counted."""
-    return {**state, "x": values[step], "t": state["t"] + 1}
-
-
-def run(values, *callbacks, **options):
-    start = {"x": jnp.zeros((), float_type()), "t": np.int32(0), "rate": jnp.ones((), float_type())}
-    return jf.iterate(jf.partial(follow, values), start, *callbacks, max_steps=N, **options)
-
-
-def metric(state):
-    return state["x"]
-
-
-def halve(state):
-    return {**state, "rate": state["rate"] * 0.5}
-
-
-MAKE = {
-    "early_stopping": lambda mode, patience, delta: jc.early_stopping(
-        metric, patience=patience, min_delta=delta, mode=mode
-    ),
-    "plateau": lambda mode, factor, patience, rtol, atol, cooldown, least: jc.reduce_on_plateau(
-        metric,
-        lambda s, ratio: {**s, "rate": s["rate"] * ratio},
-        factor=factor,
-        patience=patience,
-        rtol=rtol,
-        atol=atol,
-        cooldown=cooldown,
-        min_scale=least,
-        mode=mode,
-    ),
-    "best": lambda mode: jc.best(metric, mode=mode),
-    "converged": lambda mode, atol, rtol: jc.converged(metric, atol=atol, rtol=rtol),
-    "finite": lambda mode: jc.terminate_on_nonfinite(metric),
-    "to last": lambda mode, retries: jc.rollback_on_nonfinite(
-        metric, retries=retries, update=halve
-    ),
-    "to best": lambda mode, retries: jc.rollback_on_nonfinite(
-        metric, retries=retries, update=halve, to="best", mode=mode
-    ),
-    "ema": lambda mode, decay: jc.ema(metric, decay=decay),
-}
-
-
-def make(kind, mode, values, setting, **options):
-    return run(values, MAKE[kind](mode, *setting), **options)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def jitted(kind, mode, values, setting):
-    return make(kind, mode, values, setting)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def mapped(kind, mode, values, setting):
-    return jax.vmap(functools.partial(make, kind, mode))(values, setting)
-
-
-def results(kind, mode, values, setting):
-    """Return (values, result) pairs: alone, and in three lanes with settings of their own."""
-    setting = tuple(float_type()(s) if isinstance(s, float) else np.int32(s) for s in setting)
-    rows = np.array([values, values[::-1], np.roll(values, 5)], float_type())
-    batch = tuple(np.full(LANES, s) for s in setting)
-    lanes = mapped(kind, mode, rows, batch)
-    alone = jitted(kind, mode, rows[0], setting)
-    assert_same(lane(lanes, 0), alone)
-    return [(row, lane(lanes, k)) for k, row in enumerate(rows)]
-
-
-def memory_of(result):
-    (memory,) = result.memory.values()
-    return memory
-
-
-def same(a, b):
-    return np.array_equal(np.asarray(a, float), np.asarray(b, float), equal_nan=True)
-
-
-# early_stopping
-
-
-def early_stopping_oracle(values, patience, min_delta, sign):
-    """Keras' EarlyStopping: (steps, stopped, best, wait)."""
-    best, wait = float_type()(INF), 0
-    for k, value in enumerate(values):
-        wait += 1
-        if sign * value + float_type()(min_delta) < best:
-            best, wait = sign * value, 0
-        if wait >= patience:
-            return k + 1, True, sign * best, wait
-    return N, False, sign * best, wait
 
 
 @many
@@ -138,62 +45,11 @@ def test_early_stopping(values, mode, patience, delta):
         check_early_stopping(row, result, patience, delta, MODES[mode])
 
 
-def check_early_stopping(row, result, patience, delta, sign):
-    steps, stopped, best, wait = early_stopping_oracle(row, patience, delta, sign)
-    memory = memory_of(result)
-    assert (int(result.steps), bool(result.stopped_by)) == (steps, stopped)
-    assert (float(memory["best"]), int(memory["wait"])) == (best, wait)
-
-
-# reduce_on_plateau
-
-
-def plateau_oracle(values, factor, patience, rtol, atol, cooldown, least, sign):
-    """PyTorch's scheduler, line by line; |best| in the threshold, Keras' patience."""
-    factor, rtol, atol, least = map(float_type(), (factor, rtol, atol, least))
-    best, bad, left, scale, reductions = float_type()(INF), 0, 0, float_type()(1), 0
-    for value in values:
-        threshold = atol + rtol * abs(best) if np.isfinite(best) else atol
-        if sign * value + threshold < best:
-            best, bad = sign * value, 0
-        else:
-            bad += 1
-        if left > 0:
-            left, bad = left - 1, 0
-        if bad >= patience:
-            new = max(scale * factor, least)
-            if new < scale:
-                scale, reductions = new, reductions + 1
-            left, bad = cooldown, 0
-    return sign * best, bad, left, scale, reductions
-
-
-plateau_settings = st.tuples(
-    st.sampled_from([0.5, 0.25, 0.1, 0.0]),
-    st.integers(1, 4),
-    st.sampled_from([0.0, 1e-4, 0.1, 0.3]),
-    deltas,
-    st.integers(0, 3),
-    st.sampled_from([0.0, 0.2, 0.25]),
-)
-
-
 @many
 @given(metrics, modes, plateau_settings)
 def test_reduce_on_plateau(values, mode, setting):
     for row, result in results("plateau", mode, values, setting):
         check_plateau(row, result, setting, MODES[mode])
-
-
-def check_plateau(row, result, setting, sign):
-    best, bad, left, scale, reductions = plateau_oracle(row, *setting, sign)
-    memory = memory_of(result)
-    found = (float(memory["best"]), int(memory["wait"]), int(memory["cooldown"]))
-    assert found == (best, bad, left) and float(memory["scale"]) == scale
-    # The rate was multiplied by a ratio a reduction, each off by half a unit or less.
-    rate, eps = float(result.state["rate"]), float(np.finfo(float_type()).eps)
-    assert abs(rate - scale) <= 2 * reductions * eps * scale
-    assert int(result.steps) == N
 
 
 # best
@@ -204,27 +60,6 @@ def check_plateau(row, result, setting, sign):
 def test_best(values, mode):
     for row, result in results("best", mode, values, ()):
         check_best(row, result, MODES[mode])
-
-
-def check_best(row, result, sign):
-    ranked = [(sign * v, k + 1) for k, v in enumerate(row) if sign * v < INF]
-    value, index = min(ranked, default=(INF, 0))
-    memory = memory_of(result)
-    assert (float(memory.value), int(memory.state["t"])) == (sign * value, index)
-
-
-# converged
-
-
-def converged_oracle(values, atol, rtol):
-    before = float_type()(0)
-    for k, value in enumerate(values):
-        with np.errstate(invalid="ignore"):
-            part = float_type()(rtol) * abs(value) if np.isfinite(value) else 0
-            if value == before or abs(value - before) <= float_type()(atol) + part:
-                return k + 1
-        before = value
-    return N
 
 
 @many
@@ -246,49 +81,11 @@ def test_terminate_on_nonfinite(values):
         assert bool(result.stopped_by) == bool(bad.size)
 
 
-def rollback_oracle(values, retries, to_best, sign):
-    """Return (x, t, rate), the good state, the best value, retries used, steps, stopped."""
-    state = good = (float_type()(0), 0, 1.0)
-    best, used = INF, 0
-    for k, value in enumerate(values):
-        state = (value, state[1] + 1, state[2])
-        if np.isfinite(value):
-            if not to_best or sign * value < best:
-                best, good = sign * value, state
-            continue
-        if used == retries:
-            return good, good, best, used, k + 1, True
-        used += 1
-        state = good = (*good[:2], good[2] / 2)
-    return state, good, best, used, N, False
-
-
-rare = st.lists(st.sampled_from([NAN, INF, -INF]) | ordinary, min_size=N, max_size=N)
-
-
 @many
 @given(metrics | rare, modes, st.integers(0, 5), st.sampled_from(["to last", "to best"]))
 def test_rollback_on_nonfinite(values, mode, retries, kind):
     for row, result in results(kind, mode, values, (retries,)):
         check_rollback(row, result, retries, kind == "to best", MODES[mode])
-
-
-def check_rollback(row, result, retries, to_best, sign):
-    state, good, best, used, steps, stopped = rollback_oracle(row, retries, to_best, sign)
-    memory = memory_of(result)
-    kept = memory["good"].state if to_best else memory["good"]
-    assert same([result.state[k] for k in ("x", "t", "rate")], state)
-    assert same([kept[k] for k in ("x", "t", "rate")], good)
-    assert not to_best or float(memory["good"].value) == sign * best
-    assert np.isfinite(float(result.state["x"]))
-    assert (int(memory["retries"]), int(result.steps)) == (used, steps)
-    assert bool(result.stopped_by) == stopped
-
-
-# ema
-
-
-finite = st.lists(ordinary, min_size=N, max_size=N)
 
 
 @many
@@ -303,26 +100,6 @@ def test_ema_is_the_weighted_mean(values, decay):
         assert abs(float(memory.value) - exact) <= bound
         total = np.sum(weights) * (1 - np.float64(float_type()(decay)))
         assert abs(float(memory.weight) - total) <= 2 * N * np.finfo(float_type()).eps
-
-
-# Eager, and settings that differ between the lanes
-
-EAGER = {
-    "early_stopping": ((2, 0.25), lambda row, r: check_early_stopping(row, r, 2, 0.25, -1)),
-    "plateau": (
-        (0.5, 2, 0.1, 0.0, 1, 0.2),
-        lambda row, r: check_plateau(row, r, (0.5, 2, 0.1, 0.0, 1, 0.2), -1),
-    ),
-    "best": ((), lambda row, r: check_best(row, r, -1)),
-    "to last": ((3,), lambda row, r: check_rollback(row, r, 3, False, -1)),
-    "to best": ((3,), lambda row, r: check_rollback(row, r, 3, True, -1)),
-    "converged": (
-        (0.25, 0.1),
-        lambda row, r: (int(r.steps) == converged_oracle(row, 0.25, 0.1)) or pytest.fail("steps"),
-    ),
-    "finite": ((), lambda row, r: None),
-    "ema": ((0.9,), lambda row, r: None),
-}
 
 
 def test_every_callback_above_is_run_eagerly():

@@ -29,7 +29,7 @@ import jfoundations as jf
 from jfoundations._core.save import MAGIC
 from jfoundations._running.fingerprint import fingerprint
 from jfoundations.executors import Local, Processes
-from jfoundations.executors._pool import _lost
+from jfoundations.executors._pool import _deadly
 
 cb, folds = jf.callbacks, jf.folds
 
@@ -248,6 +248,6 @@ def test_x64_is_no_cure_for_a_shape(tmp_path):
 
 @pytest.mark.parametrize("code", [1, 3, 70])
 def test_the_exit_code_of_a_users_is_told(code):
-    worker = types.SimpleNamespace(process=types.SimpleNamespace(exitcode=code))
-    error = _lost(worker, "chunk 2", 3, types.SimpleNamespace(file=None))
+    worker = types.SimpleNamespace(process=types.SimpleNamespace(exitcode=code), tried=2)
+    error = _deadly(worker, "chunk 2", types.SimpleNamespace(file=None))
     assert f"exit code {code}" in str(error)

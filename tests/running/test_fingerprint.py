@@ -194,7 +194,7 @@ def test_globals_count_and_caches_do_not(monkeypatch):
 @pytest.mark.slow
 def test_processes_agree():
     """Under other seeds of hashes, which order sets."""
-    program = "import test_findings_identity as t\nprint(*map(t.fingerprint, t.ALL))"
+    program = "import test_fingerprint as t\nprint(*map(t.fingerprint, t.ALL))"
     said = set()
     for seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": seed, "JAX_PLATFORMS": "cpu"}

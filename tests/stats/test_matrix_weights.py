@@ -8,7 +8,7 @@ import pytest
 from helpers import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_stats_matrix import BOUND, FLOAT, cov64, draw, error
+from matrix_cases import BOUND, FLOAT, cov64, draw, error
 
 from jfoundations import stats
 from jfoundations.stats import Frequency, Probability, Reliability

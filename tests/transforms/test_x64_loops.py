@@ -2,11 +2,11 @@
 
 import functools
 
+import callback_oracles as oracles
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import test_callback_oracles as oracles
 from helpers import assert_same, lane
 from loop_cases import (
     AXIS,
