@@ -89,6 +89,11 @@ def _add(memory, s):
     return memory + loss(s), s, False
 
 
+def _most(members, state):
+    state, stops = yield members(state)
+    return state, 2 * jnp.sum(jnp.array(stops)) > len(stops)
+
+
 low = jf.stop_when(small, name="low")
 late = jf.stop_when(lambda s, step: step >= 2, name="late")
 rested = jc.early_stopping(loss, patience=2, min_delta=0.5)
@@ -110,6 +115,7 @@ CALLBACKS = {
     "best": (jc.best(loss),),
     "best max": (jc.best(loss, mode="max"),),
     "chain": (jf.chain(total, clip, low),),
+    "Combined": (jf.Combined((low, late, rested), _most, name="most"),),
     "converged": (jc.converged(x_of, rtol=0.1),),
     "early_stopping": (rested,),
     "early_stopping max": (jc.early_stopping(loss, 1, mode="max"),),
