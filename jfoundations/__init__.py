@@ -43,7 +43,6 @@ what retraces. ARCHITECTURE.md, beside this file, is the map for who wants to ch
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from . import callbacks
 from ._core.lift import lift
 from ._core.save import load, save
 from ._core.values import identity, partial
@@ -63,7 +62,6 @@ from ._pipes.reversible import Reversible
 from ._running.run import fold
 from ._running.source import Source
 from ._version import __version__ as __version__
-from .callbacks import watch
 
 __all__ = [
     "Callback",
@@ -110,22 +108,25 @@ if find_spec("hypothesis"):
     __all__ += ["testing"]
 
 if TYPE_CHECKING:
+    from . import callbacks as callbacks
     from . import executors as executors
     from . import folds as folds
     from . import stats as stats
     from . import testing as testing
+    from .callbacks import watch as watch
 del TYPE_CHECKING, find_spec
 
-_LATE = ("executors", "folds", "stats", "testing")
+_LATE = ("callbacks", "executors", "folds", "stats", "testing", "watch")
 
 
 def __getattr__(name: str) -> object:
-    # Imported when first asked for: `testing` needs an extra, and together they would double what
-    # importing this package costs a program that only loops.
+    # Imported when first asked for: `testing` needs an extra, and together they would treble what
+    # importing this package costs.
     if name in _LATE:
         import importlib
 
-        return importlib.import_module(f".{name}", __name__)
+        module = importlib.import_module(".callbacks" if name == "watch" else f".{name}", __name__)
+        return globals().setdefault(name, module.watch if name == "watch" else module)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
