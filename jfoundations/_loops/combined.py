@@ -82,7 +82,8 @@ class Combined(StopPredicate):
 
     * `state, stops = yield members(state)` lets all members hear the event, one after another;
     * `yield members[0](state)` one of them, and `yield members[1:](state)` some: the answer always
-      is the state they leave and a stop each, a bool scalar or Python False;
+      is the state they leave and a stop each, a bool scalar or Python False; whether any of them
+      asks to stop is `functools.reduce(operator.or_, stops, False)`;
     * `yield members(state, where=holds)` does so only where a bool scalar holds.
 
     It is a generator so that what it yields is called by the loop and not within it: nests may be
@@ -90,8 +91,8 @@ class Combined(StopPredicate):
     are the loop's to care for. `hear` may name the context words, and two of its own: `event`, the
     event's name, and `predicates`. Members are looked at once a loop, before it is traced.
 
-    It hears the events that its members hear, and `after_step`. Its memory is a dict of its
-    members' memories, by their names.
+    It hears the events that its members hear, and `after_step`; `when` lets `before_run` and
+    `after_run` through unasked. Its memory is a dict of its members' memories, by their names.
 
     Args:
         members: callbacks of any kind; a chain is one that stops when any of it does.

@@ -282,6 +282,8 @@ def _parts(answer: Any, memory: Any, who: str, has_memory: bool) -> tuple[Any, A
 
 
 def _cure_of_form(answer: Any) -> str:
+    if isinstance(answer, Hearing):
+        return "write it as a generator, which yields the call: answer = yield members(state)"
     if getattr(answer, "dtype", None) == np.bool_:
         return "of a predicate, stop_when(predicate) makes a callback"
     return "return False as stop if it never stops"

@@ -29,9 +29,6 @@ class Start:
     begin: Callable[[Any, dict[str, Any]], Calls]
 
 
-MAKERS = "jfoundations.callbacks.", "jfoundations._loops.when"
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Listener:
     """A callback as the loop sees it.

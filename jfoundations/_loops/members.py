@@ -26,6 +26,11 @@ from .listener import Listener, hear_all
 
 def truth(value: ArrayLike, who: str, cure: str = "give a bool scalar") -> Any:
     """Return a bool scalar that is checked: a Python bool where it is known while tracing."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise TypeError(
+            f"{who}: it is {value}, a bool is needed; of Python's bools `~` makes integers: "
+            "negate by jnp.logical_not"
+        )
     value = bool(value) if isinstance(value, bool | np.bool_) else check_stop(value, who, cure)
     return value if isinstance(value, Tracer) else bool(value)
 

@@ -25,6 +25,12 @@ class Executor(ABC):
       and folds chunk i, in any thread, and in any process, since it can be pickled. What it returns
       goes to `progress.add(i, …)`.
 
+    Blocks of a list or a generator have no numbers to load them by: `for_workers` refuses them.
+
+    A subclass may also set `keeps_order`: it then folds chunks by `progress.fold` in the order of
+    their numbers, and is given folds without a merge too; and write `together` and
+    `checkpoint_path`, for runs of several processes.
+
     `progress` belongs to the thread that called `run`. What `run` raises comes out of `fold`, once
     the checkpoint is written; `run` leaves no worker behind, however it ends.
 

@@ -86,6 +86,7 @@ class Progress:
         self.element: Any = None  # what all have alike
         self.computing: deque[Any] = deque()
         self.earlier: dict[str, Any] | None = file and file.read()  # what the file says is done
+        self.read: int = 0  # how many blocks of a stream were handed out
         self.passed: int = 0  # rows of a stream's blocks that are done already
         if file and self.earlier is None:
             self.save()  # what cannot be written is to be known before the work
@@ -140,7 +141,7 @@ class Progress:
     def fold(self, i: int, block: Any) -> None:
         """Fold a block here, as chunk i, and take it in."""
         block = self.checked(i, block)
-        self._refuse_twice(i)
+        self._check_number(i)
         name = chunk_name(i, self.total)
         memories, memory = fold_block(partial(self.done.memories.fold, i), block, name)
         self._take_in(i, rows_in(block), memories)
@@ -151,7 +152,7 @@ class Progress:
     def add(self, i: int, folded: FoldedChunk) -> None:
         """Take in chunk i, which was folded elsewhere."""
         self._check_alike(chunk_name(i, self.total), folded.element)
-        self._refuse_twice(i)
+        self._check_number(i)
         self._take_in(i, folded.rows, self.done.memories.add(0, i, folded.memory))
 
     def checked(self, i: int, block: Any) -> Any:
@@ -170,7 +171,12 @@ class Progress:
                 f"{describe(self.element)}; all must be alike"
             )
 
-    def _refuse_twice(self, i: int) -> None:
+    def _check_number(self, i: int) -> None:
+        if not 0 <= i < (self.read if self.total is None else self.total):
+            raise RuntimeError(
+                f"fold: the executor gave a chunk the number {i}, which none has; it goes by the "
+                "number that chunks gave with it"
+            )
         if i in self.done.memories:
             raise RuntimeError(f"fold: the executor gave {chunk_name(i, self.total)} twice")
 
@@ -219,8 +225,10 @@ class Progress:
         before = self.earlier["rows"] if self.earlier else self.passed  # rows that were to pass by
         if self.total is None and not memories.finished and self.passed != before:
             raise self._cut_otherwise(f"{before} rows in what is done", self.passed)
-        if len(memories) == 0:
+        if len(memories) == 0 and not (self.total or self.read):
             raise ValueError("fold: there is no block, so no one knows what an element looks like")
+        if len(memories) == 0 and self.total is None:
+            raise RuntimeError(f"fold: the executor gave none of {self.read} chunks")
         if self.total not in (None, len(memories)) and not memories.finished:
             raise RuntimeError(f"fold: the executor gave {len(memories)} of {self.total} chunks")
         return memories.memory()
@@ -277,6 +285,7 @@ class Chunks:
         for i, block in ((i, call()) for i, call in calls) if at_once else loaded_ahead(calls):
             if block is _END:
                 return
+            progress.read = i + 1
             if self.ids is not None or not progress.passes(i, block):
                 yield i, block
             if progress.done.memories.finished:

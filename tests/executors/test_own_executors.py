@@ -218,18 +218,43 @@ def split(chunks, progress):
         progress.add(i, function(i))
 
 
+def shifted(chunks, progress):
+    function, numbers = chunks.for_workers(chunks)
+    for i in numbers:
+        progress.add(i + 1, function(i))
+
+
+def negative(chunks, progress):
+    for i, block in chunks:
+        progress.fold(i - 1, block)
+
+
 def nothing(chunks, progress):
     pass
+
+
+def reading(chunks, progress):
+    list(chunks)
 
 
 FAULTS = {
     "twice": (w.total, Wrong(twice), "the executor gave chunk 0 of 3 twice"),
     "added twice": (w.total, Wrong(added_twice), "the executor gave chunk 0 of 3 twice"),
-    "none": (w.total, Wrong(nothing), "there is no block"),
+    "none": (w.total, Wrong(nothing), "the executor gave 0 of 3 chunks"),
+    "shifted": (w.total, Wrong(shifted), "gave a chunk the number 3, which none has"),
+    "negative": (w.total, Wrong(negative), "gave a chunk the number -1, which none has"),
     "order, twice": (w.smooth, Wrong(twice, True), "the executor gave chunk 0 of 3 twice"),
     "order, backwards": (w.smooth, Wrong(backwards, True), "gave chunk 2 where chunk 0 is next"),
     "order, split": (w.smooth, Wrong(split, True), "is to call progress.fold(i, block)"),
 }
+
+
+def test_of_a_stream_a_wrong_number_or_none_is_told():
+    blocks = [np.ones(3), np.ones(2)]
+    with raises(RuntimeError, "gave a chunk the number -1, which none has"):
+        jf.fold(w.total(), blocks, Wrong(negative))
+    with raises(RuntimeError, "the executor gave none of 2 chunks"):
+        jf.fold(w.total(), blocks, Wrong(reading))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
