@@ -1,8 +1,8 @@
 """The checkpoint of a fold: which chunks are done, and the memories that they came to.
 
-It is one file in the format of `jfoundations.save`. Its first leaf is JSON, as bytes: `fold`, `name`
-and `chunks` say of what it is, `nodes`, `samples`, `rows`, `done` and `element` how far it has come.
-The others are the memories, a pytree for each node of the tree of merges.
+It is one file in the format of `jfoundations.save`. Its first leaf is JSON, as bytes: `fold`,
+`name`, `chunks` say of what it is, `nodes`, `samples`, `rows`, `done`, `element` how far it has
+come. The others are the memories, a pytree for each node of the tree of merges.
 
 It is written whole or not at all: after every so many chunks if it is told to, else as often as
 writing takes no more than a hundredth of the time, which is after each chunk where chunks take
