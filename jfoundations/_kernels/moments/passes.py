@@ -214,7 +214,8 @@ def far_means(data: Data, first: Sums) -> list[Array]:
     for x, pivot in zip(data.values, first.pivots, strict=True):
         e = x / unit - (pivot / unit)[:, None]
         if data.weight is not None:
-            e = jnp.where(counted(data.weight), e * signed(data.weight), 0)
+            w = signed(data.weight).astype(e.dtype)
+            e = jnp.where(counted(data.weight), e * w, 0)
         sums.append(two_levels(e))
     return _over(sums, total)
 
