@@ -11,6 +11,7 @@ from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count
+from .._kernels.sample.arguments import accumulator
 from ..stats._histogram import edges_of, ends_of, number_of
 from ..stats._histogram import histogram as histogram_of
 from ._elements import Kind, Taken, checked, one, rows_of, zero_rows
@@ -67,6 +68,8 @@ def histogram(
 
 def _block(taken: Taken, bins: Any, range: Any, xs: PyTree) -> _Bins:
     (x,), weights = rows_of(taken, xs)
+    # half precision may not tell the edges apart
+    x = x.astype(accumulator(x.dtype)) if jnp.issubdtype(x.dtype, jnp.inexact) else x
     given = weights if taken.kind is None else taken.kind(weights)
     found, edges = histogram_of(x, bins, range=range, axis=0, weights=given)
     counted = found.dtype == np.int32

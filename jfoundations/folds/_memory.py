@@ -203,7 +203,7 @@ def _weight(total: jax.Array, x: jax.Array, weights: Any, kind: Any, heft: Any) 
 
 def _heavy(weights: jax.Array, total: jax.Array) -> jax.Array:
     w = weights.astype(total.dtype)
-    several, [(pivot, offset)], _, _ = sums_of((w * w,), weights != 0, (0,), 1, "default")
+    several, [(pivot, offset)], _, _ = sums_of((w * w,), w != 0, (0,), 1, "default")
     heavy = several * (pivot + offset) / jnp.where(total > 0, total, 1)[None]
     return jnp.squeeze(heavy, 0)
 

@@ -294,7 +294,8 @@ def _average(part: Memory, power: int) -> jax.Array:
 def _moment(order: int, memory: PyTree) -> jax.Array:
     part = only(memory, "moment")
     if order == 0:
-        return jnp.where(part.total == 0, jnp.nan, jnp.ones_like(part.total))
+        # the total is nan where a weight is, or is negative
+        return jnp.where(part.total > 0, jnp.ones_like(part.total), jnp.nan)
     if order == 1:
         return part.mean * 0  # of nan and of infinities there is no deviation
     found = _average(part, order - 2)

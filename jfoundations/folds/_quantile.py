@@ -14,9 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from .._core.inputs import as_array, elements
+from .._core.inputs import elements
 from .._core.pytrees import pytree
 from .._core.types import PyTree
 from .._core.values import partial
@@ -24,6 +23,7 @@ from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count
 from .._kernels.numbers.sortable_bits import decode
 from .._kernels.sample.arguments import accumulator
+from ..stats._order import probabilities
 from ._elements import Nan, checked, one, zero_rows
 from ._sketch import (
     Places,
@@ -74,7 +74,7 @@ def quantile(q: Any, *, within: Sketch | None = None, nan: Nan = "propagate") ->
         A fold whose answer has q's shape and then an element's; nan over nothing.
 
     Raises:
-        TypeError: within is no Sketch.
+        TypeError: q holds no real numbers; within is no Sketch.
         ValueError: q is outside [0, 1] or has two or more dimensions; within is of 64-bit numbers,
             of which a second pass cannot count all bits.
 
@@ -120,11 +120,7 @@ def _apart(ends: jax.Array) -> jax.Array:
 
 
 def _quantile(who: str, q: Any, within: Any, nan: Nan) -> Fold[jax.Array]:
-    q = as_array(q, f"folds.{who}", "q").astype(jnp.result_type(float))
-    if q.ndim > 1:
-        raise ValueError(f"folds.{who}: q has shape {q.shape}; a scalar or one dimension is needed")
-    if not isinstance(q, Tracer) and not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= 1)):
-        raise ValueError(f"folds.{who}: q is {np.asarray(q)}; it must lie in [0, 1]")
+    q = probabilities(f"folds.{who}", q).astype(jnp.result_type(float))
     if within is None:
         return sketch(nan=nan).map(partial(_ask, q), name=who)
     if not isinstance(within, Sketch):

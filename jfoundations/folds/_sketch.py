@@ -26,7 +26,7 @@ from .._core.pytrees import pytree, static
 from .._kernels.numbers.counts import Count
 from .._kernels.numbers.sortable_bits import decode, encode
 from .._kernels.order.counting import add, in_blocks
-from .._kernels.order.quantiles import between
+from .._kernels.order.quantiles import between, settled
 from .._kernels.sample.arguments import accumulator
 from ._words import Words
 
@@ -224,7 +224,8 @@ def _ranks(q: jax.Array, size: Count) -> tuple[Count, Count, jax.Array]:
     part = (product.high - whole) + product.low
     carry = jnp.floor(part)
     rank = _minus(_whole(whole) + _whole(jnp.maximum(carry, 0)), _whole(jnp.maximum(-carry, 0)))
-    part = part - carry
+    near, part = settled(part - carry, product.high)
+    rank = rank + jax.tree.map(lambda n: jnp.where(near, n, 0), one)
     step = jax.tree.map(lambda n: jnp.where(part > 0, n, 0), one)
     return rank, rank + step, part
 

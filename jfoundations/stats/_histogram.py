@@ -72,7 +72,7 @@ def histogram(
 
     Returns:
         The counts, of the kept axes' shape and then (bins,): int32, or floats if weighted; and the
-        edges, of shape (bins + 1,), in x's floating dtype.
+        edges, of shape (bins + 1,), in x's floating dtype: nan where traced ones fall.
 
     Raises:
         TypeError: x holds no numbers that can be ordered, or bins is neither int nor numbers.
@@ -191,6 +191,8 @@ def _histogram(
     if even:
         first, last = _outer(x, counts, dtype) if ends is None else ends
         edges = _even(first.astype(dtype), last.astype(dtype), bins)
+    else:  # traced ones may fall
+        edges = jnp.where(jnp.all(edges[1:] >= edges[:-1]), edges.astype(dtype), jnp.nan)
     edges = edges.astype(known).astype(dtype)
     given = edges.astype(known)
     if even and ends is None and jnp.issubdtype(x.dtype, jnp.integer):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.core import Tracer
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from .._core.checks import check_count
 from .._core.programs import compiled
@@ -49,7 +49,7 @@ def pearson_interval(
     Args:
         x: real array.
         y: an array of the same shape.
-        level: the confidence, in (0, 1).
+        level: the confidence, in (0, 1); a traced one outside gives nan.
         axis: the axis or axes to reduce; all by default.
         keepdims: keep reduced axes with length 1.
         weights: as in `corr`; n is W for frequencies, the count for probabilities, and Kish's
@@ -89,7 +89,7 @@ def _effective_size(data: PyTree, axes: Axes, keepdims: bool, nan: Nan) -> jax.A
 @automatic
 def _fisher(r: jax.Array, n: jax.Array, level: ArrayLike) -> tuple[jax.Array, jax.Array]:
     dtype = n.dtype
-    quantile = 2**0.5 * lax.erf_inv(jnp.asarray(level, dtype))  # of the normal distribution
+    quantile = 2**0.5 * lax.erf_inv(_inside(level, dtype))  # of the normal distribution
     half = quantile / jnp.sqrt(jnp.where(n > 3, n - 3, 1))
     z = jnp.arctanh(r.astype(dtype))
     low, high = jnp.tanh(z - half), jnp.tanh(z + half)
@@ -104,6 +104,12 @@ def _level(who: str, level: Any) -> Any:
     if not isinstance(level, Tracer) and not 0 < float(level) < 1:
         raise ValueError(f"{who}: level is {level}; it must lie in (0, 1), say 0.95")
     return level
+
+
+def _inside(level: ArrayLike, dtype: DTypeLike) -> jax.Array:
+    """Return a level as a float, nan where it is not in (0, 1)."""
+    level = jnp.asarray(level, dtype)
+    return jnp.where((level > 0) & (level < 1), level, jnp.nan)
 
 
 @pytree
@@ -143,7 +149,7 @@ def bootstrap(
         *samples: arrays with one leading axis in common, resampled together.
         key: a PRNG key; equal keys give equal bits.
         resamples: how many samples are drawn, a Python int.
-        level: the interval's confidence, in (0, 1).
+        level: the interval's confidence, in (0, 1); a traced one outside gives nan.
         method: "percentile" (quantiles of the distribution) or "basic" (mirrored at the estimate).
         weights: weights of the elements, which stay with their element when it is drawn. An
             element of weight 0 is never drawn, as if it were deleted.
@@ -233,7 +239,7 @@ def _drawn(
     keys = jax.random.split(key, resamples)
     distribution = lax.map(once, keys, batch_size=min(resamples, 32))
     estimate = _answers(statistic, *arrays, **words)
-    level = jnp.asarray(level, jnp.result_type(float))
+    level = _inside(level, jnp.result_type(float))
     tails = jnp.stack([(1 - level) / 2, (1 + level) / 2])
     ends = jax.tree.map(lambda d: quantile(d, tails, axis=0), distribution)
     low, high = (jax.tree.map(lambda e, k=k: e[k], ends) for k in (0, 1))

@@ -121,12 +121,7 @@ def quantile(
     [1.0, 1.75, 18.0]
     """
     data, axes = check("quantile", {"x": x}, axis, weights, where, nan, real=ORDERED)
-    q = _fraction("quantile", "q", q)
-    if q.ndim > 1:
-        raise ValueError(f"quantile: q has shape {q.shape}; a scalar or one dimension is needed")
-    if not isinstance(q, Tracer) and not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= 1)):
-        raise ValueError(f"quantile: q is {np.asarray(q)}; it must lie in [0, 1]")
-    return _quantile(data, q, axes, bool(keepdims), nan)
+    return _quantile(data, probabilities("quantile", q), axes, bool(keepdims), nan)
 
 
 def iqr(
@@ -243,6 +238,16 @@ def median_abs_dev(
     """
     data, axes = check("median_abs_dev", {"x": x}, axis, weights, where, nan, real=ORDERED)
     return _median_abs_dev(data, axes, bool(keepdims), nan)
+
+
+def probabilities(who: str, q: Any) -> jax.Array:
+    """Return q as floats, a scalar or of one dimension, or say why it holds no probabilities."""
+    q = _fraction(who, "q", q)
+    if q.ndim > 1:
+        raise ValueError(f"{who}: q has shape {q.shape}; a scalar or one dimension is needed")
+    if not isinstance(q, Tracer) and not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= 1)):
+        raise ValueError(f"{who}: q is {np.asarray(q)}; it must lie in [0, 1]")
+    return q
 
 
 def _fraction(who: str, name: str, value: Any) -> jax.Array:

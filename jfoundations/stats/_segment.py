@@ -165,7 +165,7 @@ def _checked(
     num_segments = check_count(num_segments, "num_segments", who, least=1)
     ids = places(who, "segment_ids", ids, num_segments)
     shape = data.values[0].shape
-    if shape[:1] != ids.shape:
+    if not shape or shape[:1] != ids.shape:
         raise ValueError(
             f"{who}: segment_ids have shape {ids.shape}, x has shape {shape}; "
             "one id for each element along axis 0 is needed"

@@ -239,7 +239,8 @@ def _moment(data: Data, order: int, axes: Axes, keepdims: bool, nan: Nan) -> jax
     if order < 2 or x.size == 0:  # of nan and of infinities there is no deviation
         value = pivot + offset
         value = value * 0 if order else jnp.ones_like(value)
-        return _out(jnp.where(total == 0, jnp.nan, value), data, axes, keepdims)
+        # the total is nan where a weight is, or is negative
+        return _out(jnp.where(total > 0, value, jnp.nan), data, axes, keepdims)
     parts = _unit_parts(x, call, pivot, offset)
     found, _ = power_sums(
         x, call.weights, pivot, offset, parts[0] * parts[1], axes, (order, order + order % 2)

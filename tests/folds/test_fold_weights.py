@@ -51,3 +51,22 @@ def test_nan_is_left_out_by_element():
     assert np.isnan(jf.fold(folds.minmax(), blocks(gaps))[1]).all()
     pairs = jf.fold(folds.cov(nan="omit"), blocks((gaps, Y)))
     close(pairs, stats.cov(gaps, Y, axis=0, nan="omit"))
+
+
+def test_bools_as_weights_of_any_kind():
+    x, keep = jnp.array([1.0, 2.0, 4.0, 18.0]), jnp.array([True, True, False, True])
+    for kind in (stats.Frequency, stats.Reliability, stats.Probability):
+        found = jf.fold(folds.var(weights=kind, correction=1), (x, keep))
+        assert float(found) == pytest.approx(91)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_edges_that_half_precision_does_not_tell_apart(dtype):
+    first = int(2 / jnp.finfo(dtype).eps)
+    x = jnp.array([first, first + 2, first + 2], dtype)
+    for fold in (
+        folds.histogram([first, first + 1, first + 2]),
+        folds.histogram(2, range=(first, first + 2)),
+    ):
+        counts, edges = jf.fold(fold, [x[:1], x[:0], x[1:]])
+        assert counts.tolist() == [1, 2] and edges.tolist() == [first, first + 1, first + 2]

@@ -13,7 +13,8 @@ from order_cases import (
     equal,
 )
 
-from jfoundations import stats
+import jfoundations as jf
+from jfoundations import folds, stats
 
 
 @each
@@ -120,12 +121,28 @@ def test_messages(call, error, said):
         call()
 
 
+def test_a_rank_is_whole_where_rounding_q_alone_moved_it():
+    for n in (11, 101, 1001):
+        for k in range(1, 10):  # 0.8·10 is 8.0000001 in float32, 0.9·10 is 8.9999998
+            rank = k * (n - 1) // 10
+            x = np.where(np.arange(n) > rank, np.inf, np.arange(n)).astype(DEFAULT)
+            x[:rank] = -np.inf
+            assert stats.quantile(x, k / 10) == rank == np.quantile(np.arange(n), k / 10)
+    within = jf.fold(folds.sketch(), np.float32(x))
+    assert jf.fold(folds.quantile(0.9, within=within), np.float32(x)) == rank
+    assert jf.fold(folds.quantile(0.9), np.float32(x)) == pytest.approx(rank, rel=2**-8)
+    assert stats.quantile(DEFAULT([0, 1e30]), 1e-9) == pytest.approx(1e21)
+    assert jax.grad(stats.quantile, 1)(jnp.arange(11.0) ** 2, 0.8) == pytest.approx(170)
+
+
 def test_what_is_traced_and_out_of_range_gives_nan():
     x = np.arange(4, dtype=DEFAULT)
     q = np.array([-0.1, 0.5, 1.1, np.nan], DEFAULT)
     assert equal(jax.jit(stats.quantile)(x, q), DEFAULT([np.nan, 1.5, np.nan, np.nan]))
     for cut in (-0.1, 0.5, np.nan):
         assert np.isnan(jax.jit(stats.trim_mean)(x, cut))
+    counts, edges = jax.jit(stats.histogram)(x, np.array([3, 1, 4]))
+    assert counts.tolist() == [0, 0] and np.all(np.isnan(edges))
 
 
 def test_histogram_of_nan():

@@ -59,6 +59,36 @@ def test_a_decay_of_any_byte_order():
     assert float(jf.fold(folds.ema(decay), X)) == float(jf.fold(folds.ema(0.5), X))
 
 
+def test_a_traced_level_out_of_range_gives_nan():
+    x = jnp.arange(6.0)
+
+    def ends(level):
+        drawn = stats.bootstrap(jnp.mean, x, key=jax.random.key(0), resamples=2, level=level)
+        return *stats.pearson_interval(x, x % 3, level=level), drawn.low, drawn.high
+
+    for level in (-0.5, 0.0, 1.0, 1.5, np.nan):
+        assert np.all(np.isnan(jax.jit(ends)(level)))
+    assert np.all(np.isfinite(jax.jit(ends)(0.5)))
+
+
+def test_a_moment_of_bad_weights_whatever_its_order():
+    for order in (0, 1, 2, 3):
+        fold = folds.moment(order, weights=stats.Frequency)
+        for bad in (-1.0, np.nan):
+            w = jnp.array([1.0, bad, 1.0])
+            assert np.isnan(stats.moment(X, order, weights=w))
+            assert np.isnan(jf.fold(fold, (X, w)))
+
+
+def test_what_is_no_axis_no_id_and_no_probability():
+    with pytest.raises(TypeError, match="axis is True; an int, a tuple of ints or None"):
+        stats.mean(jnp.ones((3, 4)), axis=True)
+    with pytest.raises(ValueError, match="one id for each element along axis 0"):
+        stats.segment_mean(X[0], IDS[0], num_segments=1)
+    with pytest.raises(TypeError, match="folds.quantile: q is complex; a real number is needed"):
+        folds.quantile(0.5 + 1j)
+
+
 def test_weights_of_a_bootstrap():
     def error(weights):
         found = stats.bootstrap(stats.mean, X, weights=weights, key=jax.random.key(0), resamples=9)

@@ -121,6 +121,8 @@ def axes_of(who: str, axis: Axis, ndim: int) -> Axes:
     """Return the axes to reduce, non-negative and sorted."""
     given = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     try:
+        if any(isinstance(a, bool) for a in given):
+            raise TypeError  # as keepdims=True may have been meant
         axes = [operator.index(a) for a in given]
     except TypeError:
         raise TypeError(
