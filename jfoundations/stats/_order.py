@@ -90,7 +90,8 @@ def quantile(
     With total weight W, the quantile is the mean, over the window [h, h + 1] with h = q·(W − 1), of
     the step function on [0, W] in which each element, in ascending order, is as wide as its weight.
     For whole weights that is the interpolated quantile of the repeated sample, to the bit; a window
-    wider than everything (W < 1) is cut, which leaves the weighted mean. Derivatives flow to x,
+    wider than everything (W < 1) is cut, which leaves the weighted mean. For whole weights an h
+    that misses a whole number by the rounding of q alone is taken as whole. Derivatives flow to x,
     where ties share equally (at fractional weights the one in the window takes all), and to q; none
     to the weights.
 
