@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import assert_same, lane
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jfoundations as jf
@@ -254,4 +254,82 @@ EAGER = {
     ),
     "finite": ((), lambda row, r: None),
     "ema": ((0.9,), lambda row, r: None),
+}
+
+
+# Each of these is called without arguments, and draws.
+
+
+@many
+@given(metrics, modes, st.integers(1, 6), deltas)
+def drawn_early_stopping(values, mode, patience, delta):
+    for row, result in results("early_stopping", mode, values, (patience, delta)):
+        check_early_stopping(row, result, patience, delta, MODES[mode])
+
+
+@many
+@given(metrics, modes, plateau_settings)
+def drawn_reduce_on_plateau(values, mode, setting):
+    for row, result in results("plateau", mode, values, setting):
+        check_plateau(row, result, setting, MODES[mode])
+
+
+# best
+
+
+@many
+@given(metrics, modes)
+def drawn_best(values, mode):
+    for row, result in results("best", mode, values, ()):
+        check_best(row, result, MODES[mode])
+
+
+@many
+@given(metrics, deltas, st.sampled_from([0.0, 0.1, 0.5]))
+def drawn_converged(values, atol, rtol):
+    for row, result in results("converged", "min", values, (atol, rtol)):
+        assert int(result.steps) == converged_oracle(row, atol, rtol)
+
+
+# terminate_on_nonfinite and rollback_on_nonfinite
+
+
+@many
+@given(metrics)
+def drawn_terminate_on_nonfinite(values):
+    for row, result in results("finite", "min", values, ()):
+        bad = np.flatnonzero(~np.isfinite(row))
+        assert int(result.steps) == (bad[0] + 1 if bad.size else N)
+        assert bool(result.stopped_by) == bool(bad.size)
+
+
+@many
+@given(metrics | rare, modes, st.integers(0, 5), st.sampled_from(["to last", "to best"]))
+def drawn_rollback_on_nonfinite(values, mode, retries, kind):
+    for row, result in results(kind, mode, values, (retries,)):
+        check_rollback(row, result, retries, kind == "to best", MODES[mode])
+
+
+@many
+@given(finite, st.sampled_from([0.0, 0.5, 0.9, 0.99]))
+def drawn_ema_is_the_weighted_mean(values, decay):
+    for row, result in results("ema", "min", values, (decay,)):
+        weights = np.float64(float_type()(decay)) ** np.arange(N - 1, -1, -1)
+        exact = np.sum(weights * np.float64(row)) / np.sum(weights)
+        memory = memory_of(result)
+        # A rounding or so of the largest element in each of the steps that still count.
+        bound = 4 * N * np.finfo(float_type()).eps * np.max(np.abs(row))
+        assert abs(float(memory.value) - exact) <= bound
+        total = np.sum(weights) * (1 - np.float64(float_type()(decay)))
+        assert abs(float(memory.weight) - total) <= 2 * N * np.finfo(float_type()).eps
+
+
+DRAWN = {
+    "early_stopping": drawn_early_stopping,
+    "reduce_on_plateau": drawn_reduce_on_plateau,
+    "best": drawn_best,
+    "converged": drawn_converged,
+    "terminate_on_nonfinite": drawn_terminate_on_nonfinite,
+    "rollback_on_nonfinite": drawn_rollback_on_nonfinite,
+    "ema_is_the_weighted_mean": drawn_ema_is_the_weighted_mean,
 }

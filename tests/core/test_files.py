@@ -90,12 +90,12 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 KILLED = """
 import os, sys, signal
-from jfoundations import _written
+from jfoundations._core import files
 def killed(_): print("there", flush=True); (os.kill(os.getpid(), 9) if sys.argv[2] == "die"
                                              else sys.stdin.read())
 os.fsync = killed
 from pathlib import Path
-_written.replace(Path(sys.argv[1]), [b"half"])
+files.replace(Path(sys.argv[1]), [b"half"])
 """
 
 

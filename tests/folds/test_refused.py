@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jfoundations as jf
-from jfoundations import folds, stats
+from jfoundations import executors, folds, stats
 
 X, W = np.ones((6, 2)), np.ones(6)
 
@@ -23,8 +23,8 @@ def test_unknown_names():
         folds.kurtos  # noqa: B018
 
 
-class Splitting:
-    def run(self, a_fold, blocks):
+class Splitting(executors.Executor):
+    def run(self, chunks, progress):
         raise AssertionError("never asked")
 
 

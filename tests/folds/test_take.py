@@ -156,8 +156,8 @@ def test_pipes_act_on_folds():
 
 
 def test_an_executor_that_splits_is_refused_by_name():
-    class Splitting:
-        def run(self, a_fold, blocks):
+    class Splitting(jf.executors.Executor):
+        def run(self, chunks, progress):
             raise AssertionError
 
     behind = jf.Pipe(M, F, T).over(jf.folds.mean())

@@ -288,7 +288,12 @@ MISTAKES = {
     "strings": (
         lambda: stats.mean(["a"]),
         TypeError,
-        ("mean: x is list, which holds no numbers; give a real or complex array"),
+        (
+            (
+                "mean: x is list, which holds no numbers; in it is 'a', a str; give a real or "
+                "complex array"
+            ),
+        ),
     ),
     "a quantile in percent": (
         lambda: stats.quantile(X, 25),

@@ -123,7 +123,7 @@ def test_a_list_of_a_source_is_whole_or_an_error():
 
 
 IN_A_POOL = {
-    "hang": (TimeoutError, "chunk 1 of 3 took longer than Pool(timeout=1", "may hang"),
+    "hang": (TimeoutError, "chunk 1 of 3 took longer than Pool(timeout=5", "may hang"),
     "close": (RuntimeError, "the worker of chunk 1 of 3 died", "close, file descriptors"),
     "write": (RuntimeError, "the worker of chunk 1 of 3 died", "write to, or close"),
     "interrupt": (KeyboardInterrupt,),
@@ -137,7 +137,7 @@ IN_A_POOL = {
 def test_a_pool_names_what_a_loader_does_to_it(how):
     kind, *parts = IN_A_POOL[how]
     with pytest.raises(kind) as told:
-        run(how, executors.Pool(1, retries=0, timeout=1 if how == "hang" else None))
+        run(how, executors.Pool(1, retries=0, timeout=5 if how == "hang" else None))
     assert all(part in str(told.value) for part in parts), told.value
     assert not multiprocessing.active_children()
 
@@ -173,8 +173,8 @@ def test_a_chunk_that_hangs_in_dask_is_named():
         1, processes=False, threads_per_worker=1, dashboard_address=None
     )
     with cluster, distributed.Client(cluster) as client:
-        with raises(TimeoutError, "chunk 1 took longer than Dask(timeout=1)", "may hang"):
-            run("hang", executors.Dask(client, timeout=1))
+        with raises(TimeoutError, "chunk 1 took longer than Dask(timeout=5)", "may hang"):
+            run("hang", executors.Dask(client, timeout=5))
         assert float(run("nothing", executors.Dask(client, timeout=60))) in (0.0, 1.0)
 
 

@@ -176,13 +176,9 @@ def test_thresholds_and_memories_are_those_of_float64(kind, row):
             check(values, result)
 
 
-ORACLES = ["early_stopping", "reduce_on_plateau", "best", "converged", "terminate_on_nonfinite"]
-ORACLES += ["rollback_on_nonfinite", "ema_is_the_weighted_mean"]
-
-
-@pytest.mark.parametrize("name", ORACLES)
+@pytest.mark.parametrize("name", oracles.DRAWN)
 def test_drawn_metrics(name):
-    getattr(oracles, f"test_{name}")()
+    oracles.DRAWN[name]()
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
