@@ -289,10 +289,8 @@ MISTAKES = {
         lambda: stats.mean(["a"]),
         TypeError,
         (
-            (
-                "mean: x is list, which holds no numbers; in it is 'a', a str; give a real or "
-                "complex array"
-            ),
+            "mean: x is list, which holds no numbers; in it is 'a', a str; give a real or "
+            "complex array"
         ),
     ),
     "a quantile in percent": (
