@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from hypothesis.strategies import SearchStrategy
-from jax.typing import ArrayLike
 
 from ..._core.types import PyTree
 from ..._loops.callback import chain, proceed
@@ -53,7 +52,7 @@ def chain_monoid(
     def run(state: PyTree, callback: Any, steps: int = max_steps) -> Any:
         return iterate(step, state, callback, max_steps=steps)
 
-    def chain_is_a_monoid(a: Any, b: Any, c: ArrayLike, state: PyTree) -> None:
+    def chain_is_a_monoid(a: Any, b: Any, c: Any, state: PyTree) -> None:
         for name, both in (("chain(unit, a)", chain(unit, a)), ("chain(a, unit)", chain(a, unit))):
             _alike(both, a, f"{name} is not a")
             assert_same(run(state, both), run(state, a), bits=True, what=name)

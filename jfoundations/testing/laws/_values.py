@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.typing import ArrayLike
 
 from ..._core.types import PyTree
 from ..checks import assert_same
@@ -48,7 +47,7 @@ def monoid(
     """
     see = view or (lambda element: element)
 
-    def it_is_a_monoid(a: Any, b: Any, c: ArrayLike, u: Any) -> None:
+    def it_is_a_monoid(a: Any, b: Any, c: Any, u: Any) -> None:
         def same(x: PyTree, y: PyTree, what: str) -> None:
             assert_same(see(x), see(y), ulp=ulp, rtol=rtol, atol=atol, what=what)
 
