@@ -43,11 +43,11 @@ what retraces. ARCHITECTURE.md, beside this file, is the map for who wants to ch
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ._core.lift import lift
+from ._core.closures import lift
 from ._core.save import load, save
 from ._core.values import identity, partial
 from ._folds.fold import Fold, combine
-from ._folds.take import filter_, map_, take, take_while
+from ._folds.transducers import filter_, map_, take, take_while
 from ._loops.callback import Callback, chain, proceed
 from ._loops.chunks import chunks
 from ._loops.combinators import agree, every, stop_when, when

@@ -86,7 +86,7 @@ def _each(how: Callable[[Any], Any], value: Any) -> Any:
 
 
 @jax.tree_util.register_pytree_node_class
-class Flat:
+class FlatTree:
     """A tree as one node: a call of a compiled function takes a tree apart node by node in Python.
 
     Attributes:
@@ -103,20 +103,20 @@ class Flat:
         return self.leaves, self.structure
 
     @classmethod
-    def tree_unflatten(cls, structure: Static, leaves: Any) -> "Flat":
+    def tree_unflatten(cls, structure: Static, leaves: Any) -> "FlatTree":
         """Rebuild."""
         return cls(leaves, structure)
 
     def __reduce__(self) -> Any:
-        return flat, (unflat(self),)  # structures of classes cannot be pickled
+        return flattened, (unflattened(self),)  # structures of classes cannot be pickled
 
 
-def flat(tree: PyTree) -> Flat:
+def flattened(tree: PyTree) -> FlatTree:
     """Return a tree as one node; one that is so already is returned as it is."""
-    if isinstance(tree, Flat):
+    if isinstance(tree, FlatTree):
         return tree
     leaves, structure = jax.tree.flatten(tree)
-    return Flat(leaves, _shared(structure, str(structure)))
+    return FlatTree(leaves, _shared(structure, str(structure)))
 
 
 @lru_cache(maxsize=256)
@@ -124,8 +124,8 @@ def _shared(structure: PyTree, said: str) -> Static:  # said tells classes apart
     return Static(structure)
 
 
-def unflat(tree: PyTree) -> Any:
-    """Undo `flat`."""
-    if not isinstance(tree, Flat):
+def unflattened(tree: PyTree) -> Any:
+    """Undo `flattened`."""
+    if not isinstance(tree, FlatTree):
         return tree
     return jax.tree.unflatten(tree.structure.value, tree.leaves)

@@ -75,7 +75,7 @@ def one_by_one(init: Any, step: Any, finished: Any, xs: PyTree) -> Any:
     return fold_elements(step, finished, start, elements(xs))
 
 
-def on_the_way(plan: Any, functions: Any, x: PyTree) -> tuple[Any, Any]:
+def map_and_filter(plan: Any, functions: Any, x: PyTree) -> tuple[Any, Any]:
     """Return an element after its maps, and whether the predicates between them held.
 
     Args:
@@ -112,14 +112,14 @@ def init_after(init: Any, plan: Any, functions: Any, like: PyTree) -> Any:
     maps = [f for asks, f in zip(plan, functions, strict=True) if not asks]
 
     def after(x: PyTree) -> Any:
-        return on_the_way((False,) * len(maps), maps, x)[0]
+        return map_and_filter((False,) * len(maps), maps, x)[0]
 
     return init(like_of(jax.eval_shape(after, like_of(like))) if maps else like)
 
 
 def step_after(step: Any, plan: Any, functions: Any, memory: PyTree, x: PyTree) -> Any:
     """Take one element, mapped, if it is not left out."""
-    x, kept = on_the_way(plan, functions, x)
+    x, kept = map_and_filter(plan, functions, x)
     return step(memory, x) if kept is True else step_where(step, lambda _: kept, memory, x)
 
 

@@ -23,7 +23,10 @@ from .._core.checks import check_function
 from .._core.pytrees import function, pytree, static
 from .._core.values import Static, Structural, identity, name_of, partial
 from .._pipes.pipe import Pipe
-from .answers import (
+from .blocks import init_after, one_by_one, step_after
+from .blocks import like_of as like_of
+from .blocks import like_of_block as like_of_block
+from .combined import (
     block_all,
     evaluate,
     evaluation,
@@ -31,13 +34,10 @@ from .answers import (
     init_all,
     merge_all,
     named,
-    right,
     step_all,
+    with_right_operand,
 )
-from .blocks import init_after, one_by_one, step_after
-from .blocks import like_of as like_of
-from .blocks import like_of_block as like_of_block
-from .functions import Block, Finished, Init, Merge, Step
+from .protocols import Block, Finished, Init, Merge, Step
 from .rows import block_after
 
 R = TypeVar("R")
@@ -331,7 +331,7 @@ def _is_of(function: Any, what: Callable[..., Any]) -> bool:
 def _binary(op: Callable[[Any, Any], Any], a: Any, b: Any) -> Fold[Any]:
     symbol = op.__name__
     if not isinstance(b, Fold):
-        return a.map(partial(right, op, b), name=f"{a.name} {symbol} {b!r}")
+        return a.map(partial(with_right_operand, op, b), name=f"{a.name} {symbol} {b!r}")
     if not isinstance(a, Fold):
         return b.map(partial(op, a), name=f"{a!r} {symbol} {b.name}")
     return _joined((a, b), op, f"{a.name} {symbol} {b.name}")

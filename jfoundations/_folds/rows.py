@@ -22,7 +22,7 @@ from jax import lax
 
 from .._core.inputs import elements
 from .._core.types import PyTree
-from .blocks import like_of_block, on_the_way, step_where, unless_left_out
+from .blocks import like_of_block, map_and_filter, step_where, unless_left_out
 
 LONGEST, SHORTEST = 128, 4  # elements in a row
 ROOM = 2**28  # bytes that the memories of a block's rows may take
@@ -40,14 +40,14 @@ def block_after(
         step: its.
         merge: its, not None if there are predicates.
         block: its.
-        plan: as in `on_the_way`.
+        plan: as in `map_and_filter`.
         functions: likewise.
         xs: arrays.
     """
     xs, kept = elements(xs), None
     for asks, function in zip(plan, functions, strict=True):
         if asks:
-            holds = jax.vmap(lambda x, p=function: on_the_way((True,), (p,), x)[1])(xs)
+            holds = jax.vmap(lambda x, p=function: map_and_filter((True,), (p,), x)[1])(xs)
             kept = holds if kept is None else kept & holds
         else:
             xs = jax.vmap(function)(xs if kept is None else _replaced(kept, xs))

@@ -116,7 +116,7 @@ def chunks(
     return results if mesh is None else (lay_over(mesh, result) for result in results)
 
 
-class Progress(NamedTuple):
+class LoopProgress(NamedTuple):
     """How far a run is."""
 
     steps: int  # taken by each lane that is going, or by the one that is least far
@@ -140,7 +140,7 @@ class CompiledLoop:
         """Return the result before the first step, of a state or of a result to go on with."""
         return self._run(_begin, state)
 
-    def advance(self, result: LoopResult[Any], at: Progress, limit: int) -> LoopResult[Any]:
+    def advance(self, result: LoopResult[Any], at: LoopProgress, limit: int) -> LoopResult[Any]:
         """Return the result at a step, or where its callbacks have stopped it before."""
         # Where nobody can stop, lanes share one count of steps, and so the loop one predicate.
         start = np.int32(at.steps) if self.axes and at.even else None
@@ -157,7 +157,7 @@ class CompiledLoop:
         run = compiled(_run_part, self.program, part=part, max_steps=self.max_steps, axes=axes)
         return run(state, self.key, *shared)
 
-    def progress(self, result: LoopResult[Any]) -> Progress:
+    def progress(self, result: LoopResult[Any]) -> LoopProgress:
         """Tell how far a result is.
 
         Raises:
@@ -171,9 +171,9 @@ class CompiledLoop:
         steps = np.asarray(result.steps)
         going = steps[np.asarray(result.stopped_by) == 0]
         if not going.size:
-            return Progress(self.max_steps, True, True)
+            return LoopProgress(self.max_steps, True, True)
         least = int(going.min())
-        return Progress(least, least >= self.max_steps, least == int(going.max()))
+        return LoopProgress(least, least >= self.max_steps, least == int(going.max()))
 
 
 def _run_part(

@@ -37,7 +37,7 @@ from .._core.values import name_of, partial
 from .callback import Chain, chain
 from .combined import RUN, Combined
 from .listener import any_of
-from .members import Members, both, truth
+from .members import Members, check_condition, logical_and
 
 PREDICATE = "a predicate returns the bool alone, as lambda state: state < 1"
 
@@ -109,7 +109,7 @@ def when(predicate: Callable[..., Any], *callbacks: object) -> Combined:
 def _where_all_hold(members: Members, state: Any, *, event: str, predicates: Any) -> Any:
     holds, who = True, f"the predicate of when, {event}"
     for predicate in () if event in RUN else predicates:
-        holds = both(holds, truth(predicate(state, where=holds), who, PREDICATE))
+        holds = logical_and(holds, check_condition(predicate(state, where=holds), who, PREDICATE))
         if holds is False:
             break
     state, stops = yield members(state, where=holds, who=who)

@@ -33,7 +33,6 @@ from typing import Any
 import jax
 
 from .._core.checks import as_arrays, check_count, check_key
-from .._core.show import show_bytes, size_in_bytes, text_table
 from .._core.values import describe
 from .._pipes.pipe import Pipe
 from .callback import Callback, Chain, is_event
@@ -44,6 +43,7 @@ from .iterate import NUMBERS, make_program
 from .listener import Listener
 from .plan import Carry, Plan, Step, make_plan
 from .resolve import listen
+from .tables import show_bytes, size_in_bytes, text_table
 
 
 @dataclass(frozen=True, repr=False)

@@ -24,7 +24,7 @@ from .handlers import Caller, Calls, Hearing, call_checked, freeze, in_turn
 from .listener import Listener, hear_all
 
 
-def truth(value: ArrayLike, who: str, cure: str = "give a bool scalar") -> Any:
+def check_condition(value: ArrayLike, who: str, cure: str = "give a bool scalar") -> Any:
     """Return a bool scalar that is checked: a Python bool where it is known while tracing."""
     if isinstance(value, int) and not isinstance(value, bool):
         raise TypeError(
@@ -35,7 +35,7 @@ def truth(value: ArrayLike, who: str, cure: str = "give a bool scalar") -> Any:
     return value if isinstance(value, Tracer) else bool(value)
 
 
-def both(a: Any, b: Any) -> Any:
+def logical_and(a: Any, b: Any) -> Any:
     """Return the AND of two bools, either of which may be Python True."""
     return b if a is True else a if b is True else a & b
 
@@ -78,7 +78,7 @@ class Members:
     def _calls(self, state: Any, where: ArrayLike, who: str) -> Calls:
         listeners = [self._listeners[k] for k in self._places]
         memories = [self._memories[k] for k in self._places]
-        holds = truth(where, who)
+        holds = check_condition(where, who)
         if holds is False:
             return state, (False,) * len(listeners)
         hear = hear_all if holds is True else functools.partial(_hear_where, holds, who)
@@ -110,7 +110,7 @@ def _hear_where(
     context: dict[str, Any],
 ) -> Calls:
     """Let listeners hear an event where a traced condition holds: `(state, memories, stops)`."""
-    within = {**context, "live": both(holds, context["live"])}
+    within = {**context, "live": logical_and(holds, context["live"])}
     new, stops = list(memories), [False] * len(listeners)
     hearing = [k for k, part in enumerate(listeners) if event in part.handlers]
     for freezes, group in itertools.groupby(
@@ -161,7 +161,7 @@ def _conditional(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ensemble:
+class ResolvedCombined:
     """A combined callback that is resolved: its members' normal forms, its functions' callers.
 
     Attributes:
@@ -227,5 +227,5 @@ class Ensemble:
 
 def _ask(caller: Caller, context: dict[str, Any], state: Any, *, where: ArrayLike = True) -> Any:
     """Ask a predicate, which learns as `live` that its lane is finished where `where` fails."""
-    words = context if where is True else {**context, "live": both(context["live"], where)}
+    words = context if where is True else {**context, "live": logical_and(context["live"], where)}
     return caller(state, context=words)

@@ -9,7 +9,7 @@ from .callback import RUN_EVENTS, Callback, callback_name, events_of
 from .combined import Combined
 from .handlers import CONTEXT, INIT_CONTEXT, Caller, Calls, Handler, caller, handler_of, in_turn
 from .listener import Listener, Start
-from .members import Ensemble
+from .members import ResolvedCombined
 
 
 def listen(
@@ -105,7 +105,7 @@ def _resolve_combined(callback: Combined, name: str, who: str, given: Container[
         (*CONTEXT, "event", "predicates"),
         called=", ".join(operands),
     )
-    whole = Ensemble(
+    whole = ResolvedCombined(
         who,
         tuple(listeners),
         hear,

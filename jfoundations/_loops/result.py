@@ -16,7 +16,7 @@ from jax.core import Tracer
 
 from .._core.checks import nearest
 from .._core.pytrees import pytree, static
-from .._core.show import line_of, table_of
+from .tables import line_of, table_of
 
 S = TypeVar("S")
 

@@ -26,7 +26,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._core.values import Code
-from .homes import is_at_home, is_installed
+from .installed import is_from_installed, is_installed
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 _CHANGING = (  # what they hold changes while they are used, or is not theirs
@@ -136,7 +136,7 @@ class _Reader:
             return value.co_code, _code(value)
         if isinstance(value, types.FunctionType | Code):
             return self._function(value)
-        if is_at_home(value):
+        if is_from_installed(value):
             return _name(value), ()
         if isinstance(value, _METHODS):
             return value.__name__.encode(), (value.__objclass__,)
@@ -147,7 +147,7 @@ class _Reader:
             code, space, held = value.code, value.globals.value.value, ()
         else:
             code, space = value.__code__, value.__globals__
-            if is_at_home(value):
+            if is_from_installed(value):
                 return _name(value), (code,)
             cells = tuple(value.__closure__ or ())
             held = value.__defaults__, value.__kwdefaults__, cells, value.__dict__

@@ -11,7 +11,7 @@ from .._core.programs import compiled
 from .._core.sharding import automatic
 from .._folds.blocks import fold_elements, like_of_block
 from .._folds.fold import Fold
-from .._folds.functions import Finished
+from .._folds.protocols import Finished
 
 IN_ORDER = -1  # the height, in a checkpoint, of such a memory; its place counts the chunks
 

@@ -16,7 +16,7 @@ from jax.core import Tracer
 
 from .._core.checks import check_like
 from .._core.programs import compiled
-from .._core.pytrees import Flat, flat, unflat
+from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
 from .._folds.fold import Fold
 
@@ -37,9 +37,9 @@ class MergeTree:
     """
 
     a_fold: Fold[Any]
-    block: Callable[[Any], Flat]
-    merge: Callable[..., Flat]
-    nodes: dict[Node, Flat] = field(default_factory=dict)
+    block: Callable[[Any], FlatTree]
+    merge: Callable[..., FlatTree]
+    nodes: dict[Node, FlatTree] = field(default_factory=dict)
     finished: ClassVar[bool] = False  # what merges wants all chunks
 
     @classmethod
@@ -47,14 +47,14 @@ class MergeTree:
         """Return the tree of no chunks."""
         return cls(a_fold, compiled(block_memory, a_fold), compiled(_merged, a_fold))
 
-    def fold(self, i: int, block: Any) -> tuple["MergeTree", Flat]:
+    def fold(self, i: int, block: Any) -> tuple["MergeTree", FlatTree]:
         """Return the tree with a block folded as chunk i, and the memory of that block alone."""
         memory = self.block(block)
         return self.add(0, i, memory), memory
 
     def add(self, height: int, place: int, memory: Any) -> "MergeTree":
         """Return the tree with one subtree more, given its memory; merge what is complete by it."""
-        nodes = {**self.nodes, (height, place): flat(memory)}
+        nodes = {**self.nodes, (height, place): flattened(memory)}
         while row := _complete(nodes, height, place):
             merged = self._together(list(map(nodes.pop, row)))
             height, place = height + 1, place >> LEVEL
@@ -63,15 +63,15 @@ class MergeTree:
 
     def like(self, block: Any) -> Any:
         """Return the shapes and dtypes of a memory, given a block."""
-        return unflat(jax.eval_shape(self.block, block))
+        return unflattened(jax.eval_shape(self.block, block))
 
     def saved(self) -> dict[Node, Any]:
         """Return the memories for a checkpoint."""
-        return {node: unflat(memory) for node, memory in sorted(self.nodes.items())}
+        return {node: unflattened(memory) for node, memory in sorted(self.nodes.items())}
 
     def restored(self, saved: dict[Node, Any]) -> "MergeTree":
         """Return the tree of which a checkpoint has the memories."""
-        return replace(self, nodes={node: flat(memory) for node, memory in saved.items()})
+        return replace(self, nodes={node: flattened(memory) for node, memory in saved.items()})
 
     def __contains__(self, chunk: int) -> bool:
         return any(chunk >> LEVEL * height == place for height, place in self.nodes)
@@ -81,14 +81,14 @@ class MergeTree:
 
     def memory(self) -> Any:
         """Return the memory of all chunks, whose last may leave subtrees incomplete."""
-        loose: list[Flat] = []
+        loose: list[FlatTree] = []
         for height in range(1 + max(height for height, _ in self.nodes)):
             places = sorted(place for h, place in self.nodes if h == height)
             loose = [self.nodes[height, place] for place in places] + loose
             loose = [self._together(loose)] if loose else []
-        return unflat(loose[0])
+        return unflattened(loose[0])
 
-    def _together(self, memories: list[Flat]) -> Flat:
+    def _together(self, memories: list[FlatTree]) -> FlatTree:
         count = len(memories)
         if count == 1:
             return memories[0]
@@ -99,12 +99,12 @@ class MergeTree:
 
 
 @automatic
-def block_memory(a_fold: Fold[Any], xs: Any) -> Flat:
+def block_memory(a_fold: Fold[Any], xs: Any) -> FlatTree:
     """Return the memory of a block."""
-    return flat(a_fold.block(jax.tree.map(jnp.asarray, xs)))
+    return flattened(a_fold.block(jax.tree.map(jnp.asarray, xs)))
 
 
-def _complete(nodes: dict[Node, Flat], height: int, place: int) -> list[Node]:
+def _complete(nodes: dict[Node, FlatTree], height: int, place: int) -> list[Node]:
     """Return a node and its siblings if all are there, else none."""
     first = place >> LEVEL << LEVEL
     row = [(height, first + k) for k in range(WIDE)]
@@ -113,8 +113,8 @@ def _complete(nodes: dict[Node, Flat], height: int, place: int) -> list[Node]:
 
 
 @automatic
-def _merged(a_fold: Fold[Any], flat_memories: list[Flat], count: jax.Array) -> Flat:
-    memories, merge = list(map(unflat, flat_memories)), a_fold.merge
+def _merged(a_fold: Fold[Any], flat_memories: list[FlatTree], count: jax.Array) -> FlatTree:
+    memories, merge = list(map(unflattened, flat_memories)), a_fold.merge
     assert merge is not None
     stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(_strong, leaves))), *memories)
     first = jax.tree.map(lambda a: a[0], stacked)
@@ -124,7 +124,7 @@ def _merged(a_fold: Fold[Any], flat_memories: list[Flat], count: jax.Array) -> F
         check_like(both, memory, f"the merge of the fold {a_fold.name}", "memory")
         return jax.tree.map(_strong, both)
 
-    return flat(lax.fori_loop(1, count, one_more, first))
+    return flattened(lax.fori_loop(1, count, one_more, first))
 
 
 def _strong(leaf: Any) -> jax.Array:

@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 
 from .._core.programs import compiled
-from .._core.pytrees import Flat
+from .._core.pytrees import FlatTree
 from .._core.settings import under
 from .._folds.fold import Fold
 from .merge_tree import block_memory
@@ -154,7 +154,7 @@ class ChunkFunction:
             return FoldedChunk(memory, element_of(block), rows_in(block))
 
     @cached_property
-    def _program(self) -> Callable[[Any], Flat]:
+    def _program(self) -> Callable[[Any], FlatTree]:
         return compiled(block_memory, self.a_fold)
 
     @cached_property

@@ -11,7 +11,7 @@ from helpers import assert_same, counted, hlo, raises
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jfoundations as jf
-from jfoundations._loops.chunks import CompiledLoop, Progress
+from jfoundations._loops.chunks import CompiledLoop, LoopProgress
 from jfoundations._loops.lanes import LaneAxes
 from jfoundations._loops.plan import StepAndCallbacks
 
@@ -110,7 +110,7 @@ def test_lanes_that_nobody_stops_copy_no_history():
     program = StepAndCallbacks(sink, (jc.history(),))
     loop = CompiledLoop(program, None, rows, LaneAxes((), 0, None))
     first = loop.begin(STARTS)
-    text = hlo(lambda r: loop.advance(r, Progress(0, False, True), rows), first)
+    text = hlo(lambda r: loop.advance(r, LoopProgress(0, False, True), rows), first)
     assert "stablehlo.while" in text
     assert not [s for s in text.splitlines() if "select" in s and f"x{rows}" in s]
 

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .checks import keystr
-from .types import PyTree
-from .values import describe
+from .._core.checks import keystr
+from .._core.types import PyTree
+from .._core.values import describe
 
 FEW = 4  # elements of an array that are shown, not described
 LANES = 100  # shown at most

@@ -66,6 +66,6 @@ def finished_all(finished: Any, memory: PyTree) -> Any:
     return functools.reduce(operator.and_, answers)
 
 
-def right(op: Any, b: Any, a: Any) -> Any:
+def with_right_operand(op: Any, b: Any, a: Any) -> Any:
     """Return an operation's answer, given its right operand."""
     return op(a, b)

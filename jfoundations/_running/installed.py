@@ -1,6 +1,6 @@
 """Whose code is whose: Python's and installed packages' is known by its name, a user's is read.
 
->>> is_installed("json"), is_at_home(len), is_at_home(lambda: 0)
+>>> is_installed("json"), is_from_installed(len), is_from_installed(lambda: 0)
 (True, True, False)
 """
 
@@ -25,7 +25,7 @@ def is_installed(module: str) -> bool:
     return file.startswith(_HOMES)
 
 
-def is_at_home(value: Any) -> bool:
+def is_from_installed(value: Any) -> bool:
     """Tell whether a value is what an installed module has under the value's own name."""
     home, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not isinstance(home, str) or not isinstance(name, str) or not is_installed(home):
