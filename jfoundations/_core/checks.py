@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
-from jax.typing import DTypeLike
+from jax import Array
+from jax.core import ShapedArray, Tracer
+from jax.typing import ArrayLike, DTypeLike
 
 from .inputs import as_array, as_given
-from .types import PyTree
+from .types import KeyPath, PyTree, Stop
 from .values import describe
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ def tracing() -> bool:
     return isinstance(jnp.zeros(()), Tracer)
 
 
-def nearest(word: Any, words: Iterable[str], least: float = 0.6) -> str:
+def nearest(word: object, words: Iterable[str], least: float = 0.6) -> str:
     """Return '; did you mean X?' for the nearest of the words, or nothing."""
     close = difflib.get_close_matches(str(word), list(words), n=1, cutoff=least)
     return f"; did you mean {close[0]}?" if close else ""
@@ -49,13 +50,13 @@ def as_arrays(tree: T, who: str) -> T:
         "dataclass"
     )
 
-    def convert(path: Any, leaf: PyTree) -> Any:
+    def convert(path: KeyPath, leaf: PyTree) -> Array:
         return as_array(leaf, who, f"the leaf {keystr(path)}", no_array)
 
     return jax.tree.map_with_path(convert, tree)
 
 
-def check_key(key: Any, who: str, *, many: bool = False) -> None:
+def check_key(key: ArrayLike | None, who: str, *, many: bool = False) -> None:
     """Raise unless a key is None or a PRNG key, typed or of old; `many` lets arrays of them by."""
     if key is None:
         return
@@ -68,7 +69,7 @@ def check_key(key: Any, who: str, *, many: bool = False) -> None:
         raise ValueError(f"{who}: key has shape {shape}; one PRNG key is needed, as keys[0]")
 
 
-def keystr(path: Any, root: str = "state") -> str:
+def keystr(path: KeyPath, root: str = "state") -> str:
     """Return a leaf's path as the user would write it, from the root's name on."""
     return root + jax.tree_util.keystr(path)
 
@@ -98,7 +99,7 @@ def check_like(new: PyTree, old: PyTree, who: str, root: str = "state") -> None:
             )
 
 
-def _promotes(old: PyTree, new: PyTree) -> bool:
+def _promotes(old: ShapedArray, new: ShapedArray) -> bool:
     # Not `promote_types`: it knows no weak types, and strict promotion refuses the question.
     return old.weak_type and _kind(old.dtype) <= _kind(new.dtype)
 
@@ -107,7 +108,7 @@ def _kind(dtype: DTypeLike) -> float:
     return next((k for k, kind in enumerate(_KINDS) if jnp.issubdtype(dtype, kind)), np.nan)
 
 
-def _cure(after: Any, before: Any) -> str:
+def _cure(after: ShapedArray, before: ShapedArray) -> str:
     if after.shape != before.shape:
         return "every step must keep the shapes it is given"
     return f"cast it back with .astype({str(before.dtype)!r}), or start from the wider dtype"
@@ -126,7 +127,9 @@ def _structure_message(new: PyTree, old: PyTree, who: str, root: str) -> str:
     return "; ".join(parts) + "; return the same containers with the same keys, None included"
 
 
-def check_stop(stop: Any, who: str, never: str = "return (state, False) if it never stops") -> Any:
+def check_stop(
+    stop: object, who: str, never: str = "return (state, False) if it never stops"
+) -> Stop:
     """Return a stop as Python False or a bool scalar, or say what is wrong with it.
 
     Args:
@@ -168,7 +171,7 @@ def check_count(value: object, name: str, who: str, least: int = 0) -> int:
     return int(value)
 
 
-def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
+def count_leaf(value: ArrayLike, name: str, who: str, least: int) -> Any:
     """Return a count as an int32, a leaf of its callback; arrays (perhaps traced) as they are.
 
     Raises:
@@ -176,9 +179,10 @@ def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
     """
     if isinstance(value, np.ndarray | np.generic) and not value.ndim:
         value = value.item()
-    if not hasattr(value, "dtype"):
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
         return np.int32(check_count(value, name, who, least))
-    if not jnp.issubdtype(value.dtype, jnp.integer):
+    if not jnp.issubdtype(dtype, jnp.integer):
         raise TypeError(f"{who}: {name} is {describe(value)}, integers are needed")
     if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer) and value.size:
         known = np.asarray(value)  # under jit too, where JAX's own minimum would be traced
@@ -187,7 +191,7 @@ def count_leaf(value: Any, name: str, who: str, least: int) -> Any:
     return value
 
 
-def decay_of(value: Any, dtype: DTypeLike) -> jax.Array:
+def decay_of(value: ArrayLike, dtype: DTypeLike) -> jax.Array:
     """Return what a step leaves of earlier weights: the decay, nan where it is not in [0, 1)."""
     decay = jnp.asarray(value, dtype)
     return jnp.where((decay >= 0) & (decay < 1), decay, jnp.nan)

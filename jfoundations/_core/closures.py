@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from .types import Function
 from .values import Code, Identity, Static, is_pytree, name_of, partial
 
 P = ParamSpec("P")
@@ -71,7 +72,7 @@ def lift(function: Callable[P, R]) -> Callable[P, R]:
     return _lift(function, ())
 
 
-def _lift(function: Any, above: tuple[Any, ...]) -> Any:
+def _lift(function: Function, above: tuple[Function, ...]) -> Function:
     if any(function is f for f in above):
         raise ValueError(
             f"lift: {name_of(function)} closes over itself; "

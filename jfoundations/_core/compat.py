@@ -6,14 +6,18 @@
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 from jax import Array, lax
 from jax.core import ShapedArray
+from jax.typing import ArrayLike
 
 from .types import PyTree
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr
 
 T = TypeVar("T")
 
@@ -29,13 +33,13 @@ def varying(x: Array | jax.ShapeDtypeStruct) -> frozenset[Any]:
     return frozenset(kind.varying if kind is not None else getattr(aval, "vma", None) or ())
 
 
-def vary(x: Array, axes: frozenset[Any]) -> Any:
+def vary(x: Array, axes: frozenset[Hashable]) -> Any:
     """Return a value that may differ over some more mesh axes, as a type only."""
     missing = tuple(sorted(axes - varying(x), key=str))
     return lax.pcast(x, missing, to="varying") if missing else x
 
 
-def _refused(cotangent: Any, x: Array, *, cure: str) -> Any:
+def _refused(cotangent: Array, x: Array, *, cure: str) -> Any:
     raise ValueError(cure)
 
 
@@ -76,7 +80,7 @@ def on_a_mesh() -> bool:
     return bool(jax.sharding.get_abstract_mesh().manual_axes)
 
 
-def cond(predicate: Any, yes: Callable[..., T], no: Callable[..., T], *operands: Any) -> T:
+def cond(predicate: ArrayLike, yes: Callable[..., T], no: Callable[..., T], *operands: PyTree) -> T:
     """Call one of two functions as `lax.cond` does, though they differ over other mesh axes.
 
     Other control flow promotes no types either; here both answers are declared to differ over the
@@ -88,7 +92,7 @@ def cond(predicate: Any, yes: Callable[..., T], no: Callable[..., T], *operands:
     axes = [varying(a) | varying(b) for a, b in zip(*map(jax.tree.leaves, found), strict=True)]
 
     def declared(branch: Callable[..., T]) -> Callable[..., T]:
-        def call(*operands: Any) -> T:
+        def call(*operands: PyTree) -> T:
             leaves, structure = jax.tree.flatten(branch(*operands))
             return jax.tree.unflatten(structure, map(vary, leaves, axes))
 
@@ -97,7 +101,7 @@ def cond(predicate: Any, yes: Callable[..., T], no: Callable[..., T], *operands:
     return lax.cond(predicate, declared(yes), declared(no), *operands)
 
 
-def call_jaxpr(jaxpr: Any, *leaves: Any) -> list[Any]:
+def call_jaxpr(jaxpr: "ClosedJaxpr", *leaves: Array) -> list[Any]:
     """Run what `jax.make_jaxpr` returned, on the leaves of its arguments."""
     # imported here: jax itself does not
     from jax.extend.core import jaxpr_as_fun

@@ -13,6 +13,7 @@ import secrets
 import stat
 import time
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ BESIDE = re.compile(r"\..*\.([0-9a-f]{8})\.[0-9a-f]{16}\.jfoundations", re.DOTAL
 LONG = 24 * 3600  # seconds in which a writer on another machine has written something
 
 
-def check_path(path: Any, who: str) -> None:
+def check_path(path: object, who: str) -> None:
     """Raise unless what is given as a path is one."""
     if not isinstance(path, str | os.PathLike):
         kind = type(path).__name__
@@ -33,7 +34,7 @@ def check_path(path: Any, who: str) -> None:
         raise TypeError(f"{who}: the path is of type {kind}; give a str or a pathlib.Path: {form}")
 
 
-def replace(path: Path, parts: list[Any]) -> None:
+def replace(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write a file of some parts; an old one keeps its mode, and a link leads to it.
 
     Raises:

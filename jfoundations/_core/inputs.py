@@ -27,7 +27,7 @@ class _NoNumbers(Exception):
     """What was given holds no numbers: what it is, and what to give instead."""
 
 
-def as_array(value: Any, who: str, name: str, no_numbers: str = NO_NUMBERS) -> jax.Array:
+def as_array(value: object, who: str, name: str, no_numbers: str = NO_NUMBERS) -> jax.Array:
     """Return what was given as a JAX array of the same values, up to the rounding of floats.
 
     Args:
@@ -50,7 +50,7 @@ def elements(xs: PyTree) -> Any:
     return jax.tree.map(lambda leaf: as_array(leaf, "this fold", "an element"), xs)
 
 
-def as_given(value: Any, who: str, name: str, no_numbers: str = NO_NUMBERS) -> Any:
+def as_given(value: object, who: str, name: str, no_numbers: str = NO_NUMBERS) -> Any:
     """Return what was given as a NumPy array, or whatever else JAX takes without loss.
 
     Python numbers stay what they are, weakly typed. Args and errors are those of `as_array`.
@@ -63,7 +63,7 @@ def as_given(value: Any, who: str, name: str, no_numbers: str = NO_NUMBERS) -> A
         raise TypeError(f"{who}: {name} is {said}") from None
 
 
-def _given(value: Any, who: str, name: str) -> Any:
+def _given(value: object, who: str, name: str) -> Any:
     if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
         return value
     if isinstance(value, list | tuple):
@@ -86,7 +86,7 @@ def _given(value: Any, who: str, name: str) -> Any:
     return value if type(value) in (bool, int, float, complex) else array
 
 
-def _fitted(array: np.ndarray, value: Any, who: str, name: str) -> np.ndarray:
+def _fitted(array: np.ndarray, value: object, who: str, name: str) -> np.ndarray:
     """Return an array in the machine's byte order and the dtype that JAX has for it."""
     ints = array.dtype.kind in "Of" and _only_ints(value)
     if ints:
@@ -105,11 +105,11 @@ def _fitted(array: np.ndarray, value: Any, who: str, name: str) -> np.ndarray:
     return narrow
 
 
-def _only_ints(value: Any) -> bool:
+def _only_ints(value: object) -> bool:
     return bool(_leaves(value)) and all(isinstance(leaf, int) for leaf in _leaves(value))
 
 
-def _leaves(value: Any) -> list[Any]:
+def _leaves(value: object) -> list[Any]:
     """Return what lists, and lists in them, hold."""
     return jax.tree.leaves(value, is_leaf=lambda v: not isinstance(v, list | tuple))
 
@@ -128,7 +128,7 @@ def _check_range(array: np.ndarray, narrow: np.ndarray, who: str, name: str) -> 
         raise _beyond(beyond[0], narrow.dtype.name, who, name, f"np.{narrow.dtype.name}")
 
 
-def _beyond(number: Any, known: str, who: str, name: str, other: str) -> OverflowError:
+def _beyond(number: object, known: str, who: str, name: str, other: str) -> OverflowError:
     cures = [] if jax.config.jax_enable_x64 else ['jax.config.update("jax_enable_x64", True)']  # type: ignore[attr-defined]
     if isinstance(number, int | np.integer):
         cures += [
@@ -144,7 +144,7 @@ def _beyond(number: Any, known: str, who: str, name: str, other: str) -> Overflo
     )
 
 
-def _ragged_or_none(value: Any, who: str, name: str) -> Exception:
+def _ragged_or_none(value: object, who: str, name: str) -> Exception:
     shapes = {np.shape(_sized(v)): 0 for v in value} if isinstance(value, list | tuple) else {}
     if len(shapes) < 2 or _odd(value):
         return _none(value)
@@ -156,23 +156,23 @@ def _ragged_or_none(value: Any, who: str, name: str) -> Exception:
     )
 
 
-def _none(value: Any) -> _NoNumbers:
+def _none(value: object) -> _NoNumbers:
     kind, odd = getattr(value, "dtype", None) or type(value).__name__, _odd(value)
     said = f"in it is {odd[0]!r}, a {type(odd[0]).__name__}; " if odd else ""
     return _NoNumbers(kind, said + _cure(value))
 
 
-def _odd(value: Any) -> list[Any]:
+def _odd(value: object) -> list[Any]:
     """Return what a list holds that is neither a number nor an array of them."""
     leaves = _leaves(value) if isinstance(value, list | tuple) else []
     return [v for v in leaves if np.asarray(v).dtype.kind not in "biufcV"]
 
 
-def _sized(part: Any) -> Any:
+def _sized(part: object) -> Any:
     return np.empty(len(part)) if isinstance(part, list | tuple) else part
 
 
-def _cure(value: Any) -> str:
+def _cure(value: object) -> str:
     dtype = getattr(value, "dtype", np.dtype("V"))
     if dtype.names:
         return 'give one field, as in x["name"], or a dict of them'

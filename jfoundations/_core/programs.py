@@ -14,12 +14,14 @@ one of its functions does, as it does with `jax.jit(f)` of a function `f` of one
 import threading
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import jax
+from jax import Array
 
+from .types import Function, PyTree
 from .values import Static, hashable, release
 
 MOST = 4096  # programs kept, as many as jax.jit keeps calls
@@ -29,7 +31,7 @@ _ARRAY = object()  # stands for an array in a key, which tells its place from th
 _call = threading.local()  # what the program that is called now is of
 
 
-def compiled(function: Callable[..., Any], /, *values: Any, **options: Any) -> Callable[..., Any]:
+def compiled(function: Function, /, *values: PyTree, **options: Hashable) -> Function:
     """Return `function` of some values, compiled: a function of its other arguments.
 
     Arrays in the values are arguments of the program. Functions in them are part of it, as far as
@@ -53,7 +55,7 @@ def compiled(function: Callable[..., Any], /, *values: Any, **options: Any) -> C
             for oldest in list(_programs)[:more]:  # a copy: other threads make programs too
                 _programs.pop(oldest, None)
 
-    def call(*args: Any, **words: Any) -> Any:
+    def call(*args: PyTree, **words: PyTree) -> Any:
         outer, _call.of = getattr(_call, "of", None), (structure, leaves)
         try:
             return program.run(arrays, *args, **words)
@@ -67,9 +69,13 @@ class _Program:
     """What is compiled. It holds no function of a user's: a call brings them along."""
 
     def __init__(
-        self, function: Callable[..., Any], options: dict[str, Any], key: Any, mortal: list[Any]
+        self,
+        function: Function,
+        options: Mapping[str, Hashable],
+        key: Hashable,
+        mortal: list[object],
     ):
-        def run(arrays: list[Any], *args: Any, **words: Any) -> Any:
+        def run(arrays: list[Array], *args: PyTree, **words: PyTree) -> Any:
             structure, leaves = _call.of
             rest = iter(arrays)
             whole = [leaf if _is_static(leaf) else next(rest) for leaf in leaves]
@@ -83,15 +89,15 @@ class _Program:
         ]
 
 
-def _is_static(value: Any) -> bool:
+def _is_static(value: object) -> bool:
     return type(value) is Static
 
 
-def _is_leaf(value: Any) -> bool:
+def _is_leaf(value: object) -> bool:
     return jax.tree_util.all_leaves((value,))
 
 
-def _key(value: Any, mortal: list[Any]) -> Any:
+def _key(value: Any, mortal: list[object]) -> Any:
     """Return what stands for a value in a key; what compares by identity is not held, but named.
 
     What has an `__eq__` of its own is held, as by `jax.jit`, until `MOST` other programs came.
@@ -103,7 +109,7 @@ def _key(value: Any, mortal: list[Any]) -> Any:
     kind = type(value)
     if value is None:
         return None
-    if kind is types.MethodType:  # made anew each time that it is asked for
+    if isinstance(value, types.MethodType):  # made anew each time that it is asked for
         return kind, _key(value.__func__, mortal), _Same(value.__self__, mortal)
     if kind in (float, complex):  # 0.0 == -0.0, whose programs differ
         return kind, repr(value)
@@ -121,7 +127,7 @@ def _key(value: Any, mortal: list[Any]) -> Any:
 class _Same:
     """Equal to another of the same living object, which it does not keep alive."""
 
-    def __init__(self, value: Any, mortal: list[Any]):
+    def __init__(self, value: object, mortal: list[object]):
         try:
             self.get: Callable[[], Any] = weakref.ref(value)
             mortal.append(value)

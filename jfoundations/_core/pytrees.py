@@ -14,14 +14,14 @@
 ([2.0], <built-in function abs>, True)
 """
 
-from collections.abc import Callable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
-from .types import PyTree
+from .types import Function, PyTree
 from .values import Static, hold, release
 
 T = TypeVar("T")
@@ -55,18 +55,18 @@ def pytree(cls: type[T]) -> type[T]:
     functions = {f.name for f in fields(made) if f.metadata.get("function", False)}
     keys = tuple(map(jax.tree_util.GetAttrKey, names))
 
-    def flatten(value: Any) -> tuple[Any, Any]:
+    def flatten(value: object) -> tuple[Any, Any]:
         children = tuple(getattr(value, n) for n in names)
         if functions:
             pairs = zip(names, children, strict=True)
             children = tuple(_each(hold, c) if n in functions else c for n, c in pairs)
         return children, tuple(getattr(value, n) for n in fixed)
 
-    def flatten_with_keys(value: Any) -> tuple[Any, Any]:
+    def flatten_with_keys(value: object) -> tuple[Any, Any]:
         children, aux = flatten(value)
         return tuple(zip(keys, children, strict=True)), aux
 
-    def unflatten(cls: Any, aux: Any, children: Any) -> Any:
+    def unflatten(cls: type, aux: Iterable[object], children: Iterable[object]) -> Any:
         value = object.__new__(cls)
         for name, child in zip(fixed + names, (*aux, *children), strict=True):
             child = _each(release, child) if name in functions else child
@@ -81,7 +81,7 @@ def pytree(cls: type[T]) -> type[T]:
     return jax.tree_util.register_pytree_with_keys_class(made)
 
 
-def _each(how: Callable[[Any], Any], value: Any) -> Any:
+def _each(how: Function, value: object) -> Any:
     return tuple(map(how, value)) if type(value) is tuple else how(value)
 
 
@@ -94,7 +94,7 @@ class FlatTree:
         structure: of the tree, the same object for equal ones, which are so compared at once.
     """
 
-    def __init__(self, leaves: Any, structure: Static):
+    def __init__(self, leaves: Sequence[PyTree], structure: Static):
         self.leaves: Any = leaves
         self.structure: Static = structure
 
@@ -103,7 +103,7 @@ class FlatTree:
         return self.leaves, self.structure
 
     @classmethod
-    def tree_unflatten(cls, structure: Static, leaves: Any) -> "FlatTree":
+    def tree_unflatten(cls, structure: Static, leaves: Sequence[PyTree]) -> "FlatTree":
         """Rebuild."""
         return cls(leaves, structure)
 
@@ -120,7 +120,7 @@ def flattened(tree: PyTree) -> FlatTree:
 
 
 @lru_cache(maxsize=256)
-def _shared(structure: PyTree, said: str) -> Static:  # said tells classes apart that JAX does not
+def _shared(structure: Hashable, said: str) -> Static:  # said tells classes apart that JAX does not
     return Static(structure)
 
 

@@ -24,7 +24,7 @@ import sys
 import zlib
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,7 @@ from .inputs import MASKED
 from .types import PyTree
 
 T = TypeVar("T")
+Saved: TypeAlias = dict[str, Any]  # what the header says of a leaf
 MAGIC, VERSION = b"jfoundations pytree\n", 1
 _SCALARS = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}
 _NAMES = {kind: f"Python {kind.__name__}" for kind in _SCALARS}
@@ -125,7 +126,7 @@ def first_leaf(path: str | os.PathLike[str]) -> bytes:
         return _bytes(path, file, leaves[0]) if leaves else b""
 
 
-def _bytes(path: Path, file: BinaryIO, leaf: dict[str, Any]) -> bytes:
+def _bytes(path: Path, file: BinaryIO, leaf: Saved) -> bytes:
     """Return the bytes of the leaf that comes next."""
     raw = file.read(leaf["bytes"])
     if zlib.crc32(raw) != leaf["crc"]:
@@ -201,7 +202,7 @@ def _opened(path: Path) -> Any:
         yield file, leaves
 
 
-def _leaves(path: Path, header: bytes) -> list[dict[str, Any]]:
+def _leaves(path: Path, header: bytes) -> list[Saved]:
     """Return what a header says of the leaves, each of which begins where the last one ends."""
     try:
         told = json.loads(header)
@@ -225,7 +226,7 @@ def _leaves(path: Path, header: bytes) -> list[dict[str, Any]]:
     return told["leaves"]
 
 
-def _is_sound(leaf: dict[str, Any]) -> bool:
+def _is_sound(leaf: Saved) -> bool:
     numbers = [leaf["start"], leaf["bytes"], leaf["crc"], *leaf["shape"]]
     return (
         all(type(n) is int and n >= 0 for n in numbers)
@@ -244,7 +245,7 @@ def _difference(found: list[str], names: list[str]) -> str:
     return f"the file lacks {names[len(found)]}"
 
 
-def _check_kind(path: Path, leaf: dict[str, Any], wanted: Any) -> None:
+def _check_kind(path: Path, leaf: Saved, wanted: PyTree) -> None:
     """Raise unless a leaf in the file is what is wanted, and JAX can hold it."""
     dtype, shape, name = leaf["dtype"], tuple(leaf["shape"]), leaf["path"]
     kind, size = _kind(wanted)
@@ -264,7 +265,7 @@ def _check_kind(path: Path, leaf: dict[str, Any], wanted: Any) -> None:
         )
 
 
-def _value(path: Path, leaf: dict[str, Any], raw: bytes, wanted: Any) -> Any:
+def _value(path: Path, leaf: Saved, raw: bytes, wanted: PyTree) -> Any:
     try:
         if leaf["impl"]:
             return _keys(leaf, raw)
@@ -284,7 +285,7 @@ def _value(path: Path, leaf: dict[str, Any], raw: bytes, wanted: Any) -> Any:
     return jnp.asarray(data) if sharding is None else jax.device_put(data, sharding)
 
 
-def _numbers(leaf: dict[str, Any], raw: bytes) -> np.ndarray:
+def _numbers(leaf: Saved, raw: bytes) -> np.ndarray:
     scalars = {_NAMES[kind]: dtype for kind, dtype in _SCALARS.items()}
     dtype = np.dtype(scalars.get(leaf["dtype"], leaf["dtype"]))
     if len(raw) != dtype.itemsize * prod(leaf["shape"]):
@@ -295,7 +296,7 @@ def _numbers(leaf: dict[str, Any], raw: bytes) -> np.ndarray:
     return data if sys.byteorder == "little" else data.byteswap()
 
 
-def _keys(leaf: dict[str, Any], raw: bytes) -> jax.Array:
+def _keys(leaf: Saved, raw: bytes) -> jax.Array:
     one = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=leaf["impl"])))
     words = np.frombuffer(raw, "<u4").reshape(*leaf["shape"], *one.shape)
     keys = jax.random.wrap_key_data(jnp.asarray(words), impl=leaf["impl"])
@@ -304,7 +305,7 @@ def _keys(leaf: dict[str, Any], raw: bytes) -> jax.Array:
     return keys
 
 
-def _kind(wanted: Any) -> tuple[str, tuple[int, ...]]:
+def _kind(wanted: PyTree) -> tuple[str, tuple[int, ...]]:
     if type(wanted) in _NAMES or not hasattr(wanted, "dtype"):
         return _NAMES.get(type(wanted), type(wanted).__name__), ()
     return wanted.dtype.name, tuple(wanted.shape)

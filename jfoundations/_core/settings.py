@@ -11,7 +11,7 @@
 dtype('float64')
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ def settings() -> dict[str, Any]:
 
 
 @contextmanager
-def under(held: dict[str, Any]) -> Iterator[None]:
+def under(held: Mapping[str, object]) -> Iterator[None]:
     """Let settings hold in this thread for a while."""
     with ExitStack() as stack:
         for name, value in held.items():

@@ -5,19 +5,19 @@ blocks and join them, and leave to the compiler how: it is told so here, for all
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax import lax
+from jax.core import ShapedArray
 from jax.sharding import NamedSharding, PartitionSpec
 
-from .types import PyTree
+from .types import Function, PyTree
 
 
 def automatic(
-    function: Callable[..., Any], *, reduced: tuple[int, ...] = (), lies_as: int | None = None
-) -> Callable[..., Any]:
+    function: Function, *, reduced: tuple[int, ...] = (), lies_as: int | None = None
+) -> Function:
     """Return a function within which the compiler chooses how arrays lie over the devices.
 
     The axes of the data that the answer still has lie as they did; else it is on each device.
@@ -29,7 +29,7 @@ def automatic(
     """
 
     @functools.wraps(function)
-    def run(*arrays: Any) -> Any:
+    def run(*arrays: PyTree) -> Any:
         types = jax.tree.map(jax.typeof, arrays)
         lying = [t for t in jax.tree.leaves(types) if _axes(t)]
         if not lying:
@@ -44,23 +44,23 @@ def automatic(
         out = jax.tree.unflatten(structure, [NamedSharding(mesh, spec) for spec in specs])
         return jax.sharding.auto_axes(call, axes=_axes(lying[0]), out_sharding=out)(*arrays)
 
-    def call(*arrays: Any) -> Any:
+    def call(*arrays: PyTree) -> Any:
         # a program that reads none of the arrays would not know of their devices
         return lax.optimization_barrier((function(*arrays), lax.stop_gradient(arrays)))[0]
 
     return run
 
 
-def _bare(aval: Any) -> jax.ShapeDtypeStruct:
+def _bare(aval: ShapedArray) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
-def _axes(aval: Any) -> tuple[Any, ...]:
+def _axes(aval: object) -> tuple[Any, ...]:
     """Return the mesh axes over which a value lies explicitly."""
     return getattr(getattr(getattr(aval, "sharding", None), "mesh", None), "explicit_axes", ())
 
 
-def _kept(data: PyTree, reduced: tuple[int, ...], shape: tuple[int, ...]) -> PartitionSpec:
+def _kept(data: ShapedArray, reduced: tuple[int, ...], shape: tuple[int, ...]) -> PartitionSpec:
     axes = list(zip(data.shape, data.sharding.spec, strict=True))
     if len(shape) != len(axes):
         axes = [axis for k, axis in enumerate(axes) if k not in reduced]

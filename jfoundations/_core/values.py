@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .types import PyTree
+from .types import Function, PyTree
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -37,8 +37,8 @@ R = TypeVar("R")
 class Static:
     """A pytree without leaves around a value that is part of the structure (a function, say)."""
 
-    def __init__(self, value: Any):
-        self.value = value
+    def __init__(self, value: object):
+        self.value: Any = value
 
     def tree_flatten(self) -> tuple[tuple[()], "Static"]:
         """Return no leaves, and itself as the structure."""
@@ -61,7 +61,7 @@ class Static:
         return hash(self.value) if hashable(self.value) else id(self.value)
 
 
-def hashable(value: Any) -> bool:
+def hashable(value: object) -> bool:
     """Tell whether a value has a hash; if not, it equals itself alone."""
     try:
         hash(value)
@@ -70,12 +70,12 @@ def hashable(value: Any) -> bool:
     return True
 
 
-def is_pytree(value: Any) -> bool:
+def is_pytree(value: object) -> bool:
     """Tell whether a value is a registered pytree node, not a leaf."""
     return not jax.tree_util.all_leaves((value,))
 
 
-def hold(function: Any) -> Any:
+def hold(function: object) -> Any:
     """Return a function (or None) as a pytree: itself if it is one, else static."""
     return function if is_pytree(function) else Static(function)
 
@@ -85,7 +85,7 @@ def release(held: PyTree) -> Any:
     return held.value if type(held) is Static else held
 
 
-def name_of(function: Any) -> str:
+def name_of(function: object) -> str:
     """Return the name by which reprs, scopes and messages speak of a function."""
     if isinstance(function, partial | functools.partial | jax.tree_util.Partial):
         return name_of(function.func)
@@ -93,14 +93,14 @@ def name_of(function: Any) -> str:
     return "lambda" if name == "<lambda>" else name
 
 
-def maker_of(value: Any, *modules: str) -> str:
+def maker_of(value: object, *modules: str) -> str:
     """Return the name of a public function of some of our modules, or nothing if it is none."""
     home, name = getattr(value, "__module__", None) or "", getattr(value, "__qualname__", "_")
     known = isinstance(value, types.FunctionType) and name.isidentifier() and name[0] != "_"
     return name if known and home.startswith(modules) else ""
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a: PyTree, b: PyTree) -> bool:
     """Tell whether two pytrees have equal structure and leaves of equal dtype, shape and bits."""
     if a is b:
         return True
@@ -109,7 +109,7 @@ def same(a: Any, b: Any) -> bool:
     return structure == other_structure and all(map(_same_leaf, leaves, others))
 
 
-def _same_leaf(a: Any, b: Any) -> bool:
+def _same_leaf(a: PyTree, b: PyTree) -> bool:
     if a is b:
         return True
     if isinstance(a, Tracer) or isinstance(b, Tracer) or type(a) is not type(b):
@@ -143,7 +143,7 @@ def identity(x: A) -> A:
     return x
 
 
-def describe(value: Any) -> str:
+def describe(value: PyTree) -> str:
     """Return the dtypes and shapes inside a value, for a message: `{'x': float32[3]}`."""
     short = jax.tree.map(_Short, value)
     return repr(short) if jax.tree.leaves(value) else repr(value)
@@ -194,20 +194,20 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
     func: Callable[..., R]
     _arguments: tuple[Any, Any]  # of position and by keyword; what is no array is in a Static
 
-    def __init__(self, func: Callable[..., R], /, *args: Any, **kwargs: Any):
+    def __init__(self, func: Callable[..., R], /, *args: object, **kwargs: object):
         if not callable(func):
             raise TypeError(f"partial: {func!r} is not callable")
         if isinstance(func, partial | functools.partial | jax.tree_util.Partial):
             func, args, kwargs = func.func, (*func.args, *args), {**func.keywords, **kwargs}
         self._set(func, jax.tree.map(_held, (args, kwargs)))
 
-    def _set(self, func: Any, arguments: Any) -> None:
+    def _set(self, func: Function, arguments: tuple[PyTree, PyTree]) -> None:
         object.__setattr__(self, "func", func)
         object.__setattr__(self, "_arguments", arguments)
 
     def _released(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         # what is held by a partial among the arguments is its own to release
-        def whole(v: Any) -> bool:
+        def whole(v: object) -> bool:
             return type(v) is Static or isinstance(v, Structural)
 
         return jax.tree.map(release, self._arguments, is_leaf=whole)
@@ -222,7 +222,7 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
         """The keyword arguments held."""
         return self._released()[1]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> R:
+    def __call__(self, *args: object, **kwargs: object) -> R:
         """Call the function with the arguments held, then these."""
         held, keywords = self._released()
         return self.func(*held, *args, **{**keywords, **kwargs})
@@ -232,7 +232,7 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
         return (hold(self.func), self._arguments), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> "partial[Any]":
+    def tree_unflatten(cls, _: None, children: tuple[PyTree, PyTree]) -> "partial[Any]":
         """Rebuild from the function and the arguments."""
         new = object.__new__(cls)
         new._set(release(children[0]), children[1])
@@ -257,11 +257,11 @@ class Code:
     def __name__(self) -> str:
         return self.name
 
-    def __call__(self, closed: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, closed: dict[str, PyTree], /, *args: object, **kwargs: object) -> Any:
         """Call the function with what it closed over put back."""
         return self.around(closed)(*args, **kwargs)
 
-    def around(self, closed: dict[str, Any]) -> Callable[..., Any]:
+    def around(self, closed: dict[str, PyTree]) -> Function:
         """Return the function again, given what it closes over and its defaults."""
         cells = tuple(types.CellType(v) for v in closed["cells"])
         space = self.globals.value.value

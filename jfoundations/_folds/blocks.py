@@ -10,6 +10,7 @@ A scan takes them all. Where a fold says when it is finished, a loop takes as ma
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -19,7 +20,8 @@ from jax import lax
 
 from .._core.checks import check_like
 from .._core.inputs import elements
-from .._core.types import PyTree
+from .._core.types import Bool, Function, PyTree
+from .protocols import Finished, Init, Predicate, Step
 
 
 def like_of(element: PyTree) -> Any:
@@ -37,7 +39,7 @@ def like_of_block(block: PyTree) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), block)
 
 
-def fold_elements(step: Any, finished: Any, memory: PyTree, xs: PyTree) -> Any:
+def fold_elements(step: Step, finished: Finished | None, memory: PyTree, xs: PyTree) -> Any:
     """Return the memory after a block more, of which no element is read once it is finished.
 
     Args:
@@ -47,7 +49,7 @@ def fold_elements(step: Any, finished: Any, memory: PyTree, xs: PyTree) -> Any:
         xs: the block, of arrays.
     """
 
-    def checked(m: Any, x: PyTree) -> Any:
+    def checked(m: PyTree, x: PyTree) -> Any:
         new = step(m, x)
         check_like(new, m, "the step of a fold", "memory")
         return new
@@ -69,13 +71,15 @@ def fold_elements(step: Any, finished: Any, memory: PyTree, xs: PyTree) -> Any:
     return lax.while_loop(going, take, (np.int32(0), memory))[1]
 
 
-def one_by_one(init: Any, step: Any, finished: Any, xs: PyTree) -> Any:
+def one_by_one(init: Init, step: Step, finished: Finished | None, xs: PyTree) -> Any:
     """Return the memory of a block: a fold's `block` unless it has its own."""
     start = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
     return fold_elements(step, finished, start, elements(xs))
 
 
-def map_and_filter(plan: Any, functions: Any, x: PyTree) -> tuple[Any, Any]:
+def map_and_filter(
+    plan: tuple[bool, ...], functions: Sequence[Function], x: PyTree
+) -> tuple[Any, Any]:
     """Return an element after its maps, and whether the predicates between them held.
 
     Args:
@@ -107,7 +111,9 @@ def map_and_filter(plan: Any, functions: Any, x: PyTree) -> tuple[Any, Any]:
     return x, kept
 
 
-def init_after(init: Any, plan: Any, functions: Any, like: PyTree) -> Any:
+def init_after(
+    init: Init, plan: tuple[bool, ...], functions: Sequence[Function], like: PyTree
+) -> Any:
     """Make the memory of mapped elements."""
     maps = [f for asks, f in zip(plan, functions, strict=True) if not asks]
 
@@ -117,25 +123,27 @@ def init_after(init: Any, plan: Any, functions: Any, like: PyTree) -> Any:
     return init(like_of(jax.eval_shape(after, like_of(like))) if maps else like)
 
 
-def step_after(step: Any, plan: Any, functions: Any, memory: PyTree, x: PyTree) -> Any:
+def step_after(
+    step: Step, plan: tuple[bool, ...], functions: Sequence[Function], memory: PyTree, x: PyTree
+) -> Any:
     """Take one element, mapped, if it is not left out."""
     x, kept = map_and_filter(plan, functions, x)
     return step(memory, x) if kept is True else step_where(step, lambda _: kept, memory, x)
 
 
-def step_where(step: Any, p: Any, memory: PyTree, x: PyTree) -> Any:
+def step_where(step: Step, p: Predicate, memory: PyTree, x: PyTree) -> Any:
     """Take one element, if a predicate holds for it."""
     kept = p(x)
     new = step(*unless_left_out(kept, (memory, x)))
     return jax.tree.map(functools.partial(jnp.where, kept), new, memory)
 
 
-def unless_left_out(kept: Any, tree: PyTree) -> Any:
+def unless_left_out(kept: Bool, tree: PyTree) -> Any:
     """Return a tree; where it is not kept, one without gradients, and finite."""
     return jax.tree.map(functools.partial(_unless_left_out, kept), tree)
 
 
-def _unless_left_out(kept: Any, leaf: PyTree) -> Any:
+def _unless_left_out(kept: Bool, leaf: PyTree) -> Any:
     # what is computed of it is thrown away, but 0 times nan would be the gradient of the rest
     if not jnp.issubdtype(jnp.result_type(leaf), np.inexact):
         return leaf

@@ -8,20 +8,24 @@
 
 import functools
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
-from .._core.types import PyTree
+from .._core.types import Function, PyTree
 from .._core.values import Static, partial
+from .protocols import Block, Finished, Init, Merge, Step
+
+Takes: TypeAlias = int | tuple[int | None, ...]  # so many answers before; or memories, by place
+Operation: TypeAlias = Callable[[PyTree, PyTree], PyTree]
 
 
-def evaluation(tokens: list[tuple[Any, Any]]) -> Callable[[Any], Any]:
+def evaluation(tokens: Sequence[tuple[Takes, Function]]) -> Callable[[PyTree], PyTree]:
     """Return the function of the memories that tokens, functions and what they take, stand for."""
     plan, functions = zip(*tokens, strict=True)
     return partial(evaluate, Static(plan), functions)
 
 
-def evaluate(plan: Any, functions: Any, memory: PyTree) -> Any:
+def evaluate(plan: tuple[Takes, ...], functions: tuple[Function, ...], memory: PyTree) -> Any:
     """Return the answer, computed as on a calculator that takes operands first."""
     answers: list[Any] = []
     for takes, function in zip(plan, functions, strict=True):
@@ -35,37 +39,37 @@ def evaluate(plan: Any, functions: Any, memory: PyTree) -> Any:
     return answers[0]
 
 
-def named(names: tuple[str, ...], *answers: Any) -> dict[str, Any]:
+def named(names: tuple[str, ...], *answers: object) -> dict[str, Any]:
     """Return answers by their names."""
     return dict(zip(names, answers, strict=True))
 
 
-def init_all(inits: Any, like: PyTree) -> Any:
+def init_all(inits: tuple[Init, ...], like: PyTree) -> Any:
     """Make the memories."""
     return tuple(init(like) for init in inits)
 
 
-def step_all(steps: Any, memory: PyTree, x: PyTree) -> Any:
+def step_all(steps: tuple[Step, ...], memory: PyTree, x: PyTree) -> Any:
     """Take one element in each."""
     return tuple(step(m, x) for step, m in zip(steps, memory, strict=True))
 
 
-def merge_all(merges: Any, a: Any, b: Any) -> Any:
+def merge_all(merges: tuple[Merge, ...], a: PyTree, b: PyTree) -> Any:
     """Merge each."""
     return tuple(merge(x, y) for merge, x, y in zip(merges, a, b, strict=True))
 
 
-def block_all(blocks: Any, xs: PyTree) -> Any:
+def block_all(blocks: tuple[Block, ...], xs: PyTree) -> Any:
     """Return the memories of a block."""
     return tuple(block(xs) for block in blocks)
 
 
-def finished_all(finished: Any, memory: PyTree) -> Any:
+def finished_all(finished: tuple[Finished, ...], memory: PyTree) -> Any:
     """Tell whether all are finished."""
     answers = [done(m) for done, m in zip(finished, memory, strict=True)]
     return functools.reduce(operator.and_, answers)
 
 
-def with_right_operand(op: Any, b: Any, a: Any) -> Any:
+def with_right_operand(op: Operation, b: object, a: object) -> Any:
     """Return an operation's answer, given its right operand."""
     return op(a, b)

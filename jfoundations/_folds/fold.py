@@ -21,12 +21,15 @@ import jax
 
 from .._core.checks import check_function
 from .._core.pytrees import function, pytree, static
+from .._core.types import Function, PyTree
 from .._core.values import Static, Structural, identity, name_of, partial
 from .._pipes.pipe import Pipe
 from .blocks import init_after, one_by_one, step_after
 from .blocks import like_of as like_of
 from .blocks import like_of_block as like_of_block
 from .combined import (
+    Operation,
+    Takes,
     block_all,
     evaluate,
     evaluation,
@@ -37,7 +40,7 @@ from .combined import (
     step_all,
     with_right_operand,
 )
-from .protocols import Block, Finished, Init, Merge, Step
+from .protocols import Block, Extract, Finished, Init, Merge, Predicate, Step
 from .rows import block_after
 
 R = TypeVar("R")
@@ -82,7 +85,7 @@ class Fold(Structural, Generic[R]):
     init: Init = function()
     step: Step = function()
     merge: Merge | None = function()
-    extract: Callable[[Any], R] = function()
+    extract: Extract[R] = function()
     block: Block = function()
     finished: Finished | None = function()
     name: str = static()
@@ -94,7 +97,7 @@ class Fold(Structural, Generic[R]):
         init: Init,
         step: Step,
         merge: Merge | None,
-        extract: Callable[[Any], R] = identity,
+        extract: Extract[R] = identity,
         block: Block | None = None,
         *,
         finished: Finished | None = None,
@@ -160,7 +163,7 @@ class Fold(Structural, Generic[R]):
             extract = Pipe(self.extract, g)
         return self._with(extract=extract, name=name or self.name)
 
-    def of(self, g: Callable[[Any], Any]) -> "Fold[R]":
+    def of(self, g: Callable[[PyTree], PyTree]) -> "Fold[R]":
         """Apply a function to each element first.
 
         >>> from jfoundations import fold, folds
@@ -171,7 +174,7 @@ class Fold(Structural, Generic[R]):
         check_function(g, "g", "of", "a function of an element")
         return self._after(False, g)
 
-    def where(self, p: Callable[[Any], Any]) -> "Fold[R]":
+    def where(self, p: Predicate) -> "Fold[R]":
         """Leave out the elements for which a predicate does not hold.
 
         Args:
@@ -185,7 +188,7 @@ class Fold(Structural, Generic[R]):
         check_function(p, "p", "where", "a function element -> bool")
         return self._after(True, p)
 
-    def _after(self, asks: bool, function: Any) -> "Fold[R]":
+    def _after(self, asks: bool, function: Function) -> "Fold[R]":
         # maps and predicates, one after another, are one list: never a nest
         init, step, block = self.init, self.step, self.block
         plan: tuple[bool, ...] = ()
@@ -284,7 +287,7 @@ def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
     return _joined(tuple(folds.values()), partial(named, tuple(folds)), ", ".join(folds))
 
 
-def _joined(folds: tuple[Fold[Any], ...], last: Callable[..., Any], name: str) -> Fold[Any]:
+def _joined(folds: tuple[Fold[Any], ...], last: Function, name: str) -> Fold[Any]:
     """Run folds side by side, and ask a function of their answers."""
     places: dict[Fold[Any], int] = {}
     tokens: list[tuple[Any, Any]] = []
@@ -309,7 +312,7 @@ def _joined(folds: tuple[Fold[Any], ...], last: Callable[..., Any], name: str) -
     return made
 
 
-def _tokens(fold: Fold[Any]) -> list[tuple[Any, Any]]:
+def _tokens(fold: Fold[Any]) -> list[tuple[Takes, Function]]:
     # a function, and what it takes: so many answers before it, or memories of parts; never a nest
     extract: Any = fold.extract
     if _is_of(extract, evaluate) and fold._parts:
@@ -318,19 +321,20 @@ def _tokens(fold: Fold[Any]) -> list[tuple[Any, Any]]:
     return [(tuple(range(len(fold._parts))) if fold._parts else (None, 0), fold.extract)]
 
 
-def _moved(takes: Any, new: list[int]) -> Any:
+def _moved(takes: Takes, new: list[int]) -> Takes:
     if isinstance(takes, int):
         return takes
     return tuple(None if place is None else new[place] for place in takes)
 
 
-def _is_of(function: Any, what: Callable[..., Any]) -> bool:
+def _is_of(function: object, what: Function) -> bool:
     return type(function) is partial and function.func is what
 
 
-def _binary(op: Callable[[Any, Any], Any], a: Any, b: Any) -> Fold[Any]:
+def _binary(op: Operation, a: object, b: object) -> Fold[Any]:
     symbol = op.__name__
     if not isinstance(b, Fold):
+        assert isinstance(a, Fold)
         return a.map(partial(with_right_operand, op, b), name=f"{a.name} {symbol} {b!r}")
     if not isinstance(a, Fold):
         return b.map(partial(op, a), name=f"{a!r} {symbol} {b.name}")

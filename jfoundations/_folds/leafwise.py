@@ -15,9 +15,10 @@ import numpy as np
 
 from .._core.checks import keystr
 from .._core.pytrees import pytree
-from .._core.types import PyTree
+from .._core.types import Function, KeyPath, PyTree
 from .._core.values import is_pytree, partial
 from .fold import Fold
+from .protocols import Merge, Step
 
 
 @pytree
@@ -47,31 +48,31 @@ def _parted(weighted: bool, xs: PyTree) -> tuple[Any, Callable[[Any], Any]]:
     return xs, lambda leaf: leaf
 
 
-def _take(function: Any, weighted: bool, xs: PyTree) -> Any:
+def _take(function: Function, weighted: bool, xs: PyTree) -> Any:
     tree, rebuilt = _parted(weighted, xs)
     if not is_pytree(tree) or (weighted and tree is xs):
         return function(xs)
     return _each(lambda leaf: Leaf(function(rebuilt(leaf))), tree)
 
 
-def _step(step: Any, weighted: bool, memory: PyTree, x: PyTree) -> Any:
+def _step(step: Step, weighted: bool, memory: PyTree, x: PyTree) -> Any:
     tree, rebuilt = _parted(weighted, x)
     if not is_pytree(tree) or (weighted and tree is x):
         return step(memory, x)
     return _each(lambda leaf, kept: Leaf(step(kept.memory, rebuilt(leaf))), tree, memory)
 
 
-def _merge(merge: Any, a: Any, b: Any) -> Any:
+def _merge(merge: Merge, a: PyTree, b: PyTree) -> Any:
     if not _is_tree(a):
         return merge(a, b)
     return _each(lambda x, y: Leaf(merge(x.memory, y.memory)), a, b)
 
 
-def _extract(extract: Any, memory: PyTree) -> Any:
+def _extract(extract: Callable[[PyTree], PyTree], memory: PyTree) -> Any:
     return _each(lambda kept: extract(kept.memory), memory) if _is_tree(memory) else extract(memory)
 
 
-def _is_leaf(value: Any) -> bool:
+def _is_leaf(value: object) -> bool:
     return isinstance(value, Leaf)
 
 
@@ -79,8 +80,8 @@ def _is_tree(memory: PyTree) -> bool:
     return any(map(_is_leaf, jax.tree.leaves(memory, is_leaf=_is_leaf)))
 
 
-def _each(function: Callable[..., Any], tree: PyTree, *rest: Any) -> Any:
-    def noted(path: Any, *leaves: Any) -> Any:
+def _each(function: Function, tree: PyTree, *rest: PyTree) -> Any:
+    def noted(path: KeyPath, *leaves: PyTree) -> Any:
         try:
             return function(*leaves)
         except Exception as error:

@@ -3,13 +3,17 @@
 A memory is any pytree of arrays, an element what one place of a block holds.
 """
 
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
+
+from .._core.types import Bool, PyTree
+
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Init(Protocol):
     """Makes the memory of no elements."""
 
-    def __call__(self, like: Any, /) -> Any:
+    def __call__(self, like: PyTree, /) -> PyTree:
         """Return the empty memory, given an element or its `jax.ShapeDtypeStruct`."""
         ...
 
@@ -17,7 +21,7 @@ class Init(Protocol):
 class Step(Protocol):
     """Takes one element into a memory."""
 
-    def __call__(self, memory: Any, element: Any, /) -> Any:
+    def __call__(self, memory: PyTree, element: PyTree, /) -> PyTree:
         """Return the memory after one element more."""
         ...
 
@@ -25,15 +29,23 @@ class Step(Protocol):
 class Merge(Protocol):
     """Joins the memories of two halves of the data."""
 
-    def __call__(self, left: Any, right: Any, /) -> Any:
+    def __call__(self, left: PyTree, right: PyTree, /) -> PyTree:
         """Return the memory of both."""
+        ...
+
+
+class Extract(Protocol[R_co]):
+    """Asks a memory."""
+
+    def __call__(self, memory: PyTree, /) -> R_co:
+        """Return the answer."""
         ...
 
 
 class Block(Protocol):
     """Folds a whole block."""
 
-    def __call__(self, elements: Any, /) -> Any:
+    def __call__(self, elements: PyTree, /) -> PyTree:
         """Return the memory of elements along the leading axis."""
         ...
 
@@ -41,6 +53,14 @@ class Block(Protocol):
 class Finished(Protocol):
     """Tells whether a fold wants no more."""
 
-    def __call__(self, memory: Any, /) -> Any:
+    def __call__(self, memory: PyTree, /) -> Bool:
         """Return a bool scalar: whether further elements will change nothing."""
+        ...
+
+
+class Predicate(Protocol):
+    """Chooses elements."""
+
+    def __call__(self, element: PyTree, /) -> Bool:
+        """Return a bool scalar: whether an element is taken."""
         ...

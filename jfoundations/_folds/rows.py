@@ -12,17 +12,20 @@ of it all.
 """
 
 import functools
+from collections.abc import Callable, Sequence
 from math import isqrt
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
+from jax.typing import ArrayLike
 
 from .._core.inputs import elements
-from .._core.types import PyTree
+from .._core.types import Function, PyTree
 from .blocks import like_of_block, map_and_filter, step_where, unless_left_out
+from .protocols import Block, Init, Merge, Step
 
 LONGEST, SHORTEST = 128, 4  # elements in a row
 ROOM = 2**28  # bytes that the memories of a block's rows may take
@@ -31,7 +34,13 @@ FAN = 16  # memories that are merged one after another: a tree's level is then c
 
 
 def block_after(
-    init: Any, step: Any, merge: Any, block: PyTree, plan: Any, functions: Any, xs: PyTree
+    init: Init,
+    step: Step,
+    merge: Merge,
+    block: Block,
+    plan: tuple[bool, ...],
+    functions: Sequence[Function],
+    xs: PyTree,
 ) -> Any:
     """Return the memory of a block, mapped, of those elements that are not left out.
 
@@ -59,7 +68,7 @@ def block_after(
     spare = _spare(kept, xs)
     if _is_light(merge, empty, spare):
 
-        def alone(k: Any, x: PyTree) -> Any:
+        def alone(k: Array, x: PyTree) -> Any:
             return pick(k, step(empty, pick(k, x, spare)), empty)
 
         return merge_stacked(merge, jax.vmap(alone)(kept, xs), empty, 2)
@@ -79,7 +88,7 @@ def _replaced(kept: jax.Array, xs: PyTree) -> Any:
     return jax.vmap(functools.partial(pick, no=_spare(kept, xs)))(kept, xs)
 
 
-def _is_light(merge: Any, empty: Any, x: PyTree) -> bool:
+def _is_light(merge: Merge, empty: PyTree, x: PyTree) -> bool:
     """Tell whether a merge takes few operations, for so large an element."""
     operations = len(jax.make_jaxpr(merge)(empty, empty).eqns)
     return operations * _numbers(empty) <= LIGHT * max(_numbers(x), 1)
@@ -90,15 +99,15 @@ def _numbers(tree: PyTree) -> int:
 
 
 def _by_rows(
-    step: Any, merge: Any, block: PyTree, kept: Any, xs: PyTree, spare: Any, empty: Any
+    step: Step, merge: Merge, block: Block, kept: Array, xs: PyTree, spare: PyTree, empty: PyTree
 ) -> Any:
     size, width = len(kept), width_of(len(kept), empty)
     order, count = _order(kept)
 
-    def taken(k: Any) -> Any:
+    def taken(k: Array) -> Any:
         return pick(k < count, element(xs, order[k]), spare)
 
-    def row(k: Any) -> Any:
+    def row(k: Array) -> Any:
         return pick(k < count // width, block(jax.vmap(taken)(k * width + within)), empty)
 
     within = jnp.arange(width, dtype=np.int32)
@@ -124,7 +133,14 @@ def width_of(size: int, memory: PyTree) -> int:
     return min(max(min(isqrt(size), LONGEST), SHORTEST, roomy), size)
 
 
-def steps(step: Any, taken: Any, memory: PyTree, first: Any, count: Any, most: int) -> Any:
+def steps(
+    step: Step,
+    taken: Callable[[Array], PyTree],
+    memory: PyTree,
+    first: Array | int,
+    count: Array | int,
+    most: int,
+) -> Any:
     """Return a memory after so many elements more, step by step.
 
     Args:
@@ -136,13 +152,13 @@ def steps(step: Any, taken: Any, memory: PyTree, first: Any, count: Any, most: i
         most: as many steps are made, whatever `count` is.
     """
 
-    def one(memory: PyTree, k: Any) -> tuple[Any, None]:
+    def one(memory: PyTree, k: Array) -> tuple[Any, None]:
         return step_where(step, lambda _: k < count, memory, taken(first + k)), None
 
     return lax.scan(one, memory, jnp.arange(most, dtype=np.int32))[0]
 
 
-def merge_stacked(merge: Any, memories: PyTree, empty: Any, fan: int) -> Any:
+def merge_stacked(merge: Merge, memories: PyTree, empty: PyTree, fan: int) -> Any:
     """Merge memories stacked along the leading axis, so many at a time, on each level of a tree.
 
     Two by two its height is log2(n) and it has no loop; else each level is one, compiled once.
@@ -170,11 +186,11 @@ def _dealt(fan: int, memories: jax.Array, empty: jax.Array) -> jax.Array:
     return memories.reshape(-1, fan, *empty.shape).swapaxes(0, 1)
 
 
-def pick(kept: Any, yes: Any, no: Any) -> Any:
+def pick(kept: Array, yes: PyTree, no: PyTree) -> Any:
     """Return one tree or the other."""
     return jax.tree.map(functools.partial(jnp.where, kept), yes, no)
 
 
-def element(xs: PyTree, k: Any) -> Any:
+def element(xs: PyTree, k: ArrayLike | slice) -> Any:
     """Return the element of a block at a place; beyond the last it is the last."""
     return jax.tree.map(lambda a: a[k], xs)

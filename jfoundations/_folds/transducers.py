@@ -32,11 +32,13 @@ The idea is Clojure's: Rich Hickey, "Transducers" (2014), https://clojure.org/re
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
 
 from .._core.checks import check_count
 from .._core.pytrees import pytree
@@ -45,9 +47,12 @@ from .._core.values import Structural, name_of, partial
 from .._pipes.pipe import Fn, Pipe, check_callable, map_before
 from .blocks import step_where
 from .fold import Fold
+from .protocols import Finished, Init, Predicate, Step
 
 A = TypeVar("A")
 B = TypeVar("B")
+Consumer: TypeAlias = Fold[Any] | Step
+Gate: TypeAlias = Callable[[Array, PyTree], tuple[Array, Array]]  # passes, and what is left
 
 
 @pytree
@@ -116,7 +121,7 @@ class filter_(Transducer[A, A]):  # noqa: N801  (used like a function)
     2.0
     """
 
-    def __init__(self, p: Fn[A, Any]):
+    def __init__(self, p: Predicate):
         check_callable(p, "its argument", "filter_")
         super().__init__(partial(_filter_before, p))
 
@@ -139,7 +144,7 @@ class take(Transducer[A, A]):  # noqa: N801  (used like a function)
     2.0
     """
 
-    def __init__(self, n: Any):
+    def __init__(self, n: ArrayLike):
         known = n if hasattr(n, "dtype") else np.int32(check_count(n, "n", "take"))
         super().__init__(partial(_take_before, known))
 
@@ -160,27 +165,27 @@ class take_while(Transducer[A, A]):  # noqa: N801  (used like a function)
     2.0
     """
 
-    def __init__(self, p: Fn[A, Any]):
+    def __init__(self, p: Predicate):
         check_callable(p, "its argument", "take_while")
         super().__init__(partial(_take_while_before, p))
 
 
-def _filter_before(p: Any, consumer: Any, name: str) -> Any:
+def _filter_before(p: Predicate, consumer: Consumer, name: str) -> Consumer:
     holds = _predicate(p, name)
     if isinstance(consumer, Fold):
         return consumer.where(holds)
     return partial(step_where, consumer, holds)
 
 
-def _take_before(n: Any, consumer: Any, name: str) -> Any:
+def _take_before(n: ArrayLike, consumer: Consumer, name: str) -> Any:
     return _ended(consumer, jnp.asarray(n, np.int32), _count_down, "take")
 
 
-def _take_while_before(p: Any, consumer: Any, name: str) -> Any:
+def _take_while_before(p: Predicate, consumer: Consumer, name: str) -> Any:
     return _ended(consumer, jnp.asarray(True), partial(_while, _predicate(p, name)), "take_while")
 
 
-def _ended(consumer: Any, left: jax.Array, gate: Callable[..., Any], who: str) -> Fold[Any]:
+def _ended(consumer: Consumer, left: jax.Array, gate: Gate, who: str) -> Fold[Any]:
     """Return a fold of the elements let through, which is finished when none is any more.
 
     Args:
@@ -210,34 +215,34 @@ class _Gated:
     left: jax.Array
 
 
-def _start(init: Any, left: Any, like: PyTree) -> _Gated:
+def _start(init: Init, left: Array, like: PyTree) -> _Gated:
     return _Gated(jax.tree.map(jnp.asarray, init(like)), left)
 
 
-def _step(step: Any, gate: Any, memory: _Gated, x: PyTree) -> _Gated:
+def _step(step: Step, gate: Gate, memory: _Gated, x: PyTree) -> _Gated:
     passes, left = gate(memory.left, x)
     return _Gated(step_where(step, lambda _: passes, memory.memory, x), left)
 
 
-def _extract(extract: Any, memory: _Gated) -> Any:
+def _extract(extract: Callable[[PyTree], PyTree], memory: _Gated) -> Any:
     return extract(memory.memory)
 
 
-def _finished(inner: Any, memory: _Gated) -> Any:
+def _finished(inner: Finished | None, memory: _Gated) -> Any:
     none_left = jnp.logical_not(memory.left)
     return none_left if inner is None else none_left | inner(memory.memory)
 
 
-def _count_down(left: Any, x: PyTree) -> tuple[Any, Any]:
+def _count_down(left: Array, x: PyTree) -> tuple[Array, Array]:
     return left > 0, left - (left > 0).astype(left.dtype)
 
 
-def _while(holds: Any, going: Any, x: PyTree) -> tuple[Any, Any]:
+def _while(holds: Predicate, going: Array, x: PyTree) -> tuple[Any, Any]:
     going = going & holds(x)
     return going, going
 
 
-def _predicate(p: Any, name: str) -> Any:
+def _predicate(p: Predicate, name: str) -> Any:
     return partial(_holds, Pipe._make((name,), (p,)))  # in its scope, and errors name it
 
 

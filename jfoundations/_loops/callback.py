@@ -5,6 +5,7 @@ is a monoid: `chain(chain(a, b), c)` and `chain(a, chain(b, c))` are the same va
 is its do-nothing.
 
 >>> import jax.numpy as jnp
+from jax.typing import ArrayLike
 >>> import jfoundations as jf
 >>> clip = lambda x: (jnp.clip(x, 0.0, 1.0), False)
 >>> small = lambda x: (x, x < 0.1)
@@ -18,19 +19,23 @@ True
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from .._core.checks import nearest
+from .._core.types import Function, PyTree
 from .._core.values import Structural, hold, maker_of, name_of, release
 
 MAKERS = "jfoundations.callbacks.", "jfoundations._loops.combinators"
 RUN_EVENTS = ("before_run", "before_step", "after_step", "after_run")
 
-State = Any
-Memory = Any
+# What hears an event: `state -> (state, stop)`; with memory, `(memory, state)` to three.
+EventFunction: TypeAlias = Callable[..., tuple[PyTree, ...]]
+# `state -> bool scalar`; like all of a loop's functions it may also name context words, as `step`.
+Predicate: TypeAlias = Callable[..., ArrayLike]
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -62,16 +67,16 @@ class Callback(Structural):
     5
     """
 
-    init: Callable[..., Memory] | None
-    events: tuple[tuple[str, Callable[..., Any]], ...]
+    init: Callable[..., PyTree] | None
+    events: tuple[tuple[str, Function], ...]
     name: str
 
     def __init__(
         self,
-        init: Callable[..., Memory] | None = None,
+        init: Callable[..., PyTree] | None = None,
         *,
         name: str = "callback",
-        **events: Callable[..., Any],
+        **events: EventFunction,
     ):
         check_name(name, "Callback")
         for event, function in events.items():
@@ -89,7 +94,12 @@ class Callback(Structural):
             )
         self._set(init, tuple(sorted(events.items())), name)
 
-    def _set(self, init: Any, events: Any, name: str) -> None:
+    def _set(
+        self,
+        init: Callable[..., PyTree] | None,
+        events: tuple[tuple[str, Function], ...],
+        name: str,
+    ) -> None:
         for field, value in (("init", init), ("events", events), ("name", name)):
             object.__setattr__(self, field, value)
 
@@ -112,7 +122,12 @@ class Callback(Structural):
         return f"Callback({self.name}: {', '.join(n for n, _ in self.events) or 'no events'})"
 
 
-def proceed(state: State) -> tuple[State, bool]:
+# A function `state -> (state, stop)`, a `Callback`, or an object with methods named as events are:
+# which of them is up to it, and no type says "at least one".
+CallbackLike: TypeAlias = Callable[..., tuple[PyTree, ArrayLike]] | Callback | object
+
+
+def proceed(state: PyTree) -> tuple[PyTree, bool]:
     """Change nothing and never stop: the do-nothing of `chain`.
 
     >>> proceed(1.0)
@@ -126,18 +141,18 @@ def proceed(state: State) -> tuple[State, bool]:
 class Chain(Structural):
     """Two or more callbacks, one after another; made by `chain`, always flat."""
 
-    callbacks: tuple[Any, ...]
+    callbacks: tuple[CallbackLike, ...]
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
         """Return the callbacks as children, plain functions static."""
         return tuple(map(hold, self.callbacks)), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, held: tuple[Any, ...]) -> "Chain":
+    def tree_unflatten(cls, _: None, held: tuple[PyTree, ...]) -> "Chain":
         """Rebuild from the callbacks."""
         return cls(tuple(map(release, held)))
 
-    def __call__(self, state: State) -> tuple[State, Any]:
+    def __call__(self, state: PyTree) -> tuple[PyTree, Any]:
         """Run callbacks that are plain functions on a state, one after another.
 
         Raises:
@@ -168,7 +183,7 @@ class Chain(Structural):
         return f"chain({', '.join(map(callback_name, self.callbacks))})"
 
 
-def chain(*callbacks: Any) -> Any:
+def chain(*callbacks: CallbackLike) -> Any:
     """Put callbacks one after another, in the order given; stops are merged by OR.
 
     Every callback runs, also after one has asked to stop. Chains are flat and `proceed` leaves no
@@ -187,9 +202,9 @@ def chain(*callbacks: Any) -> Any:
     return proceed if not flat else flat[0] if len(flat) == 1 else Chain(flat)
 
 
-def flatten(callbacks: tuple[Any, ...]) -> tuple[Any, ...]:
+def flatten(callbacks: tuple[CallbackLike, ...]) -> tuple[CallbackLike, ...]:
     """Return the callbacks with chains opened and `proceed` left out."""
-    flat: list[Any] = []
+    flat: list[CallbackLike] = []
     for callback in callbacks:
         if isinstance(callback, Chain):
             flat += callback.callbacks
@@ -198,12 +213,12 @@ def flatten(callbacks: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(flat)
 
 
-def callback_name(callback: Any) -> str:
+def callback_name(callback: object) -> str:
     """Return the name by which results and messages speak of a callback."""
     return callback.name if isinstance(callback, Callback) else name_of(callback)
 
 
-def check_name(name: Any, who: str) -> str:
+def check_name(name: object, who: str) -> str:
     """Return a callback's name, or say what is wrong with it."""
     if not isinstance(name, str) or not name:
         raise TypeError(f"{who}: name is {name!r}; it must be a non-empty str")
@@ -215,7 +230,9 @@ def is_event(name: str) -> bool:
     return name.startswith(("before_", "after_"))
 
 
-def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
+def events_of(
+    callback: CallbackLike, who: str
+) -> tuple[Callable[..., PyTree] | None, dict[str, Function]]:
     """Return a callback's `init` (or None) and its functions by event."""
     if isinstance(callback, Callback):
         return callback.init, dict(callback.events)
@@ -242,11 +259,11 @@ def events_of(callback: Any, who: str) -> tuple[Any, dict[str, Callable[..., Any
     )
 
 
-def _cure(wrong: Any) -> str:
+def _cure(wrong: object) -> str:
     if isinstance(wrong, list | tuple):
         return "; unpack several: *callbacks"
     if type(wrong).__name__ == "Fold":
         return "; of a fold, watch(fold) makes one"
-    if hasattr(wrong, "dtype") and jnp.issubdtype(wrong.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(getattr(wrong, "dtype", bool), jax.dtypes.prng_key):
         return "; a key is given by its name, key=…"
     return ""

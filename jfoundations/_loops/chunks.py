@@ -15,14 +15,18 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
+from jax import Array
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
 from .._core.checks import as_arrays, check_count, check_key, tracing
 from .._core.programs import compiled
+from .._core.types import PyTree
+from .callback import CallbackLike
 from .drivers import run_loop
 from .facts import promote
 from .iterate import make_program, to_carry, to_result
@@ -31,13 +35,13 @@ from .plan import Plan, Step, StepAndCallbacks, make_plan
 from .result import LoopResult
 
 S = TypeVar("S")
-Part = Callable[..., LoopResult[Any]]  # (plan, state or result, …) -> result
+Part = Callable[..., LoopResult[PyTree]]  # (plan, state or result, …) -> result
 
 
 def chunks(
     step: Step[S],
     state: S | LoopResult[S],
-    *callbacks: Any,
+    *callbacks: CallbackLike,
     max_steps: int,
     every: int | None = None,
     seconds: float = 0.1,
@@ -136,28 +140,30 @@ class CompiledLoop:
     max_steps: int
     axes: LaneAxes | None
 
-    def begin(self, state: Any) -> LoopResult[Any]:
+    def begin(self, state: PyTree) -> LoopResult[PyTree]:
         """Return the result before the first step, of a state or of a result to go on with."""
         return self._run(_begin, state)
 
-    def advance(self, result: LoopResult[Any], at: LoopProgress, limit: int) -> LoopResult[Any]:
+    def advance(
+        self, result: LoopResult[PyTree], at: LoopProgress, limit: int
+    ) -> LoopResult[PyTree]:
         """Return the result at a step, or where its callbacks have stopped it before."""
         # Where nobody can stop, lanes share one count of steps, and so the loop one predicate.
         start = np.int32(at.steps) if self.axes and at.even else None
         return self._run(_advance, result, start, np.int32(limit))
 
-    def end(self, result: LoopResult[Any]) -> LoopResult[Any]:
+    def end(self, result: LoopResult[PyTree]) -> LoopResult[PyTree]:
         """Return the result after `after_run`."""
         return self._run(_end, result)
 
-    def _run(self, part: Part, state: Any, *shared: Any) -> LoopResult[Any]:
+    def _run(self, part: Part, state: PyTree, *shared: ArrayLike | None) -> LoopResult[PyTree]:
         axes = self.axes
         if axes and isinstance(state, LoopResult):
             axes = axes._replace(state=0)
         run = compiled(_run_part, self.program, part=part, max_steps=self.max_steps, axes=axes)
         return run(state, self.key, *shared)
 
-    def progress(self, result: LoopResult[Any]) -> LoopProgress:
+    def progress(self, result: LoopResult[PyTree]) -> LoopProgress:
         """Tell how far a result is.
 
         Raises:
@@ -178,20 +184,20 @@ class CompiledLoop:
 
 def _run_part(
     program: StepAndCallbacks,
-    state: Any,
-    key: Any,
-    *shared: Any,
+    state: PyTree,
+    key: Array | None,
+    *shared: ArrayLike | None,
     part: Part,
     max_steps: int,
     axes: LaneAxes | None,
-) -> LoopResult[Any]:
-    def lane(program: StepAndCallbacks, state: Any, key: Any) -> LoopResult[Any]:
+) -> LoopResult[PyTree]:
+    def lane(program: StepAndCallbacks, state: PyTree, key: Array | None) -> LoopResult[PyTree]:
         return part(make_plan(program, key, max_steps), state, *shared)
 
     return over_lanes(lane, axes, program, state, key)
 
 
-def _begin(plan: Plan, state: Any) -> LoopResult[Any]:
+def _begin(plan: Plan, state: PyTree) -> LoopResult[PyTree]:
     if isinstance(state, LoopResult):
         carry = plan.grow(to_carry(plan, state))
     else:
@@ -199,20 +205,22 @@ def _begin(plan: Plan, state: Any) -> LoopResult[Any]:
     return to_result(plan, carry, carry)
 
 
-def _advance(plan: Plan, result: LoopResult[Any], start: Any, limit: Any) -> LoopResult[Any]:
+def _advance(
+    plan: Plan, result: LoopResult[PyTree], start: Array | None, limit: Array
+) -> LoopResult[PyTree]:
     carry, stopped = to_carry(plan, result), plan.hears("before_run")
     carry = run_loop("while", plan, carry, limit, stopped=stopped, start=start)
     return to_result(plan, carry, carry)
 
 
-def _end(plan: Plan, result: LoopResult[Any]) -> LoopResult[Any]:
+def _end(plan: Plan, result: LoopResult[PyTree]) -> LoopResult[PyTree]:
     carry = to_carry(plan, result)
     return to_result(plan, carry, plan.finish(carry))
 
 
 def _chunks(
-    loop: CompiledLoop, state: Any, every: int | None, seconds: float, time_budget: float | None
-) -> Iterator[LoopResult[Any]]:
+    loop: CompiledLoop, state: PyTree, every: int | None, seconds: float, time_budget: float | None
+) -> Iterator[LoopResult[PyTree]]:
     deadline = np.inf if time_budget is None else time.monotonic() + time_budget
     result = loop.begin(state)
     at = loop.progress(result)

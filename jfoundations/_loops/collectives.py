@@ -6,17 +6,22 @@
 [('i', 'psum')]
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING
 
 import jax
+from jax import Array
 
 from .._core.compat import varying
+from .._core.types import Function, PyTree
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr, Jaxpr
 
 STILL = {"axis_index", "pvary", "pcast"}  # these name an axis and ask no other device
 
 
-def collectives(jaxpr: Any) -> Iterator[tuple[Any, str]]:
+def collectives(jaxpr: "ClosedJaxpr | Jaxpr") -> Iterator[tuple[Hashable, str]]:
     """Yield the mesh axes over which a jaxpr, or one inside it, asks other devices, and by what."""
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         name = equation.primitive.name
@@ -30,11 +35,11 @@ def collectives(jaxpr: Any) -> Iterator[tuple[Any, str]]:
                 yield from collectives(inner)
 
 
-def _is_jaxpr(value: Any) -> bool:
+def _is_jaxpr(value: object) -> bool:
     return hasattr(getattr(value, "jaxpr", value), "eqns")
 
 
-def check_gate(holds: Any, run: Callable[..., Any], *operands: Any, who: str) -> None:
+def check_gate(holds: Array, run: Function, *operands: PyTree, who: str) -> None:
     """Raise where some devices might take a branch, and wait in it for those that do not.
 
     Args:
@@ -58,7 +63,7 @@ def check_gate(holds: Any, run: Callable[..., Any], *operands: Any, who: str) ->
         )
 
 
-def named(axes: frozenset[Any]) -> tuple[Any, str]:
+def named(axes: frozenset[Hashable]) -> tuple[Hashable, str]:
     """Return the first of some mesh axes, and all as one writes them."""
     names = sorted(axes, key=str)
     return names[0], repr(names[0]) if len(names) == 1 else repr(tuple(names))

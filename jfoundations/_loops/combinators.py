@@ -22,19 +22,20 @@ all must leave it together: a device that is gone is waited for by the others fo
 4
 """
 
-from collections.abc import Callable
+from collections.abc import Hashable
 from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 from jax.typing import ArrayLike
 
 from .._core.checks import check_function, check_stop, count_leaf, nearest
 from .._core.compat import varying
+from .._core.types import PyTree
 from .._core.values import name_of, partial
-from .callback import Chain, chain
+from .callback import CallbackLike, Chain, Predicate, chain
 from .combined import RUN, Combined
 from .listener import any_of
 from .members import Members, check_condition, logical_and
@@ -45,7 +46,7 @@ How = Literal["any", "all"]
 REDUCE = {"any": lax.pmax, "all": lax.pmin}
 
 
-def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> Combined:
+def stop_when(predicate: Predicate, *, name: str | None = None) -> Combined:
     """Ask to stop after the step at which a predicate of the state holds.
 
     `|`, `&` and `~` join it with others: `stop_when(small) & stop_when(flat)`.
@@ -69,11 +70,11 @@ def stop_when(predicate: Callable[..., Any], *, name: str | None = None) -> Comb
     return Combined((), _ask, name=name, predicates=(predicate,))
 
 
-def _ask(members: Members, state: Any, *, predicates: Any) -> tuple[Any, Any]:
+def _ask(members: Members, state: PyTree, *, predicates: tuple[Predicate, ...]) -> tuple[Any, Any]:
     return state, check_stop(predicates[0](state), "the predicate of stop_when", PREDICATE)
 
 
-def when(predicate: Callable[..., Any], *callbacks: object) -> Combined:
+def when(predicate: Predicate, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear the events of a step only where a predicate of the state holds.
 
     `before_run` and `after_run` are always heard. The callbacks are chained into one. Under `vmap`
@@ -106,7 +107,9 @@ def when(predicate: Callable[..., Any], *callbacks: object) -> Combined:
     return Combined(members, _where_all_hold, name="when", predicates=predicates, transparent=True)
 
 
-def _where_all_hold(members: Members, state: Any, *, event: str, predicates: Any) -> Any:
+def _where_all_hold(
+    members: Members, state: PyTree, *, event: str, predicates: tuple[Predicate, ...]
+) -> Any:
     holds, who = True, f"the predicate of when, {event}"
     for predicate in () if event in RUN else predicates:
         holds = logical_and(holds, check_condition(predicate(state, where=holds), who, PREDICATE))
@@ -116,7 +119,7 @@ def _where_all_hold(members: Members, state: Any, *, event: str, predicates: Any
     return state, any_of(stops)
 
 
-def every(n: ArrayLike, *callbacks: object) -> Combined:
+def every(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear every n-th step: those after which n, 2n, 3n, … steps are done.
 
     Args:
@@ -134,7 +137,7 @@ def every(n: ArrayLike, *callbacks: object) -> Combined:
     return when(partial(_nth, count_leaf(n, "n", "every", 1)), *callbacks)
 
 
-def after(n: ArrayLike, *callbacks: object) -> Combined:
+def after(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear all but the first n steps.
 
     What a callback would have remembered of the first steps is left out too: a patience counts
@@ -156,7 +159,7 @@ def after(n: ArrayLike, *callbacks: object) -> Combined:
     return when(partial(_past, count_leaf(n, "n", "after", 0)), *callbacks)
 
 
-def once(n: ArrayLike, *callbacks: object) -> Combined:
+def once(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear the n-th step alone: that after which n steps are done.
 
     Args:
@@ -174,25 +177,25 @@ def once(n: ArrayLike, *callbacks: object) -> Combined:
     return when(partial(_that, count_leaf(n, "n", "once", 1)), *callbacks)
 
 
-def _nth(n: ArrayLike, state: Any, *, step: jax.Array) -> jax.Array:
+def _nth(n: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
     return (step + 1) % jnp.asarray(n, np.int32) == 0
 
 
-def _past(n: ArrayLike, state: Any, *, step: jax.Array) -> jax.Array:
+def _past(n: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
     return step >= jnp.asarray(n, np.int32)
 
 
-def _that(n: ArrayLike, state: Any, *, step: jax.Array) -> jax.Array:
+def _that(n: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
     return step + 1 == jnp.asarray(n, np.int32)
 
 
 @overload
-def agree(stop: bool, axis: Any, how: How = "any") -> bool: ...
+def agree(stop: bool, axis: Hashable, how: How = "any") -> bool: ...
 @overload
-def agree(stop: jax.Array, axis: Any, how: How = "any") -> jax.Array: ...
+def agree(stop: jax.Array, axis: Hashable, how: How = "any") -> jax.Array: ...
 @overload
-def agree(stop: Any, axis: Any, how: How = "any") -> Any: ...
-def agree(stop: Any, axis: Any, how: How = "any") -> Any:
+def agree(stop: CallbackLike, axis: Hashable, how: How = "any") -> Any: ...
+def agree(stop: CallbackLike, axis: Hashable, how: How = "any") -> Any:
     """Make a stop the same on all devices of a mesh axis, inside `shard_map`.
 
     `iterate` refuses, while tracing, a stop that differs across an axis over which the loop holds a
@@ -231,12 +234,12 @@ def agree(stop: Any, axis: Any, how: How = "any") -> Any:
         return stop
     if not hasattr(stop, "dtype"):
         return _agreed(stop, axis, how)
-    stop = check_stop(stop, "agree")
-    names = tuple(n for n in (axis if isinstance(axis, tuple) else (axis,)) if _differs(stop, n))
-    return REDUCE[how](stop.astype(np.int32), names) > 0 if names else stop
+    asks: Any = check_stop(stop, "agree")
+    names = tuple(n for n in (axis if isinstance(axis, tuple) else (axis,)) if _differs(asks, n))
+    return REDUCE[how](asks.astype(np.int32), names) > 0 if names else asks
 
 
-def _differs(stop: Any, name: Any) -> bool:
+def _differs(stop: Array, name: Hashable) -> bool:
     """Tell whether a stop may differ over an axis: no only where types tell."""
     try:
         typed = name in varying(lax.axis_index(name))
@@ -248,11 +251,11 @@ def _differs(stop: Any, name: Any) -> bool:
     return not typed or name in varying(stop)
 
 
-def _agreed(callback: object, axis: Any, how: How) -> Combined:
+def _agreed(callback: CallbackLike, axis: Hashable, how: How) -> Combined:
     return Combined((callback,), partial(_hear_agreed, axis, how), name="agree", transparent=True)
 
 
-def _hear_agreed(axis: Any, how: How, members: Members, state: Any, *, event: str) -> Any:
+def _hear_agreed(axis: Hashable, how: How, members: Members, state: PyTree, *, event: str) -> Any:
     state, (stop,) = yield members(state)
     # After the run no one is left to be stopped.
     return state, agree(stop, axis, how) if event != "after_run" else stop

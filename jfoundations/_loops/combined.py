@@ -17,16 +17,18 @@ it is.
 
 import functools
 import operator
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
-from typing import Any, Concatenate
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from .._core.checks import check_function
+from .._core.types import PyTree, Stop
 from .._core.values import hold, partial, release
-from .callback import Callback, Chain, callback_name, check_name, events_of
+from .callback import Callback, CallbackLike, Chain, Predicate, callback_name, check_name, events_of
 from .handlers import Hearing
 from .listener import any_of
 from .members import Members
@@ -34,6 +36,9 @@ from .members import Members
 RUN = ("before_run", "after_run")
 BINDING = ("|", "&", "~")  # from the weakest on, as in Python
 
+# Its name, that without its members', the events, the names of what it remembers, and whether it
+# stands for its members.
+Settings: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...], bool]
 Hear = Callable[Concatenate[Members, ...], Generator[Hearing, Any, Any] | tuple[Any, ...]]
 
 
@@ -146,12 +151,12 @@ class Combined(StopPredicate):
 
     def __init__(
         self,
-        members: Sequence[object],
+        members: Sequence[CallbackLike],
         hear: Hear,
         *,
         name: str = "combined",
-        predicates: Sequence[Callable[..., Any]] = (),
-        own: Mapping[str, Callable[..., Any]] | None = None,
+        predicates: Sequence[Predicate] = (),
+        own: Mapping[str, Callable[..., PyTree]] | None = None,
         transparent: bool = False,
     ):
         who = f"Combined {check_name(name, 'Combined')}"
@@ -170,7 +175,14 @@ class Combined(StopPredicate):
         static = title, name, tuple(sorted(heard)), tuple(own), transparent
         self._put(hear, predicates, own.values(), members, static)
 
-    def _put(self, hear: Any, predicates: Any, inits: Any, members: Any, static: Any) -> None:
+    def _put(
+        self,
+        hear: Hear,
+        predicates: tuple[Predicate, ...],
+        inits: Iterable[Callable[..., PyTree]],
+        members: tuple[CallbackLike, ...],
+        static: Settings,
+    ) -> None:
         name, kind, heard, keys, transparent = static
         self._set(None, tuple((event, hear) for event in heard), name)
         own = dict(zip(keys, inits, strict=True))
@@ -198,7 +210,7 @@ class Combined(StopPredicate):
         return [(jax.tree_util.SequenceKey(k), child) for k, child in keyed], tuple(shapes)
 
     @classmethod
-    def tree_unflatten(cls, structure: Any, held: tuple[Any, ...]) -> "Combined":
+    def tree_unflatten(cls, structure: Any, held: tuple[PyTree, ...]) -> "Combined":
         """Rebuild from functions and members."""
         nodes: list[Combined] = [object.__new__(cls) for _ in structure]
         children, within = map(release, held), iter(nodes[1:])
@@ -210,17 +222,20 @@ class Combined(StopPredicate):
         return nodes[0]
 
 
-def _as_one(callback: object) -> Any:
+def _as_one(callback: CallbackLike) -> CallbackLike:
     """Return a chain as one callback, which stops when any of it does, and others as they are."""
     return join("|", *callback.callbacks) if isinstance(callback, Chain) else callback
 
 
-def join(op: str, *operands: object) -> Combined:
+def join(op: str, *operands: CallbackLike) -> Combined:
     """Return callbacks joined by an operator."""
     members: list[Any] = []
     for operand in map(_as_one, operands):
         # Flat, so that brackets leave no trace: (a | b) | c is a | (b | c).
-        members += operand.members if operator_of(operand) == op != "~" else (operand,)
+        if isinstance(operand, Combined) and operator_of(operand) == op != "~":
+            members += operand.members
+        else:
+            members.append(operand)
     words = [_word(op, member) for member in members]
     name = f"~{words[0]}" if op == "~" else f" {op} ".join(words)
     heard = {event for m in members for event in events_of(m, callback_name(m))[1]}
@@ -238,23 +253,25 @@ def operator_of(callback: object) -> str:
     return ""
 
 
-def _word(op: str, member: Any) -> str:
+def _word(op: str, member: CallbackLike) -> str:
     its = operator_of(member)
     weaker = its and BINDING.index(its) < BINDING.index(op)
-    return f"({member.name})" if weaker else callback_name(member)
+    return f"({callback_name(member)})" if weaker else callback_name(member)
 
 
-def _vote(op: str, members: Members, state: Any, *, event: str) -> Any:
+def _vote(op: str, members: Members, state: PyTree, *, event: str) -> Any:
     """Let all members hear an event, of which only one a step lets them ask."""
     state, stops = yield members(state)
     return state, False if op == "~" and event in RUN else _decide(op, stops)
 
 
-def _nobody(n: int, state: Any) -> jax.Array:
+def _nobody(n: int, state: PyTree) -> jax.Array:
     return jnp.zeros(n, np.bool_)
 
 
-def _vote_over_a_step(op: str, members: Members, own: Any, state: Any, *, event: str) -> Any:
+def _vote_over_a_step(
+    op: str, members: Members, own: dict[str, Array], state: PyTree, *, event: str
+) -> Any:
     """Let all members hear an event; the last of a step, `after_step`, decides."""
     state, stops = yield members(state)
     if event in RUN:
@@ -266,7 +283,7 @@ def _vote_over_a_step(op: str, members: Members, own: Any, state: Any, *, event:
     return {"asked": jnp.zeros_like(asked)}, state, _decide(op, stops)
 
 
-def _decide(op: str, stops: Sequence[Any]) -> Any:
+def _decide(op: str, stops: Sequence[Stop]) -> Any:
     """Return the stop of the whole, of members each of which asks or not."""
     if op == "|":
         return any_of(stops)

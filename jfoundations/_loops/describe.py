@@ -33,9 +33,10 @@ from typing import Any
 import jax
 
 from .._core.checks import as_arrays, check_count, check_key
+from .._core.types import PyTree
 from .._core.values import describe
 from .._pipes.pipe import Pipe
-from .callback import Callback, Chain, is_event
+from .callback import Callback, CallbackLike, Chain, is_event
 from .drivers import strong_counters
 from .facts import find_facts, promote
 from .handlers import GIVEN
@@ -86,12 +87,12 @@ class LoopDescription:
 
 
 def describe_loop(
-    step: Step[Any],
-    *callbacks: Any,
-    state: Any = None,
+    step: Step[PyTree],
+    *callbacks: CallbackLike,
+    state: PyTree = None,
     max_steps: int | None = None,
     key: jax.Array | None = None,
-    x: Any = None,
+    x: PyTree = None,
 ) -> LoopDescription:
     """Describe the loop that `iterate` would run: order of events, stops and memories.
 
@@ -148,7 +149,7 @@ def describe_loop(
     )
 
 
-def _is_state(value: Any) -> bool:
+def _is_state(value: object) -> bool:
     """Tell whether something in a callback's place is made of numbers alone."""
     if callable(value) or isinstance(value, Callback | Chain) or any(map(is_event, dir(value))):
         return False
@@ -172,7 +173,7 @@ def _stops(part: Listener, event: str, stops: Container[str]) -> bool:
     return event in part.handlers and part.handlers[event].who in stops
 
 
-def _trace_run(plan: Plan, state: Any) -> tuple[Carry, dict[str, int]]:
+def _trace_run(plan: Plan, state: PyTree) -> tuple[Carry, dict[str, int]]:
     """Return what the loop carries, and the names of the handlers that may ask to stop."""
     stops: dict[str, Any] = {}
     ends = plan.noting(stops)

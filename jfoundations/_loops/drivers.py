@@ -12,13 +12,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
 from .._core.checks import tracing
 from .._core.compat import cond, one_way
+from .._core.types import PyTree
 from .._core.values import describe
-from .facts import Advance, find_facts, is_going, promote_by_step, take_step
+from .facts import Advance, Limit, find_facts, is_going, promote_by_step, take_step
 from .lanes import any_lane, lane_is_live
+from .listener import Memories
 from .plan import Carry, Plan
 
 NO_REVERSE = (
@@ -29,7 +31,13 @@ NO_REVERSE = (
 
 
 def run_loop(
-    driver: str, plan: Plan, carry: Carry, limit: Any, *, stopped: bool, start: Any = None
+    driver: str,
+    plan: Plan,
+    carry: Carry,
+    limit: Limit,
+    *,
+    stopped: bool,
+    start: Array | None = None,
 ) -> Carry:
     """Run a loop, with a stop flag in the graph only if some callback can stop it.
 
@@ -52,7 +60,7 @@ def run_loop(
     return run(facts.step, carry, limit, True)
 
 
-def run_while(step: Advance, carry: Carry, limit: Any, free: bool) -> Carry:
+def run_while(step: Advance, carry: Carry, limit: Limit, free: bool) -> Carry:
     """Run in one `lax.while_loop`; a finished lane is frozen."""
     if not free:
 
@@ -62,7 +70,7 @@ def run_while(step: Advance, carry: Carry, limit: Any, free: bool) -> Carry:
         after = lax.while_loop(lambda c: any_lane(is_going(c, limit)), body, carry)
         return one_way(after, NO_REVERSE)
 
-    def free_body(c: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    def free_body(c: tuple[Array, PyTree, Memories]) -> tuple[Array, PyTree, Memories]:
         after = step(Carry(c[0], carry.mask, c[1], c[2]))
         return after.step, after.state, after.memories
 
@@ -72,7 +80,7 @@ def run_while(step: Advance, carry: Carry, limit: Any, free: bool) -> Carry:
     return one_way(Carry(count, carry.mask, state, memories), NO_REVERSE)
 
 
-def run_scan(step: Advance, carry: Carry, limit: Any, free: bool) -> Carry:
+def run_scan(step: Advance, carry: Carry, limit: Limit, free: bool) -> Carry:
     """Run in one `lax.scan` over all steps there may be; those after the stop do nothing."""
 
     def body(c: Carry, _: None) -> tuple[Carry, None]:
@@ -81,13 +89,13 @@ def run_scan(step: Advance, carry: Carry, limit: Any, free: bool) -> Carry:
     return _scan(body, strong_counters(carry), int(limit))
 
 
-def _scan(body: Any, carry: Any, length: int) -> Any:
+def _scan(body: Callable[[Carry, None], tuple[Carry, None]], carry: Carry, length: int) -> Carry:
     if not length and getattr(jax.config, "jax_disable_jit"):  # noqa: B009
         return carry  # JAX refuses to scan nothing then
     return lax.scan(body, carry, None, length=length)[0]
 
 
-def run_checkpointed(step: Advance, carry: Carry, limit: Any, free: bool) -> Carry:
+def run_checkpointed(step: Advance, carry: Carry, limit: Limit, free: bool) -> Carry:
     """Run in √n blocks of √n steps, each rerun in the backward pass: memory O(√n).
 
     Griewank (1992), "Achieving logarithmic growth of temporal and spatial complexity in reverse
@@ -121,7 +129,7 @@ DRIVERS: dict[str, Callable[[Advance, Carry, Any, bool], Carry]] = {
 }
 
 
-def skip_or_step(step: Advance, carry: Carry, going: Any) -> Carry:
+def skip_or_step(step: Advance, carry: Carry, going: Array) -> Carry:
     """Return the carry after a step, which is not computed where no lane is going."""
     taken = lambda live, c: step(c, live)  # noqa: E731
     return cond(any_lane(going), taken, lambda _, c: c, lane_is_live(going), carry)
@@ -142,7 +150,7 @@ def refuse_tracing() -> None:
         )
 
 
-def begin_python(plan: Plan, state: Any) -> Carry:
+def begin_python(plan: Plan, state: PyTree) -> Carry:
     """Return the carry before the first step, with Python scalars promoted as the step will."""
     state = promote_by_step(plan, state)
     carry = plan.begin(state)
@@ -175,7 +183,7 @@ def _stopped(carry: Carry) -> bool:
         ) from None
 
 
-def _check_dtypes(new: Any, old: Any) -> None:
+def _check_dtypes(new: PyTree, old: PyTree) -> None:
     """Raise where a callback heard eagerly changed a dtype that could not be settled before."""
     for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True):
         if jax.typeof(a).dtype != jax.typeof(b).dtype:

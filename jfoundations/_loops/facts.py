@@ -9,20 +9,22 @@ functions are not traced again.
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
 from .._core.compat import call_jaxpr, on_a_mesh, vary, varying
+from .._core.types import Live, PyTree
 from .collectives import collectives, named
 from .handlers import freeze
 from .plan import Carry, Plan
 
 T = TypeVar("T")
 F = TypeVar("F")
+Limit: TypeAlias = Array | np.integer | int  # the number of steps after which a loop ends
 Advance = Callable[
     ..., Carry
 ]  # (carry, live) -> carry; of a loop that nobody stops: carry -> carry
@@ -61,7 +63,7 @@ def find_facts(plan: Plan, carry: Carry, *, free: bool, reverse: bool) -> tuple[
 def trace_step(plan: Plan, carry: Carry, *, free: bool, reverse: bool) -> tuple[Carry, Facts]:
     """Trace a step once: the types of the carry after it, and the facts."""
 
-    def once(carry: Carry, live: Any = True) -> tuple[Carry, dict[str, Any]]:
+    def once(carry: Carry, live: Live = True) -> tuple[Carry, dict[str, Any]]:
         stops: dict[str, Any] = {}
         after = take_step(plan.noting(stops), carry, live, reverse=reverse)
         return after, {who: stop for who, stop in stops.items() if stop is not False}
@@ -74,7 +76,7 @@ def trace_step(plan: Plan, carry: Carry, *, free: bool, reverse: bool) -> tuple[
     found = dict(collectives(jaxpr)) if on_a_mesh() else {}
     structure = jax.tree.structure(after)
 
-    def step(*operands: Any) -> Carry:
+    def step(*operands: PyTree) -> Carry:
         if getattr(jax.config, "jax_disable_jit"):  # noqa: B009
             return take_step(plan, *operands, reverse=reverse)  # the user's Python in every step
         leaves = call_jaxpr(jaxpr, *jax.tree.leaves(operands))
@@ -86,7 +88,7 @@ def trace_step(plan: Plan, carry: Carry, *, free: bool, reverse: bool) -> tuple[
     return after, facts
 
 
-def take_step(plan: Plan, carry: Carry, live: Any = True, *, reverse: bool) -> Carry:
+def take_step(plan: Plan, carry: Carry, live: Live = True, *, reverse: bool) -> Carry:
     """Return the carry after a step, or as it was where not live.
 
     Args:
@@ -103,17 +105,17 @@ def take_step(plan: Plan, carry: Carry, live: Any = True, *, reverse: bool) -> C
         given = jax.tree.map(functools.partial(_gate_gradient, live), given)
     state, memories, bits = plan.advance(carry.step, given, carry.memories, live=live)
     if count is None:
-        count = carry.step + (1 if free else live.astype(np.int32))
+        count = carry.step + (1 if live is True else live.astype(np.int32))
     mask = carry.mask if bits is False else freeze(live, bits, carry.mask)
     return Carry(count, mask, freeze(live, state, carry.state), memories)
 
 
-def is_going(carry: Carry, limit: Any) -> Any:
+def is_going(carry: Carry, limit: Limit) -> Any:
     """Tell whether there is another step to take: a bool scalar."""
     return (carry.step < limit) & (carry.mask == 0)
 
 
-def _gate_gradient(live: Any, leaf: Any) -> Any:
+def _gate_gradient(live: Live, leaf: PyTree) -> Any:
     if not jnp.issubdtype(leaf.dtype, jnp.inexact):
         return leaf
     return lax.select(live, leaf, lax.stop_gradient(leaf))
@@ -135,12 +137,12 @@ def _refuse_lone_stops(carry: Carry, facts: Facts) -> None:
     )
 
 
-def promote(plan: Plan, state: Any) -> Any:
+def promote(plan: Plan, state: PyTree) -> Any:
     """Promote weakly typed leaves as the run will, so that memories are made of its dtypes."""
     if not is_weak(state):
         return state
 
-    def once(state: Any, step: Any) -> Any:
+    def once(state: PyTree, step: Array) -> Any:
         carry = plan.begin(state)
         return plan.advance(step, carry.state, carry.memories, live=True)[0]
 
@@ -149,13 +151,13 @@ def promote(plan: Plan, state: Any) -> Any:
     return settle(trace, promote_by_step(plan, state))[0]
 
 
-def promote_by_step(plan: Plan, state: Any) -> Any:
+def promote_by_step(plan: Plan, state: PyTree) -> Any:
     """Promote weakly typed leaves as the step alone does, without callbacks."""
     if not is_weak(state):
         return state
     alone = replace(plan, listeners=())
 
-    def once(state: Any) -> Any:
+    def once(state: PyTree) -> Any:
         return alone.advance(np.int32(0), state, (), live=True)[0]
 
     return settle(lambda s: (jax.eval_shape(once, s), None), state)[0]
@@ -180,7 +182,7 @@ def settle(trace: Callable[[T], tuple[T, F]], carry: T) -> tuple[T, F]:
         carry = raised
 
 
-def _raised(leaf: Any, after: Any) -> Any:
+def _raised(leaf: PyTree, after: PyTree) -> Any:
     kind = jax.typeof(leaf)
     weak = getattr(kind, "weak_type", False)
     if weak and not (after.weak_type and after.dtype == kind.dtype):
@@ -188,6 +190,6 @@ def _raised(leaf: Any, after: Any) -> Any:
     return vary(leaf, varying(after))
 
 
-def is_weak(tree: Any) -> bool:
+def is_weak(tree: PyTree) -> bool:
     """Tell whether any leaf is weakly typed, so that a step may still promote it."""
     return any(getattr(jax.typeof(leaf), "weak_type", False) for leaf in jax.tree.leaves(tree))

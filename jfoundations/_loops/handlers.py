@@ -6,16 +6,17 @@ calls to be made within it, so that callbacks made of others may be nested as de
 
 import functools
 import inspect
-from collections.abc import Callable, Container, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
 from .._core.checks import check_like, check_stop, nearest
+from .._core.types import Function, Live, PyTree
 from .._core.values import Code, describe, partial
 
 CONTEXT = ("step", "key", "live", "max_steps", "x")
@@ -26,6 +27,7 @@ CURES = {  # of the words that not every loop has
     "x": "the loop has none; only the body of as_scan_body has, an element of the scan's xs",
 }
 GIVEN = frozenset(CONTEXT)
+Context: TypeAlias = Mapping[str, PyTree]  # the words of an event
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,7 +42,7 @@ class Caller:
     words: frozenset[str]
     feeds: bool = False  # whether `x` is its second operand, whatever it is called there
 
-    def __call__(self, *operands: Any, context: dict[str, Any]) -> Any:
+    def __call__(self, *operands: PyTree, context: Context) -> Any:
         """Call the function on its operands and the words it wants."""
         if self.feeds:
             operands = (*operands, context["x"])
@@ -58,7 +60,7 @@ class NoElement(TypeError):
 
 
 def caller(
-    function: Callable[..., Any],
+    function: Function,
     operands: int,
     who: str,
     given: Container[str],
@@ -124,7 +126,7 @@ def _unknown(name: str, who: str, known: tuple[str, ...]) -> str:
     )
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+def _parameters(function: Function) -> list[inspect.Parameter] | None:
     bound: Iterable[str] = ()
     if isinstance(function, partial | functools.partial | jax.tree_util.Partial):
         bound, args = function.keywords, function.args
@@ -220,7 +222,7 @@ class Handler:
     who: str
     words: frozenset[str]
     freezes: bool
-    hear: Callable[[Any, Any, dict[str, Any]], Calls]
+    hear: Callable[[PyTree, PyTree, Context], Calls]
 
 
 def handler_of(caller: Caller, who: str, *, has_memory: bool) -> Handler:
@@ -233,10 +235,10 @@ def call_checked(
     caller: Caller,
     who: str,
     has_memory: bool,
-    members: tuple[Any, ...],
-    memory: Any,
-    state: Any,
-    context: dict[str, Any],
+    members: tuple[object, ...],
+    memory: PyTree,
+    state: PyTree,
+    context: Context,
 ) -> Calls:
     """Call a user's function, check its answer and freeze the memory of a finished lane.
 
@@ -271,7 +273,7 @@ def call_checked(
     return new_memory, new_state, stop
 
 
-def _parts(answer: Any, memory: Any, who: str, has_memory: bool) -> tuple[Any, Any, Any]:
+def _parts(answer: object, memory: PyTree, who: str, has_memory: bool) -> tuple[Any, Any, Any]:
     form = "(memory, state, stop)" if has_memory else "(state, stop)"
     if not isinstance(answer, tuple) or len(answer) != 2 + has_memory:
         raise TypeError(
@@ -281,7 +283,7 @@ def _parts(answer: Any, memory: Any, who: str, has_memory: bool) -> tuple[Any, A
     return answer if has_memory else (memory, *answer)
 
 
-def _cure_of_form(answer: Any) -> str:
+def _cure_of_form(answer: object) -> str:
     if isinstance(answer, Hearing):
         return "write it as a generator, which yields the call: answer = yield members(state)"
     if getattr(answer, "dtype", None) == np.bool_:
@@ -289,7 +291,7 @@ def _cure_of_form(answer: Any) -> str:
     return "return False as stop if it never stops"
 
 
-def _kind(answer: Any) -> str:
+def _kind(answer: object) -> str:
     if isinstance(answer, tuple):
         return f"a tuple of {len(answer)}"
     if answer is None:
@@ -297,14 +299,14 @@ def _kind(answer: Any) -> str:
     return f"one {describe(answer) if hasattr(answer, 'dtype') else type(answer).__name__}"
 
 
-def freeze(live: Any, new: Any, old: Any) -> Any:
+def freeze(live: Live, new: PyTree, old: PyTree) -> Any:
     """Return the new values where the lane is live, else the old."""
     if live is True or new is old:
         return new
     return jax.tree.map(functools.partial(_select, live), new, old)
 
 
-def _select(live: Any, new: Any, old: Any) -> Any:
+def _select(live: Array, new: PyTree, old: PyTree) -> Any:
     if new is old:
         return new
     plain = isinstance(new, jax.Array) and isinstance(old, jax.Array) and new.dtype == old.dtype

@@ -20,11 +20,13 @@ from typing import Any, Literal, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from .._core.checks import as_arrays, check_count, check_key, keystr, nearest, tracing
 from .._core.programs import compiled
+from .._core.types import Function, PyTree
 from .._core.values import describe, hold, is_pytree
-from .callback import callback_name, events_of, flatten
+from .callback import CallbackLike, callback_name, events_of, flatten
 from .drivers import DRIVERS, begin_python, refuse_tracing, run_loop, run_python
 from .facts import promote
 from .plan import Carry, Plan, Step, StepAndCallbacks, make_plan
@@ -37,7 +39,7 @@ Driver = Literal["while", "scan", "checkpointed", "python"]
 def iterate(
     step: Step[S],
     state: S,
-    *callbacks: Any,
+    *callbacks: CallbackLike,
     max_steps: int,
     key: jax.Array | None = None,
     driver: Driver = "while",
@@ -107,7 +109,7 @@ def iterate(
 def resume(
     result: LoopResult[S],
     step: Step[S],
-    *callbacks: Any,
+    *callbacks: CallbackLike,
     max_steps: int,
     key: jax.Array | None = None,
     driver: Driver = "while",
@@ -155,7 +157,7 @@ def resume(
     return compiled(_resume, program, **options)(result, key)
 
 
-def check_driver(driver: Any, who: str) -> None:
+def check_driver(driver: object, who: str) -> None:
     """Raise unless there is a driver of that name."""
     known = (*DRIVERS, "python")
     if driver not in known:
@@ -164,7 +166,7 @@ def check_driver(driver: Any, who: str) -> None:
         )
 
 
-def make_program(step: Any, callbacks: tuple[Any, ...], who: str) -> StepAndCallbacks:
+def make_program(step: Function, callbacks: tuple[CallbackLike, ...], who: str) -> StepAndCallbacks:
     """Return the step and the callbacks, flat, as one pytree."""
     if not callable(step):
         raise TypeError(
@@ -200,8 +202,8 @@ def _refuse_leaf(program: StepAndCallbacks, who: str) -> None:
 
 
 def _run(
-    program: StepAndCallbacks, state: Any, key: Any, *, max_steps: int, driver: str
-) -> LoopResult[Any]:
+    program: StepAndCallbacks, state: PyTree, key: Array | None, *, max_steps: int, driver: str
+) -> LoopResult[PyTree]:
     plan = make_plan(program, key, max_steps)
     carry = plan.begin(promote(plan, state))
     stopped = not isinstance(carry.mask, np.generic)
@@ -210,15 +212,20 @@ def _run(
 
 
 def _resume(
-    program: StepAndCallbacks, result: LoopResult[Any], key: Any, *, max_steps: int, driver: str
-) -> LoopResult[Any]:
+    program: StepAndCallbacks,
+    result: LoopResult[PyTree],
+    key: Array | None,
+    *,
+    max_steps: int,
+    driver: str,
+) -> LoopResult[PyTree]:
     plan = make_plan(program, key, max_steps)
     carry = plan.grow(to_carry(plan, result))
     carry = run_loop(driver, plan, carry, np.int32(max_steps), stopped=True)
     return to_result(plan, carry, plan.finish(carry))
 
 
-def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[Any]:
+def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[PyTree]:
     """Return the result of a carry, and of what `after_run` made of it."""
     names = tuple(part.name for part in plan.listeners)
     resumable = (carry.state, carry.memories) if plan.hears("after_run") else None
@@ -231,7 +238,7 @@ def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[Any]:
     return LoopResult(finished.state, steps, mask, memory, resumable, names)
 
 
-def to_carry(plan: Plan, result: LoopResult[Any]) -> Carry:
+def to_carry(plan: Plan, result: LoopResult[PyTree]) -> Carry:
     """Return the carry a result goes on from.
 
     Raises:

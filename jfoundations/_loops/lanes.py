@@ -12,16 +12,18 @@ a leading axis of them:
 LaneAxes(program=(), state=0, key=None)
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.custom_batching import custom_vmap
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from .._core.checks import keystr
+from .._core.types import Function, PyTree
 from .._core.values import describe, hold
 from .plan import StepAndCallbacks
 from .result import LoopResult
@@ -63,7 +65,7 @@ class LaneAxes(NamedTuple):
 
 
 def find_lane_axes(
-    parts: tuple[Any, ...], lanes: bool | tuple[bool, ...], key: Any, who: str
+    parts: tuple[object, ...], lanes: bool | tuple[bool, ...], key: Array | None, who: str
 ) -> LaneAxes:
     """Return where the lanes are.
 
@@ -97,13 +99,13 @@ def find_lane_axes(
     return LaneAxes(tuple(program), axes[-2], axes[-1])
 
 
-def _one_a_lane(key: Any) -> bool:
+def _one_a_lane(key: Array | None) -> bool:
     if key is None:
         return False
     return key.ndim == (1 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 2)
 
 
-def _check_lengths(parts: Iterable[tuple[str, Any, bool]], who: str) -> None:
+def _check_lengths(parts: Iterable[tuple[str, PyTree, bool]], who: str) -> None:
     found: dict[int, str] = {}
     for name, part, flag in parts:
         for path, leaf in jax.tree_util.tree_leaves_with_path(part) if flag else ():
@@ -124,20 +126,24 @@ def _check_lengths(parts: Iterable[tuple[str, Any, bool]], who: str) -> None:
 
 
 def over_lanes(
-    part: Callable[..., Any], axes: LaneAxes | None, program: StepAndCallbacks, state: Any, key: Any
+    part: Function,
+    axes: LaneAxes | None,
+    program: StepAndCallbacks,
+    state: PyTree,
+    key: Array | None,
 ) -> Any:
     """Return `part(program, state, key)`, in each lane where there are lanes."""
     if axes is None:
         return part(program, state, key)
     leaves, structure = jax.tree.flatten(program)
 
-    def lane(leaves: list[Any], state: Any, key: Any) -> Any:
+    def lane(leaves: list[Array], state: PyTree, key: Array | None) -> Any:
         return part(jax.tree.unflatten(structure, leaves), state, key)
 
     return jax.vmap(lane, (list(axes.program), axes.state, axes.key))(leaves, state, key)
 
 
-def explicit_mesh(tree: Any) -> Mesh | None:
+def explicit_mesh(tree: PyTree) -> Mesh | None:
     """Return the mesh with explicit axes that a tree's arrays are sharded over, if there is one."""
     for leaf in jax.tree.leaves(tree):
         sharding = getattr(leaf, "sharding", None)
@@ -155,7 +161,7 @@ def automatic(mesh: Mesh) -> Mesh:
 def lay_over(mesh: Mesh, tree: T) -> T:
     """Return a tree whose sharded arrays are so over another mesh of the same devices and names."""
 
-    def put(leaf: Any) -> Any:
+    def put(leaf: PyTree) -> Any:
         sharding = getattr(leaf, "sharding", None)
         if not isinstance(sharding, NamedSharding):
             return leaf

@@ -9,11 +9,17 @@ import functools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import jax.numpy as jnp
+from jax import Array
 
-from .handlers import Calls, Handler, in_turn
+from .._core.types import PyTree, Stop
+from .handlers import Calls, Context, Handler, in_turn
+
+Memories: TypeAlias = tuple[PyTree, ...]  # a memory a callback, () where it has none
+# A uint32 with a bit a callback that asks to stop; Python False where none can.
+Mask: TypeAlias = Array | Literal[False]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,7 +32,7 @@ class Start:
     """
 
     words: frozenset[str]
-    begin: Callable[[Any, dict[str, Any]], Calls]
+    begin: Callable[[PyTree, Context], Calls]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,11 +51,11 @@ class Listener:
     init: Start | None
     handlers: dict[str, Handler]
 
-    def start(self, state: Any, max_steps: int | None) -> Any:
+    def start(self, state: PyTree, max_steps: int | None) -> Any:
         """Return the first memory, `()` where there is none; `max_steps` is None in a scan's."""
         return in_turn(self.begin(state, {} if max_steps is None else {"max_steps": max_steps}))
 
-    def begin(self, state: Any, context: dict[str, Any]) -> Calls:
+    def begin(self, state: PyTree, context: Context) -> Calls:
         """Do so as a generator, which yields what is to be called within."""
         if self.init is None:
             return ()
@@ -60,10 +66,10 @@ class Listener:
             raise
 
 
-def overheard(part: Listener, note: Callable[[str, Any], None]) -> Listener:
+def overheard(part: Listener, note: Callable[[str, Stop], None]) -> Listener:
     """Return a listener that tells `note` who it is, event included, and its stop."""
 
-    def overhear(handler: Handler, memory: Any, state: Any, context: dict[str, Any]) -> Calls:
+    def overhear(handler: Handler, memory: PyTree, state: PyTree, context: Context) -> Calls:
         memory, state, stop = yield from handler.hear(memory, state, context)
         note(handler.who, stop)
         return memory, state, stop
@@ -78,10 +84,10 @@ def overheard(part: Listener, note: Callable[[str, Any], None]) -> Listener:
 def fire(
     event: str,
     listeners: Sequence[Listener],
-    state: Any,
-    memories: tuple[Any, ...],
-    context: dict[str, Any],
-) -> tuple[Any, tuple[Any, ...], Any]:
+    state: PyTree,
+    memories: Memories,
+    context: Context,
+) -> tuple[PyTree, Memories, Any]:
     """Run one event through all listeners, in order: `(state, memories, bits)`.
 
     `bits` has bit k set where listener k asks to stop; Python False when none of them can.
@@ -96,9 +102,9 @@ def fire(
 def hear_all(
     event: str,
     listeners: Sequence[Listener],
-    state: Any,
-    memories: Sequence[Any],
-    context: dict[str, Any],
+    state: PyTree,
+    memories: Sequence[PyTree],
+    context: Context,
 ) -> Calls:
     """Let all listeners hear an event, in order: `(state, memories, a stop each)`."""
     new, stops = list(memories), [False] * len(listeners)
@@ -108,13 +114,13 @@ def hear_all(
     return state, tuple(new), stops
 
 
-def any_of(stops: Sequence[Any]) -> Any:
+def any_of(stops: Sequence[Stop]) -> Any:
     """Return the OR of stops, any of which may be Python False."""
     able = [stop for stop in stops if stop is not False]
     return functools.reduce(operator.or_, able) if able else False
 
 
-def _bit(stop: Any, k: int, who: str) -> Any:
+def _bit(stop: Stop, k: int, who: str) -> Any:
     if stop is False:
         return False
     if k >= 32:
@@ -125,6 +131,6 @@ def _bit(stop: Any, k: int, who: str) -> Any:
     return stop.astype(jnp.uint32) << k
 
 
-def merge_bits(a: Any, b: Any) -> Any:
+def merge_bits(a: Mask, b: Mask) -> Any:
     """Return the OR of two masks, either of which may be Python False."""
     return b if a is False else a if b is False else a | b

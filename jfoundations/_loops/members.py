@@ -7,7 +7,7 @@ does not hold; the others stand in a `cond`.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ from jax.typing import ArrayLike
 
 from .._core.checks import as_arrays, check_stop
 from .._core.compat import cond
+from .._core.types import Function, Live, PyTree
 from .collectives import check_gate
-from .handlers import Caller, Calls, Hearing, call_checked, freeze, in_turn
+from .handlers import Caller, Calls, Context, Hearing, call_checked, freeze, in_turn
 from .listener import Listener, hear_all
 
 
@@ -35,7 +36,7 @@ def check_condition(value: ArrayLike, who: str, cure: str = "give a bool scalar"
     return value if isinstance(value, Tracer) else bool(value)
 
 
-def logical_and(a: Any, b: Any) -> Any:
+def logical_and(a: Live, b: Live) -> Any:
     """Return the AND of two bools, either of which may be Python True."""
     return b if a is True else a if b is True else a & b
 
@@ -52,14 +53,14 @@ class Members:
         self,
         event: str,
         listeners: Sequence[Listener],
-        memories: list[Any],
-        context: dict[str, Any],
+        memories: list[PyTree],
+        context: Context,
         places: Sequence[int],
     ):
         self._event, self._listeners = event, listeners
         self._memories, self._context, self._places = memories, context, places
 
-    def __call__(self, state: Any, *, where: ArrayLike = True, who: str = "where") -> Hearing:
+    def __call__(self, state: PyTree, *, where: ArrayLike = True, who: str = "where") -> Hearing:
         """Return the call in which the members hear the event.
 
         Args:
@@ -75,7 +76,7 @@ class Members:
         """
         return Hearing(self._calls(state, where, who))
 
-    def _calls(self, state: Any, where: ArrayLike, who: str) -> Calls:
+    def _calls(self, state: PyTree, where: ArrayLike, who: str) -> Calls:
         listeners = [self._listeners[k] for k in self._places]
         memories = [self._memories[k] for k in self._places]
         holds = check_condition(where, who)
@@ -105,9 +106,9 @@ def _hear_where(
     who: str,
     event: str,
     listeners: Sequence[Listener],
-    state: Any,
-    memories: Sequence[Any],
-    context: dict[str, Any],
+    state: PyTree,
+    memories: Sequence[PyTree],
+    context: Context,
 ) -> Calls:
     """Let listeners hear an event where a traced condition holds: `(state, memories, stops)`."""
     within = {**context, "live": logical_and(holds, context["live"])}
@@ -133,7 +134,11 @@ def _hear_where(
 
 
 def _run(
-    event: str, listeners: Sequence[Listener], context: dict[str, Any], memories: Any, state: Any
+    event: str,
+    listeners: Sequence[Listener],
+    context: Context,
+    memories: tuple[PyTree, ...],
+    state: PyTree,
 ) -> tuple[Any, Any, Any]:
     """Let listeners hear an event: `(memories, state, stops)`, with None for what never stops."""
     state, memories, stops = in_turn(hear_all(event, listeners, state, memories, context))
@@ -141,13 +146,13 @@ def _run(
 
 
 def _conditional(
-    holds: jax.Array, run: Callable[..., Any], memories: Any, state: Any
+    holds: jax.Array, run: Function, memories: tuple[PyTree, ...], state: PyTree
 ) -> tuple[Any, Any, Any]:
     # `cond` wants equal types on both sides, also where a weakly typed leaf was promoted.
     after = jax.eval_shape(run, memories, state)
     nobody = jax.tree.map(lambda _: np.False_, after[2])
 
-    def cast(tree: Any) -> Any:
+    def cast(tree: PyTree) -> Any:
         return jax.tree.map(lambda leaf, a: lax.convert_element_type(leaf, a.dtype), tree, after)
 
     memories, state, stops = cond(
@@ -185,7 +190,7 @@ class ResolvedCombined:
         """Whether there is any memory."""
         return bool(self.own) or any(part.init is not None for part in self.listeners)
 
-    def begin(self, state: Any, context: dict[str, Any]) -> Calls:
+    def begin(self, state: PyTree, context: Context) -> Calls:
         """Make the memory."""
         memories = []
         for part in self.listeners:
@@ -196,7 +201,7 @@ class ResolvedCombined:
         }
         return self._pack(own, memories)
 
-    def at(self, event: str, memory: Any, state: Any, context: dict[str, Any]) -> Calls:
+    def at(self, event: str, memory: PyTree, state: PyTree, context: Context) -> Calls:
         """Hear an event: `(memory, state, stop)`."""
         own, memories = self._unpack(memory)
         members = Members(event, self.listeners, memories, context, range(len(memories)))
@@ -208,7 +213,7 @@ class ResolvedCombined:
         )
         return self._pack(own, memories), state, stop
 
-    def _pack(self, own: dict[str, Any], memories: list[Any]) -> Any:
+    def _pack(self, own: dict[str, PyTree], memories: list[PyTree]) -> Any:
         if not self.remembers:
             return ()
         if self.transparent:
@@ -216,7 +221,7 @@ class ResolvedCombined:
         named = zip(self.listeners, memories, strict=True)
         return {part.name: memory for part, memory in named if part.init is not None} | own
 
-    def _unpack(self, memory: Any) -> tuple[dict[str, Any], list[Any]]:
+    def _unpack(self, memory: PyTree) -> tuple[dict[str, Any], list[Any]]:
         if not self.remembers:
             return {}, [()] * len(self.listeners)
         if self.transparent:
@@ -225,7 +230,7 @@ class ResolvedCombined:
         return {name: memory[name] for name in self.own}, memories
 
 
-def _ask(caller: Caller, context: dict[str, Any], state: Any, *, where: ArrayLike = True) -> Any:
+def _ask(caller: Caller, context: Context, state: PyTree, *, where: Live = True) -> Any:
     """Ask a predicate, which learns as `live` that its lane is finished where `where` fails."""
     words = context if where is True else {**context, "live": logical_and(context["live"], where)}
     return caller(state, context=words)

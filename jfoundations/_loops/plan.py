@@ -5,7 +5,7 @@ what some callback really does. A plan is a frozen value; what only a trace can 
 whether a callback can stop the loop, is in `facts`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -13,19 +13,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from .._core.checks import check_like
 from .._core.programs import compiled
+from .._core.types import Function, Live, PyTree, Stop
 from .._core.values import Structural, describe, hold, release
 from .._pipes.pipe import Pipe
-from .callback import RUN_EVENTS
-from .handlers import Caller, caller, cure_of
-from .listener import Listener, fire, merge_bits, overheard
+from .callback import RUN_EVENTS, CallbackLike
+from .handlers import Caller, Context, caller, cure_of
+from .listener import Listener, Mask, Memories, fire, merge_bits, overheard
 from .resolve import listen
 
 S = TypeVar("S")
-Memories = tuple[Any, ...]  # a memory a callback, () where it has none
-Mask = Any  # a uint32 with a bit a callback that asks to stop; Python False where none can
 
 
 class Step(Protocol[S]):
@@ -53,7 +53,7 @@ class Carry(NamedTuple):
 class StepAndCallbacks(Structural):
     """The step and the callbacks as one pytree argument: arrays are leaves, functions static."""
 
-    def __init__(self, step: Callable[..., Any], callbacks: tuple[Any, ...]):
+    def __init__(self, step: Function, callbacks: tuple[CallbackLike, ...]):
         self.step: Callable[..., Any] = step
         self.callbacks: tuple[Any, ...] = callbacks
 
@@ -62,7 +62,7 @@ class StepAndCallbacks(Structural):
         return tuple(map(hold, (self.step, *self.callbacks))), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, held: tuple[Any, ...]) -> "StepAndCallbacks":
+    def tree_unflatten(cls, _: None, held: tuple[PyTree, ...]) -> "StepAndCallbacks":
         """Rebuild from the held functions."""
         step, *callbacks = map(release, held)
         return cls(step, tuple(callbacks))
@@ -88,7 +88,7 @@ class Plan:
     stages: tuple[Caller, ...]
     staged: bool
     listeners: tuple[Listener, ...]
-    words: Mapping[str, Any]
+    words: Context
     key: jax.Array | None
     max_steps: int | None
 
@@ -96,14 +96,14 @@ class Plan:
         """Tell whether some callback hears an event."""
         return any(event in part.handlers for part in self.listeners)
 
-    def context(self, step: Any, live: Any) -> dict[str, Any]:
+    def context(self, step: ArrayLike, live: Live) -> Context:
         """Return the context words of one step: its index, its key, whether its lane lives."""
         words = {"step": step, "live": live, **self.words}
         if self.key is not None:
             words["key"] = jax.random.fold_in(self.key, step)
         return words
 
-    def begin(self, state: Any) -> Carry:
+    def begin(self, state: PyTree) -> Carry:
         """Return the carry before the first step: memories made, `before_run` heard.
 
         Its mask is a NumPy 0 where no callback can have asked to stop.
@@ -114,8 +114,8 @@ class Plan:
         return Carry(np.int32(0), np.uint32(0) if bits is False else bits, state, memories)
 
     def advance(
-        self, step: Any, state: Any, memories: Memories, *, live: Any
-    ) -> tuple[Any, Memories, Mask]:
+        self, step: ArrayLike, state: PyTree, memories: Memories, *, live: Live
+    ) -> tuple[PyTree, Memories, Mask]:
         """Take one step with all its events: `(state, memories, who asks to stop)`."""
         words, heard = self.context(step, live), self.listeners
         state, memories, first = fire("before_step", heard, state, memories, words)
@@ -131,7 +131,7 @@ class Plan:
         new, memories, last = fire("after_step", heard, new, memories, words)
         return new, memories, merge_bits(merge_bits(first, within), last)
 
-    def take(self, state: Any, words: dict[str, Any]) -> Any:
+    def take(self, state: PyTree, words: Context) -> Any:
         """Take the step alone, without events."""
         if not self.staged:
             return self._call(0, state, words)
@@ -139,10 +139,10 @@ class Plan:
             state = self._run_stage(k, state, words)
         return state
 
-    def _run_stage(self, k: int, value: Any, words: dict[str, Any]) -> Any:
+    def _run_stage(self, k: int, value: PyTree, words: Context) -> Any:
         return self.pipe.run_stage(k, value, lambda v: self._call(k, v, words))
 
-    def _call(self, k: int, value: Any, words: dict[str, Any]) -> Any:
+    def _call(self, k: int, value: PyTree, words: Context) -> Any:
         try:
             return self.stages[k](value, context=words)
         except StopIteration as error:  # on its way it would end a loop in silence
@@ -170,7 +170,7 @@ class Plan:
                 memories[k] = jax.tree.map(_into_corner, fresh, memories[k])
         return carry._replace(memories=tuple(memories))
 
-    def noting(self, stops: dict[str, Any]) -> "Plan":
+    def noting(self, stops: dict[str, Stop]) -> "Plan":
         """Return the plan whose handlers write down their stops, by the name messages use."""
         noted = tuple(overheard(part, stops.__setitem__) for part in self.listeners)
         return replace(self, listeners=noted)
@@ -192,7 +192,7 @@ def make_plan(
     key: jax.Array | None,
     max_steps: int | None,
     *,
-    x: Any = None,
+    x: PyTree = None,
     feeds: bool = False,
 ) -> Plan:
     """Resolve a step and its callbacks.
@@ -226,14 +226,14 @@ def make_plan(
     return Plan(who, pipe, stages, staged, listeners, words, key if keyed else None, max_steps)
 
 
-def _take(program: StepAndCallbacks, state: Any, *, max_steps: int, **words: Any) -> Any:
+def _take(program: StepAndCallbacks, state: PyTree, *, max_steps: int, **words: PyTree) -> Any:
     """Take a step, or a stage of it, without callbacks and unchecked."""
     plan = make_plan(program, words.get("key"), max_steps)
     words["max_steps"] = max_steps
     return plan.take(state, words)
 
 
-def _check_kind(fresh: Any, old: Any, who: str) -> None:
+def _check_kind(fresh: PyTree, old: PyTree, who: str) -> None:
     kinds = [
         (jax.tree.structure(m), [(jnp.ndim(x), jax.typeof(x).dtype) for x in jax.tree.leaves(m)])
         for m in (fresh, old)

@@ -2,18 +2,28 @@
 
 import functools
 from collections.abc import Container, Iterable
-from typing import Any
 
 from .._core.checks import as_arrays, nearest
-from .callback import RUN_EVENTS, Callback, callback_name, events_of
+from .._core.types import PyTree
+from .callback import RUN_EVENTS, Callback, CallbackLike, callback_name, events_of
 from .combined import Combined
-from .handlers import CONTEXT, INIT_CONTEXT, Caller, Calls, Handler, caller, handler_of, in_turn
+from .handlers import (
+    CONTEXT,
+    INIT_CONTEXT,
+    Caller,
+    Calls,
+    Context,
+    Handler,
+    caller,
+    handler_of,
+    in_turn,
+)
 from .listener import Listener, Start
 from .members import ResolvedCombined
 
 
 def listen(
-    callbacks: tuple[Any, ...], stages: tuple[str, ...], given: Container[str]
+    callbacks: tuple[CallbackLike, ...], stages: tuple[str, ...], given: Container[str]
 ) -> list[Listener]:
     """Bring callbacks into their normal form, or say what is wrong with one.
 
@@ -60,7 +70,7 @@ def unique(names: list[str], *reserved: str) -> list[str]:
     return out
 
 
-def _resolve(callback: Any, name: str, who: str, given: Container[str]) -> Calls:
+def _resolve(callback: CallbackLike, name: str, who: str, given: Container[str]) -> Calls:
     """Return one callback's normal form, as a generator that yields those of its members."""
     if isinstance(callback, Combined):
         try:
@@ -84,7 +94,7 @@ def _resolve(callback: Any, name: str, who: str, given: Container[str]) -> Calls
     )
 
 
-def _begin(init: Caller, who: str, state: Any, context: dict[str, Any]) -> Calls:
+def _begin(init: Caller, who: str, state: PyTree, context: Context) -> Calls:
     return as_arrays(init(state, context=context), who)
     yield  # a generator, as that of a combined callback, but of nothing to be called within
 

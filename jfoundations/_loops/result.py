@@ -7,6 +7,8 @@ LoopResult(4 steps, stopped by small, state=float32[],
 memory={history: History(buffer=float32[9], count=int32[])})
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -14,18 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._core.checks import nearest
+from .._core.checks import keystr, nearest
 from .._core.pytrees import pytree, static
-from .tables import line_of, table_of
+from .._core.types import PyTree
+from .tables import brief, counted, describe_lane, is_few, on_host, show, text_table
 
 S = TypeVar("S")
+LANES = 100  # shown at most
 
 
 @jax.tree_util.register_pytree_with_keys_class
 class Memories(dict[str, Any]):
     """The callbacks' memories by name: a dict that says which names it has."""
 
-    def __missing__(self, name: Any) -> Any:
+    def __missing__(self, name: object) -> Any:
         if not self:
             raise KeyError(f"no callback of this run has a memory, so none is called {name!r}")
         raise KeyError(
@@ -38,7 +42,7 @@ class Memories(dict[str, Any]):
         return [(jax.tree_util.DictKey(n), self[n]) for n in sorted(self)], tuple(self)
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], memories: Any) -> "Memories":
+    def tree_unflatten(cls, names: tuple[str, ...], memories: Iterable[PyTree]) -> "Memories":
         """Rebuild, in the callbacks' order."""
         held = dict(zip(sorted(names), memories, strict=True))
         return cls((name, held[name]) for name in names)
@@ -138,13 +142,79 @@ class LoopResult(Generic[S]):
                 "table shows numbers, which a traced function does not know; "
                 "return the LoopResult from jit and print it there"
             )
-        return table_of(self)
+        return _table_of(self)
 
     def __repr__(self) -> str:
-        return line_of(self)
+        return _line_of(self)
 
 
 def _reasons(mask: np.ndarray, names: tuple[str, ...], limit: str) -> tuple[Any, ...]:
     if mask.ndim:
         return tuple(_reasons(m, names, limit) for m in mask)
     return tuple(n for k, n in enumerate(names) if int(mask) >> k & 1) or (limit,)
+
+
+def _line_of(result: LoopResult[PyTree]) -> str:
+    """Return the repr of a `LoopResult`: how it ended, and the shapes of what it holds."""
+    parts = list(_end(result)) if on_host(result.stopped_by) and on_host(result.steps) else []
+    parts.append(f"state={brief(result.state)}")
+    if result.memory:
+        memory = ", ".join(f"{name}: {brief(m)}" for name, m in _memories(result))
+        parts.append(f"memory={{{memory}}}")
+    return f"LoopResult({', '.join(parts)})"
+
+
+def _end(result: LoopResult[PyTree]) -> Iterator[str]:
+    steps = np.asarray(result.steps)
+    if not steps.ndim:
+        yield counted(int(steps), "step")
+        yield f"stopped by {' and '.join(result.reasons)}"
+        return
+    yield counted(steps.size, "lane")
+    if steps.size:
+        least, most = int(steps.min()), int(steps.max())
+        yield f"{least} to {most} steps" if least < most else counted(least, "step")
+        reasons = Counter(name for _, _, names in _lanes(result) for name in names)
+        yield "stopped by " + ", ".join(f"{name}: {n}" for name, n in reasons.items())
+
+
+def _lanes(result: LoopResult[PyTree]) -> Iterator[tuple[tuple[int, ...], int, tuple[str, ...]]]:
+    """Yield each lane's index, steps and reasons."""
+    steps = np.asarray(result.steps)
+    for index in np.ndindex(steps.shape):
+        names = result.reasons
+        for k in index:
+            names = names[k]
+        yield index, int(steps[index]), names
+
+
+def _table_of(result: LoopResult[PyTree]) -> str:
+    """Return a `LoopResult` as a table: a line a lane, or of a single run a line a leaf."""
+    leaves = list(_named_leaves(result))  # a callback may be named as a leaf of another is
+    batch = np.ndim(result.steps)
+    if not batch:
+        head = [["steps", str(int(result.steps))], ["stopped by", ", ".join(result.reasons)]]
+        return text_table(head + [[name, show(leaf)] for name, leaf in leaves])
+    lean = [(name, np.asarray(leaf)) for name, leaf in leaves if is_few(leaf, batch)]
+    rows = [["lane", "steps", "stopped by", *(name for name, _ in lean)]]
+    for index, steps, names in _lanes(result):
+        lane = ",".join(map(str, index))
+        rows.append(
+            [lane, str(steps), ", ".join(names), *(show(value[index]) for _, value in lean)]
+        )
+    if len(rows) > LANES + 1:
+        rows[LANES // 2 + 1 : -LANES // 2] = [["…"] * len(rows[0])]
+    large = [(name, leaf) for name, leaf in leaves if not is_few(leaf, batch)]
+    others = [f"{name} {describe_lane(leaf, batch)}" for name, leaf in large]
+    return text_table(rows) + "".join(f"\nin each lane {other}" for other in others)
+
+
+def _named_leaves(result: LoopResult[PyTree]) -> Iterator[tuple[str, Any]]:
+    for root, tree in (("state", result.state), *_memories(result)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            yield keystr(path, root), leaf
+
+
+def _memories(result: LoopResult[PyTree]) -> list[tuple[str, Any]]:
+    # In the callbacks' order: `jit` sorts the dict.
+    return [(name, result.memory[name]) for name in result.names if name in result.memory]

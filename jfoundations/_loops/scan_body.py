@@ -13,16 +13,16 @@
 (4, ('near',))
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax import lax
+from jax import Array, lax
 
 from .._core.checks import as_arrays, check_count, check_function, check_key
 from .._core.compat import on_a_mesh
+from .._core.types import PyTree, View
 from .._core.values import Structural, describe, hold, release
-from .callback import callback_name
+from .callback import CallbackLike, callback_name
 from .drivers import skip_or_step, strong_counters
 from .facts import find_facts, is_weak, promote, take_step, trace_step
 from .handlers import NoElement
@@ -32,11 +32,11 @@ from .result import LoopResult
 
 
 def as_scan_body(
-    step: Step[Any],
-    *callbacks: Any,
+    step: Step[PyTree],
+    *callbacks: CallbackLike,
     max_steps: int | None = None,
     key: jax.Array | None = None,
-    of: Callable[[Any], Any] | None = None,
+    of: View | None = None,
 ) -> "ScanBody":
     """Make a step with callbacks the body of a `lax.scan`, or of any loop of your own.
 
@@ -88,7 +88,9 @@ class ScanBody(Structural):
     A carry is a pytree whose `state` is the state and whose `step` counts the steps taken.
     """
 
-    def __init__(self, program: StepAndCallbacks, key: Any, of: Any, max_steps: int | None):
+    def __init__(
+        self, program: StepAndCallbacks, key: Array | None, of: View | None, max_steps: int | None
+    ):
         self._program, self._key, self._of, self._max_steps = program, key, of, max_steps
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], int | None]:
@@ -96,12 +98,12 @@ class ScanBody(Structural):
         return (self._program, self._key, hold(self._of)), self._max_steps
 
     @classmethod
-    def tree_unflatten(cls, max_steps: int | None, children: tuple[Any, ...]) -> "ScanBody":
+    def tree_unflatten(cls, max_steps: int | None, children: tuple[PyTree, ...]) -> "ScanBody":
         """Rebuild from the held functions."""
         program, key, of = children
         return cls(program, key, release(of), max_steps)
 
-    def init(self, state: Any) -> Carry:
+    def init(self, state: PyTree) -> Carry:
         """Return the carry to start from: memories made, `before_run` heard.
 
         Python numbers in the state are promoted as in `iterate`; where the step takes an `x`, which
@@ -118,14 +120,14 @@ class ScanBody(Structural):
             carry, _ = find_facts(plan, carry, free=False, reverse=True)
         return carry
 
-    def resume(self, result: LoopResult[Any]) -> Carry:
+    def resume(self, result: LoopResult[PyTree]) -> Carry:
         """Return the carry that goes on with a run, of this kind or of `iterate`."""
         if not isinstance(result, LoopResult):
             raise TypeError(f"as_scan_body, resume: {describe(result)} is no LoopResult; use init")
         plan = self._plan(feeds=True)
         return plan.grow(to_carry(plan, result))
 
-    def __call__(self, carry: Carry, x: Any = None) -> tuple[Carry, Any]:
+    def __call__(self, carry: Carry, x: PyTree = None) -> tuple[Carry, Any]:
         """Take a step, unless a callback has asked to stop: `(carry, y)`."""
         _check_carry(carry)
         plan = self._plan(x=x, feeds=x is not None)
@@ -142,13 +144,13 @@ class ScanBody(Structural):
         _check_carry(carry)
         return carry.mask == 0
 
-    def result(self, carry: Carry) -> LoopResult[Any]:
+    def result(self, carry: Carry) -> LoopResult[PyTree]:
         """Return the `LoopResult` of a carry: `after_run` heard. Call it in the vmap, if any."""
         _check_carry(carry)
         plan = self._plan(feeds=True)
         return to_result(plan, carry, plan.finish(carry))
 
-    def _plan(self, *, x: Any = None, feeds: bool = False) -> Plan:
+    def _plan(self, *, x: PyTree = None, feeds: bool = False) -> Plan:
         return make_plan(self._program, self._key, self._max_steps, x=x, feeds=feeds)
 
     def __repr__(self) -> str:
@@ -160,7 +162,7 @@ def _strong(leaf: jax.Array) -> jax.Array:
     return lax.convert_element_type(leaf, leaf.dtype)
 
 
-def _check_carry(carry: Any) -> None:
+def _check_carry(carry: object) -> None:
     if not isinstance(carry, Carry):
         raise TypeError(
             f"as_scan_body: the carry is {describe(carry)}; start the scan from body.init(state)"

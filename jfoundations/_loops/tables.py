@@ -1,4 +1,4 @@
-"""How results are shown on the host: a line for the REPL, a table to read.
+"""Values and tables as text, on the host.
 
 >>> print(text_table([["lane", "steps"], ["0", "13"], ["1", "3"]]))
 lane  steps
@@ -6,21 +6,17 @@ lane  steps
 1     3
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._core.checks import keystr
 from .._core.types import PyTree
 from .._core.values import describe
 
 FEW = 4  # elements of an array that are shown, not described
-LANES = 100  # shown at most
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
@@ -53,95 +49,33 @@ def on_host(leaf: PyTree) -> bool:
     return isinstance(leaf, np.ndarray | np.generic | jax.Array) and not isinstance(leaf, Tracer)
 
 
-def line_of(result: Any) -> str:
-    """Return the repr of a `LoopResult`: how it ended, and the shapes of what it holds."""
-    parts = list(_end(result)) if on_host(result.stopped_by) and on_host(result.steps) else []
-    parts.append(f"state={_brief(result.state)}")
-    if result.memory:
-        memory = ", ".join(f"{name}: {_brief(m)}" for name, m in _memories(result))
-        parts.append(f"memory={{{memory}}}")
-    return f"LoopResult({', '.join(parts)})"
-
-
-def _brief(tree: PyTree) -> str:
+def brief(tree: PyTree) -> str:
+    """Return dtypes and shapes of a tree, of a large one how large it is."""
     leaves = len(jax.tree.leaves(tree))
     return (
         describe(tree) if leaves <= FEW else f"{leaves} leaves, {show_bytes(size_in_bytes(tree))}"
     )
 
 
-def _end(result: Any) -> Iterator[str]:
-    steps = np.asarray(result.steps)
-    if not steps.ndim:
-        yield _count(int(steps), "step")
-        yield f"stopped by {' and '.join(result.reasons)}"
-        return
-    yield _count(steps.size, "lane")
-    if steps.size:
-        least, most = int(steps.min()), int(steps.max())
-        yield f"{least} to {most} steps" if least < most else _count(least, "step")
-        reasons = Counter(name for _, _, names in _lanes(result) for name in names)
-        yield "stopped by " + ", ".join(f"{name}: {n}" for name, n in reasons.items())
-
-
-def _count(n: int, what: str) -> str:
+def counted(n: int, what: str) -> str:
+    """Return a number of things as one would say it."""
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 
-def _lanes(result: Any) -> Iterator[tuple[tuple[int, ...], int, tuple[str, ...]]]:
-    """Yield each lane's index, steps and reasons."""
-    steps = np.asarray(result.steps)
-    for index in np.ndindex(steps.shape):
-        names = result.reasons
-        for k in index:
-            names = names[k]
-        yield index, int(steps[index]), names
-
-
-def table_of(result: Any) -> str:
-    """Return a `LoopResult` as a table: a line a lane, or of a single run a line a leaf."""
-    leaves = list(_named_leaves(result))  # a callback may be named as a leaf of another is
-    batch = np.ndim(result.steps)
-    if not batch:
-        head = [["steps", str(int(result.steps))], ["stopped by", ", ".join(result.reasons)]]
-        return text_table(head + [[name, show(leaf)] for name, leaf in leaves])
-    lean = [(name, np.asarray(leaf)) for name, leaf in leaves if _is_few(leaf, batch)]
-    rows = [["lane", "steps", "stopped by", *(name for name, _ in lean)]]
-    for index, steps, names in _lanes(result):
-        lane = ",".join(map(str, index))
-        rows.append(
-            [lane, str(steps), ", ".join(names), *(show(value[index]) for _, value in lean)]
-        )
-    if len(rows) > LANES + 1:
-        rows[LANES // 2 + 1 : -LANES // 2] = [["…"] * len(rows[0])]
-    large = [(name, leaf) for name, leaf in leaves if not _is_few(leaf, batch)]
-    others = [f"{name} {_a_lane(leaf, batch)}" for name, leaf in large]
-    return text_table(rows) + "".join(f"\nin each lane {other}" for other in others)
-
-
-def _named_leaves(result: Any) -> Iterator[tuple[str, Any]]:
-    for root, tree in (("state", result.state), *_memories(result)):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-            yield keystr(path, root), leaf
-
-
-def _memories(result: Any) -> list[tuple[str, Any]]:
-    # In the callbacks' order: `jit` sorts the dict.
-    return [(name, result.memory[name]) for name in result.names if name in result.memory]
-
-
-def _is_few(leaf: PyTree, batch: int) -> bool:
+def is_few(leaf: PyTree, batch: int) -> bool:
+    """Tell whether a leaf, beyond its axes of lanes, has few numbers, which can be read here."""
     numbers = on_host(leaf) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return numbers and 0 < int(np.prod(leaf.shape[batch:])) <= FEW
 
 
-def _a_lane(leaf: PyTree, batch: int) -> str:
+def describe_lane(leaf: PyTree, batch: int) -> str:
+    """Return the dtype and shape of a leaf without its axes of lanes."""
     return describe(jax.ShapeDtypeStruct(leaf.shape[batch:], leaf.dtype))
 
 
 def show(leaf: PyTree) -> str:
     """Return a few numbers as they are, of more the dtype and shape."""
-    if not _is_few(leaf, 0):
+    if not is_few(leaf, 0):
         return describe(leaf)
     value = np.asarray(leaf)
     if value.dtype.kind == "V":  # NumPy knows no bfloat16

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Generic, TypeVar, overload
 
 from .._core.pytrees import function, pytree
+from .._core.types import Function
 from .._core.values import Structural, name_of
-from .pipe import Fn, Function, Pipe, check_callable
+from .pipe import Fn, Pipe, check_callable
 
 A = TypeVar("A")
 B = TypeVar("B")

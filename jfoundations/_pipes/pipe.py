@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import jax
 
-from .._core.types import PyTree
+from .._core.types import Function, PyTree
 from .._core.values import Structural, describe, hold, identity, name_of, partial, release
 
 A = TypeVar("A")
@@ -34,7 +34,6 @@ X = TypeVar("X")
 Y = TypeVar("Y")
 
 Fn = Callable[[X], Y]
-Function = Callable[..., Any]
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -122,7 +121,7 @@ class Pipe(Structural, Generic[A, B]):
         *stages: Function,
         **named: Function,
     ) -> None: ...
-    def __init__(self, *stages: Callable[..., Any], **named: Callable[..., Any]) -> None:
+    def __init__(self, *stages: Function, **named: Function) -> None:
         pairs: list[tuple[str, Callable[..., Any]]] = []
         for k, stage in enumerate(stages):
             check_callable(stage, f"stage {k + 1}")
@@ -135,12 +134,12 @@ class Pipe(Structural, Generic[A, B]):
             pairs.append((name, stage))
         self._set(tuple(n for n, _ in pairs), tuple(s for _, s in pairs))
 
-    def _set(self, names: tuple[str, ...], stages: tuple[Callable[..., Any], ...]) -> None:
+    def _set(self, names: tuple[str, ...], stages: tuple[Function, ...]) -> None:
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "stages", stages)
 
     @classmethod
-    def _make(cls, names: tuple[str, ...], stages: tuple[Any, ...]) -> "Pipe[Any, Any]":
+    def _make(cls, names: tuple[str, ...], stages: tuple[Function, ...]) -> "Pipe[Any, Any]":
         pipe = object.__new__(cls)
         pipe._set(names, stages)
         return pipe
@@ -151,7 +150,7 @@ class Pipe(Structural, Generic[A, B]):
         return list(zip(keys, map(hold, self.stages), strict=True)), self.names
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], held: tuple[Any, ...]) -> "Pipe[Any, Any]":
+    def tree_unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> "Pipe[Any, Any]":
         """Rebuild the pipe from its names and stages."""
         return cls._make(names, tuple(map(release, held)))
 
@@ -162,7 +161,7 @@ class Pipe(Structural, Generic[A, B]):
             value = self.run_stage(k, value)
         return value
 
-    def run_stage(self, k: int, value: Any, call: Callable[..., Any] | None = None) -> Any:
+    def run_stage(self, k: int, value: PyTree, call: Function | None = None) -> Any:
         """Run stage `k` on a value in its named scope, with a note on what it raises.
 
         Args:
@@ -297,7 +296,7 @@ class Pipe(Structural, Generic[A, B]):
         return " >> ".join(self.names) or "Pipe()"
 
 
-def check_callable(stage: Any, which: str, who: str = "Pipe") -> None:
+def check_callable(stage: object, which: str, who: str = "Pipe") -> None:
     """Raise unless a stage is callable."""
     if not callable(stage):
         raise TypeError(
@@ -313,7 +312,7 @@ def turned(name: str) -> str:
     return name.removesuffix(INVERSE) if name.endswith(INVERSE) else name + INVERSE
 
 
-def map_before(function: Any, consumer: Any, name: str) -> Any:
+def map_before(function: Function, consumer: Any, name: str) -> Any:
     """Let a Fold, or a step `(state, x) -> state`, see a function of each element."""
     staged = Pipe._make((name,), (function,))  # so that it runs in its scope, and errors name it
     if hasattr(consumer, "of"):
@@ -321,6 +320,6 @@ def map_before(function: Any, consumer: Any, name: str) -> Any:
     return partial(step_of, consumer, staged)
 
 
-def step_of(step: Any, g: Any, memory: PyTree, x: PyTree) -> Any:
+def step_of(step: Function, g: Function, memory: PyTree, x: PyTree) -> Any:
     """Take one element, mapped."""
     return step(memory, g(x))

@@ -13,21 +13,23 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .._core.save import first_leaf, load, save
 from .._core.settings import settings
+from .._core.types import PyTree
 from .._folds.fold import Fold
 from .fingerprint import fingerprint
 from .in_order import IN_ORDER
-from .merge_tree import LEVEL
+from .merge_tree import LEVEL, Node
 
 SHARE = 100  # of the time since the last writing, one part at most is spent writing
 KEYS = {"fold", "name", "chunks", "nodes", "samples", "rows", "done", "element"}
+About: TypeAlias = dict[str, Any]  # what a file says of itself: KEYS and their values
 HIGHEST = 15  # of so many chunks as 16**15 no one has heard
 
 
@@ -66,7 +68,7 @@ class Checkpoint:
         self.last: float = 0.0
         self.written: Any = None
 
-    def read(self) -> dict[str, Any] | None:
+    def read(self) -> About | None:
         """Return what the file says of itself, or None where there is no file.
 
         Raises:
@@ -80,7 +82,7 @@ class Checkpoint:
                 raise ValueError(self._refusal(what, about))
         return about
 
-    def _about(self) -> dict[str, Any]:
+    def _about(self) -> About:
         try:
             about = json.loads(first_leaf(self.path))
             if not isinstance(about, dict) or not about.keys() >= KEYS:
@@ -94,7 +96,7 @@ class Checkpoint:
             ) from error
         return about
 
-    def _refusal(self, what: str, about: dict[str, Any]) -> str:
+    def _refusal(self, what: str, about: About) -> str:
         if what == "chunks":
             mine, its = map(_how_many, (about["chunks"], self.about["chunks"]))
             said = f"{mine}, and this is {its}"
@@ -108,8 +110,8 @@ class Checkpoint:
         )
 
     def memories(
-        self, about: dict[str, Any], element: Any, like: Callable[[], Any]
-    ) -> dict[tuple[int, int], Any]:
+        self, about: About, element: PyTree, like: Callable[[], PyTree]
+    ) -> dict[Node, PyTree]:
         """Return the memories in the file, given an element, and what tells a memory's shapes."""
         if str(element) != about["element"]:
             raise ValueError(
@@ -135,7 +137,7 @@ class Checkpoint:
             return self.unwritten >= self.every
         return time.monotonic() - self.last >= SHARE * self.cost
 
-    def write(self, nodes: dict[tuple[int, int], Any], **said: Any) -> None:
+    def write(self, nodes: dict[Node, PyTree], **said: object) -> None:
         """Write what is done so far, unless nothing is new.
 
         Raises:
@@ -160,7 +162,7 @@ class Checkpoint:
         self.written = list(nodes)
 
 
-def _is_sound(about: dict[str, Any]) -> bool:
+def _is_sound(about: About) -> bool:
     """Tell whether what a file says of itself can be: nodes of a tree that do not overlap."""
     nodes, samples = about["nodes"], about["samples"]
     lists = isinstance(nodes, list) and isinstance(samples, list)
@@ -182,7 +184,7 @@ def _is_sound(about: dict[str, Any]) -> bool:
     return apart and inside and sum(b - a for a, b in ends) == about["done"]
 
 
-def _are_counts(numbers: Any) -> bool:
+def _are_counts(numbers: Iterable[object]) -> bool:
     return all(type(n) is int and 0 <= n < 2**63 for n in numbers)
 
 

@@ -17,7 +17,7 @@ import functools
 import io
 import random
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -53,7 +53,7 @@ _NOT_MADE_BY_NEW = 1 << 7  # a flag of types of C
 _Jitted = type(jax.jit(len))
 
 
-def fingerprint(value: Any) -> str:
+def fingerprint(value: object) -> str:
     """Return the fingerprint of a function, or of a tree of functions, arrays and settings.
 
     A function is its code, its defaults, what it closes over and the globals that it names; one of
@@ -73,7 +73,7 @@ class _Reader:
         self.spaces: dict[int, int] = {}  # of globals, numbered as they are met
         self.globals: dict[tuple[int, str], Any] = {}
 
-    def read(self, value: Any) -> bytes:
+    def read(self, value: object) -> bytes:
         """Return the digest of a value and of the globals that its functions name."""
         parts = [self.digest(value)]
         done = 0
@@ -83,7 +83,7 @@ class _Reader:
             done += 1
         return _digest("all", b"", parts)
 
-    def digest(self, value: Any) -> bytes:
+    def digest(self, value: object) -> bytes:
         """Return the digest of a value without its globals."""
         stack: list[_Frame] = []
         found = self._open(value, stack)
@@ -104,7 +104,7 @@ class _Reader:
         assert found is not None
         return found
 
-    def _open(self, value: Any, stack: list["_Frame"]) -> bytes | None:
+    def _open(self, value: object, stack: list["_Frame"]) -> bytes | None:
         """Return the digest of what was read before or holds itself; else put it on the stack."""
         if id(value) in self.known:
             return self.known[id(value)][1]
@@ -121,7 +121,7 @@ class _Reader:
         stack.append(_Frame(value, about, iter(parts), len(stack)))
         return None
 
-    def _look(self, value: Any) -> tuple[bytes, Any]:
+    def _look(self, value: object) -> tuple[bytes, Any]:
         """Return what there is to say of a value, and its parts."""
         kind = type(value)
         if kind in _PLAIN:
@@ -142,7 +142,7 @@ class _Reader:
             return value.__name__.encode(), (value.__objclass__,)
         return _data(value) or (b"", _fields(value))
 
-    def _function(self, value: Any) -> tuple[bytes, Any]:
+    def _function(self, value: types.FunctionType | Code) -> tuple[bytes, Any]:
         if isinstance(value, Code):
             code, space, held = value.code, value.globals.value.value, ()
         else:
@@ -178,7 +178,7 @@ class _Reader:
 class _Frame:
     """A value that is being read, and the digests of its parts so far."""
 
-    def __init__(self, value: Any, about: bytes, parts: Iterator[Any], depth: int):
+    def __init__(self, value: object, about: bytes, parts: Iterator[object], depth: int):
         self.value, self.about, self.parts, self.lowest = value, about, parts, depth
         self.kind: str = _name(type(value)).decode()
         self.digests: list[bytes] = []
@@ -187,7 +187,7 @@ class _Frame:
 class _Unseen(Exception):
     """What is held cannot be seen into."""
 
-    def __init__(self, value: Any):
+    def __init__(self, value: object):
         super().__init__(f"a {_name(type(value)).decode()} cannot be seen into")
 
 
@@ -215,7 +215,7 @@ def _is_inner(name: str, of_enum: bool) -> bool:
     return name.startswith(("__", "_abc_")) or (of_enum and name[:1] == name[-1:] == "_")
 
 
-def _counts(value: Any) -> bool:
+def _counts(value: object) -> bool:
     """Tell whether what a class has under such a name is somebody's own all the same."""
     functions = types.FunctionType | staticmethod | classmethod | property
     return isinstance(value, functions) or type(value) in _NUMBERS or isinstance(value, jax.Array)
@@ -227,7 +227,7 @@ def _code(code: types.CodeType) -> tuple[Any, ...]:
     return (*counts, *names, code.co_exceptiontable, code.co_consts)
 
 
-def _globals(code: types.CodeType, space: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _globals(code: types.CodeType, space: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Yield what code reads from its globals, and through them from modules of the user's own."""
     steps = list(dis.get_instructions(code))
     for k, step in enumerate(steps):
@@ -323,7 +323,7 @@ def _is_plain(kind: type) -> bool:
     return True
 
 
-def _without_caches(kind: type, state: Any) -> Any:
+def _without_caches(kind: type, state: object) -> Any:
     if not isinstance(state, dict):
         return state
     cached = functools.cached_property
@@ -331,7 +331,7 @@ def _without_caches(kind: type, state: Any) -> Any:
     return dict(sorted(held.items(), key=lambda item: str(item[0])))
 
 
-def _reduced(value: Any) -> tuple[Any, ...]:
+def _reduced(value: object) -> tuple[Any, ...]:
     """Return what pickle would make a value of."""
     try:
         known = copyreg.dispatch_table.get(type(value))

@@ -9,6 +9,7 @@ import jax
 from .._core.checks import tracing
 from .._core.programs import compiled
 from .._core.sharding import automatic
+from .._core.types import PyTree
 from .._folds.blocks import fold_elements, like_of_block
 from .._folds.fold import Fold
 from .._folds.protocols import Finished
@@ -41,7 +42,7 @@ class InOrder:
         """Return the memory of no chunks."""
         return cls(compiled(_start, a_fold), compiled(_after_block, a_fold), a_fold.finished)
 
-    def fold(self, i: int, block: Any) -> tuple["InOrder", Any]:
+    def fold(self, i: int, block: PyTree) -> tuple["InOrder", Any]:
         """Return the memory with a block folded as chunk i, as it is here and as arrays."""
         if i != self.count:
             raise RuntimeError(
@@ -51,18 +52,18 @@ class InOrder:
         made = self._with(self.step(self.after if i else self.start(block), block), i + 1)
         return made, made.after
 
-    def _with(self, memory: Any, count: int) -> "InOrder":
+    def _with(self, memory: PyTree, count: int) -> "InOrder":
         finished = self.ends is not None and not tracing() and bool(self.ends(memory))
         return replace(self, after=memory, count=count, finished=finished)
 
-    def add(self, height: int, place: int, memory: Any) -> "InOrder":
+    def add(self, height: int, place: int, memory: PyTree) -> "InOrder":
         """Refuse the memory of a chunk that was folded without those before it."""
         raise RuntimeError(
             "fold: the executor says that it keeps the order, and folded a chunk by itself; it is "
             "to call progress.fold(i, block), one block after another"
         )
 
-    def like(self, block: Any) -> Any:
+    def like(self, block: PyTree) -> Any:
         """Return the shapes and dtypes of a memory, given a block."""
         return jax.eval_shape(self.start, block)
 
@@ -70,7 +71,7 @@ class InOrder:
         """Return the memory for a checkpoint."""
         return {(IN_ORDER, self.count): self.after} if self.count else {}
 
-    def restored(self, saved: dict[tuple[int, int], Any]) -> "InOrder":
+    def restored(self, saved: dict[tuple[int, int], PyTree]) -> "InOrder":
         """Return what a checkpoint has the memory of."""
         [((_, count), memory)] = saved.items()
         return self._with(memory, count)
@@ -87,10 +88,10 @@ class InOrder:
 
 
 @automatic
-def _start(a_fold: Fold[Any], xs: Any) -> Any:
+def _start(a_fold: Fold[Any], xs: PyTree) -> Any:
     return jax.tree.map(jax.numpy.asarray, a_fold.init(like_of_block(xs)))
 
 
 @automatic
-def _after_block(a_fold: Fold[Any], memory: Any, xs: Any) -> Any:
+def _after_block(a_fold: Fold[Any], memory: PyTree, xs: PyTree) -> Any:
     return fold_elements(a_fold.step, a_fold.finished, memory, jax.tree.map(jax.numpy.asarray, xs))

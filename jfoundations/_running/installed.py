@@ -25,7 +25,7 @@ def is_installed(module: str) -> bool:
     return file.startswith(_HOMES)
 
 
-def is_from_installed(value: Any) -> bool:
+def is_from_installed(value: object) -> bool:
     """Tell whether a value is what an installed module has under the value's own name."""
     home, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not isinstance(home, str) or not isinstance(name, str) or not is_installed(home):

@@ -1,7 +1,7 @@
 """Blocks loaded in a thread of their own, one ahead of the block that is being folded."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -10,11 +10,12 @@ from typing import Any
 import jax
 
 from .._core.settings import settings, under
+from .._core.types import PyTree
 
 PATIENCE = 0.1  # seconds to wait for a loader at the end
 
 
-def loaded_ahead(calls: Iterable[tuple[int, Callable[[], Any]]]) -> Iterator[tuple[int, Any]]:
+def loaded_ahead(calls: Iterable[tuple[int, Callable[[], PyTree]]]) -> Iterator[tuple[int, PyTree]]:
     """Yield numbers and what their calls return, made in a thread while the one before is used.
 
     Args:
@@ -53,7 +54,11 @@ def settings_of_thread() -> dict[str, Any]:
     return settings() | {"default_device": device}
 
 
-def _serve(held: dict[str, Any], asked: SimpleQueue[Any], answers: SimpleQueue[Any]) -> None:
+def _serve(
+    held: Mapping[str, object],
+    asked: SimpleQueue[Callable[[], PyTree] | None],
+    answers: SimpleQueue[tuple[PyTree, BaseException | None]],
+) -> None:
     while (call := asked.get()) is not None:
         try:
             with under(held):
@@ -63,7 +68,7 @@ def _serve(held: dict[str, Any], asked: SimpleQueue[Any], answers: SimpleQueue[A
         del call
 
 
-def _value(value: Any, error: BaseException | None) -> Any:
+def _value(value: PyTree, error: BaseException | None) -> Any:
     if error is not None:
         raise error
     return value

@@ -18,6 +18,7 @@ from .._core.checks import check_like
 from .._core.programs import compiled
 from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
+from .._core.types import PyTree
 from .._folds.fold import Fold
 
 Node = tuple[int, int]  # height, place
@@ -47,12 +48,12 @@ class MergeTree:
         """Return the tree of no chunks."""
         return cls(a_fold, compiled(block_memory, a_fold), compiled(_merged, a_fold))
 
-    def fold(self, i: int, block: Any) -> tuple["MergeTree", FlatTree]:
+    def fold(self, i: int, block: PyTree) -> tuple["MergeTree", FlatTree]:
         """Return the tree with a block folded as chunk i, and the memory of that block alone."""
         memory = self.block(block)
         return self.add(0, i, memory), memory
 
-    def add(self, height: int, place: int, memory: Any) -> "MergeTree":
+    def add(self, height: int, place: int, memory: PyTree) -> "MergeTree":
         """Return the tree with one subtree more, given its memory; merge what is complete by it."""
         nodes = {**self.nodes, (height, place): flattened(memory)}
         while row := _complete(nodes, height, place):
@@ -61,7 +62,7 @@ class MergeTree:
             nodes[height, place] = merged
         return replace(self, nodes=nodes)
 
-    def like(self, block: Any) -> Any:
+    def like(self, block: PyTree) -> Any:
         """Return the shapes and dtypes of a memory, given a block."""
         return unflattened(jax.eval_shape(self.block, block))
 
@@ -69,7 +70,7 @@ class MergeTree:
         """Return the memories for a checkpoint."""
         return {node: unflattened(memory) for node, memory in sorted(self.nodes.items())}
 
-    def restored(self, saved: dict[Node, Any]) -> "MergeTree":
+    def restored(self, saved: dict[Node, PyTree]) -> "MergeTree":
         """Return the tree of which a checkpoint has the memories."""
         return replace(self, nodes={node: flattened(memory) for node, memory in saved.items()})
 
@@ -99,7 +100,7 @@ class MergeTree:
 
 
 @automatic
-def block_memory(a_fold: Fold[Any], xs: Any) -> FlatTree:
+def block_memory(a_fold: Fold[Any], xs: PyTree) -> FlatTree:
     """Return the memory of a block."""
     return flattened(a_fold.block(jax.tree.map(jnp.asarray, xs)))
 
@@ -119,7 +120,7 @@ def _merged(a_fold: Fold[Any], flat_memories: list[FlatTree], count: jax.Array) 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(_strong, leaves))), *memories)
     first = jax.tree.map(lambda a: a[0], stacked)
 
-    def one_more(i: jax.Array, memory: Any) -> Any:
+    def one_more(i: jax.Array, memory: PyTree) -> Any:
         both = merge(memory, jax.tree.map(lambda a: a[i], stacked))
         check_like(both, memory, f"the merge of the fold {a_fold.name}", "memory")
         return jax.tree.map(_strong, both)
@@ -127,5 +128,5 @@ def _merged(a_fold: Fold[Any], flat_memories: list[FlatTree], count: jax.Array) 
     return flattened(lax.fori_loop(1, count, one_more, first))
 
 
-def _strong(leaf: Any) -> jax.Array:
+def _strong(leaf: PyTree) -> jax.Array:
     return jnp.asarray(leaf, jnp.result_type(leaf))  # Python numbers have weak types

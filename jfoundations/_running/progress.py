@@ -1,7 +1,7 @@
 """How far a fold has come: what is to do, what is done, and the checkpoint of that."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import jax
 
 from .._core.checks import tracing
+from .._core.types import PyTree
 from .._core.values import describe
 from .._folds.fold import Fold
 from .checkpoint import Checkpoint
 from .in_order import InOrder
 from .loading import loaded_ahead, settings_of_thread
-from .merge_tree import MergeTree
+from .merge_tree import MergeTree, Node
 from .source import (
     Rows,
     Source,
@@ -73,7 +74,7 @@ class Progress:
     def __init__(
         self,
         a_fold: Fold[Any],
-        blocks: Any,
+        blocks: Iterable[PyTree],
         file: Checkpoint | None = None,
         report: Report | None = None,
     ):
@@ -92,7 +93,7 @@ class Progress:
             self.save()  # what cannot be written is to be known before the work
         elif self.earlier and self.total is not None:
             for i, _ in self.earlier["samples"]:
-                self._resume(i, load_chunk(blocks.load, i, self.total))
+                self._resume(i, load_chunk(self.blocks.load, i, self.total))
 
     def chunks(self) -> "Chunks":
         """Return what is to do."""
@@ -103,7 +104,7 @@ class Progress:
             self, [i for i in ids if i not in self.done.memories] if self.earlier else ids
         )
 
-    def passes(self, i: int, block: Any) -> bool:
+    def passes(self, i: int, block: PyTree) -> bool:
         """Tell whether a block of a stream is done already."""
         if self.earlier is None:
             return False
@@ -117,7 +118,7 @@ class Progress:
         self.earlier = None
         return False
 
-    def _resume(self, i: int, block: Any) -> None:
+    def _resume(self, i: int, block: PyTree) -> None:
         """Take in what the checkpoint holds, given a chunk that it has seen."""
         assert self.file is not None and self.earlier is not None
         name, earlier = chunk_name(i, self.total), self.earlier
@@ -138,7 +139,7 @@ class Progress:
             "data is cut otherwise; cut it as before, give another path, or delete it to begin anew"
         )
 
-    def fold(self, i: int, block: Any) -> None:
+    def fold(self, i: int, block: PyTree) -> None:
         """Fold a block here, as chunk i, and take it in."""
         block = self.checked(i, block)
         self._check_number(i)
@@ -155,14 +156,14 @@ class Progress:
         self._check_number(i)
         self._take_in(i, folded.rows, self.done.memories.add(0, i, folded.memory))
 
-    def checked(self, i: int, block: Any) -> Any:
+    def checked(self, i: int, block: PyTree) -> Any:
         """Return a block as JAX takes it, or raise: it is none, or unlike those before."""
         name = chunk_name(i, self.total)
         block = as_block(block, f"fold's {name}")
         self._check_alike(name, element_of(block))
         return block
 
-    def _check_alike(self, name: str, element: Any) -> None:
+    def _check_alike(self, name: str, element: PyTree) -> None:
         if self.element is None:
             self.element = element
         elif element != self.element:
@@ -187,7 +188,7 @@ class Progress:
         if self.report:
             self.report(len(memories), self.total)
 
-    def add_of_process(self, p: int, element: Any, memories: dict[tuple[int, int], Any]) -> None:
+    def add_of_process(self, p: int, element: PyTree, memories: dict[Node, PyTree]) -> None:
         """Take in what another process came to, and has in a checkpoint of its own."""
         self.file = None
         if element is not None:
@@ -292,12 +293,12 @@ class Chunks:
                 return
 
 
-def count_of(blocks: Any) -> int | None:
+def count_of(blocks: object) -> int | None:
     """Return how many blocks there are, or None when no one knows."""
     return blocks.n_chunks if isinstance(blocks, Source) else None
 
 
-def _calls_of(blocks: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+def _calls_of(blocks: Iterator[PyTree]) -> Iterator[tuple[int, Any]]:
     i = 0
     while True:
         yield i, partial(load_chunk, lambda _: next(blocks, _END), i, None)

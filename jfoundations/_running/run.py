@@ -16,10 +16,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
+from jax.typing import ArrayLike
 
 from .._core.checks import check_count, tracing
 from .._core.programs import compiled
 from .._core.sharding import automatic
+from .._core.types import PyTree
 from .._core.values import maker_of
 from .._folds.fold import Fold
 from .executor import Executor, Local
@@ -33,7 +35,7 @@ R = TypeVar("R")
 
 def fold(
     a_fold: Fold[R],
-    data: Any,
+    data: ArrayLike | Iterable[PyTree],
     executor: Executor | None = None,
     *,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -159,10 +161,10 @@ def _check_checkpoint(path: object, own_id: object, every: object) -> None:
 
 
 @automatic
-def _answer(a_fold: Fold[Any], xs: Any) -> Any:
+def _answer(a_fold: Fold[Any], xs: PyTree) -> Any:
     return a_fold.extract(a_fold.block(jax.tree.map(jax.numpy.asarray, xs)))
 
 
 @automatic
-def _extracted(a_fold: Fold[Any], memory: Any) -> Any:
+def _extracted(a_fold: Fold[Any], memory: PyTree) -> Any:
     return a_fold.extract(memory)

@@ -10,6 +10,7 @@ from jax.core import Tracer
 
 from .._core.checks import check_count
 from .._core.inputs import as_given
+from .._core.types import PyTree
 
 CUT = 64  # an array that an executor is to split becomes so many chunks, whatever the executor
 
@@ -57,7 +58,7 @@ class Source:
             raise TypeError(f"Source: load is {self.load!r}, which is not callable")
 
     @classmethod
-    def of(cls, data: Any, size: int) -> "Source":
+    def of(cls, data: PyTree, size: int) -> "Source":
         """Cut arrays into blocks of `size` rows; the last has what is left.
 
         Args:
@@ -93,7 +94,7 @@ class Rows:
         return jax.tree.map(lambda leaf: _taken(leaf, rows), self.data)
 
 
-def _taken(leaf: Any, rows: slice) -> Any:
+def _taken(leaf: PyTree, rows: slice) -> Any:
     if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
         return leaf[rows]
     keys = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # which are nothing to NumPy
@@ -102,17 +103,17 @@ def _taken(leaf: Any, rows: slice) -> Any:
     return jax.device_put(leaf[rows], min(leaf.devices(), key=lambda device: device.id))
 
 
-def cut(data: Any) -> Source:
+def cut(data: PyTree) -> Source:
     """Return the chunks of an array that was given whole."""
     return Source.of(data, max(1, -(-rows_in(data) // CUT)))
 
 
-def rows_in(block: Any) -> int:
+def rows_in(block: PyTree) -> int:
     """Return the length of the leading axis."""
     return jax.tree.leaves(block)[0].shape[0]
 
 
-def element_of(block: Any) -> Any:
+def element_of(block: PyTree) -> Any:
     """Return shapes and dtypes of an element of a block, as JAX will have them."""
     like = lambda a: jax.ShapeDtypeStruct(a.shape[1:], jax.typeof(a).dtype)  # noqa: E731
     return jax.tree.map(like, block)
@@ -121,13 +122,13 @@ def element_of(block: Any) -> Any:
 _NO_ARRAY = "{kind}, which is no array of numbers; {cure}"
 
 
-def as_block(block: Any, who: str) -> Any:
+def as_block(block: PyTree, who: str) -> Any:
     """Return a block as JAX takes it without loss, or raise; see `check_block`."""
     check_block(block, who)
     return jax.tree.map(lambda leaf: as_given(leaf, who, "a leaf"), block)
 
 
-def check_block(block: Any, who: str) -> None:
+def check_block(block: PyTree, who: str) -> None:
     """Raise unless a block's leaves are arrays with one leading axis; no number is read."""
     lengths = set()
     for leaf in jax.tree.leaves(block):
@@ -159,7 +160,7 @@ def load_chunk(load: Loader, i: int, total: int | None) -> Any:
         raise
 
 
-def fold_block(program: Callable[[Any], R], block: Any, name: str) -> R:
+def fold_block(program: Callable[[PyTree], R], block: PyTree, name: str) -> R:
     """Return what a program makes of a block; what it raises says which chunk it was."""
     try:
         return program(block)

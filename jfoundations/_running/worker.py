@@ -42,7 +42,7 @@ def _packer() -> type[pickle.Pickler]:
         base = pickle.Pickler
 
     class Packer(base):  # type: ignore[misc, valid-type]
-        def reducer_override(self, obj: Any) -> Any:  # the name that pickle calls
+        def reducer_override(self, obj: object) -> Any:  # the name that pickle calls
             if isinstance(obj, np.ndarray) and (place := _place(obj)):
                 return _reopen, place
             if callable(obj) and (name := _public_name(obj)):
@@ -54,7 +54,7 @@ def _packer() -> type[pickle.Pickler]:
     return Packer
 
 
-def _public_name(function: Any) -> tuple[str, str] | None:
+def _public_name(function: object) -> tuple[str, str] | None:
     """Return module and name of a function that pickle would not find, or None."""
     if isinstance(function, type) or not (name := getattr(function, "__name__", None)):
         return None
@@ -93,13 +93,20 @@ def _place(array: np.ndarray) -> tuple[Any, ...] | None:
     return str(name), begin + shift, end - first, array.shape, array.dtype, inside, array.strides
 
 
-def _reopen(name: str, place: int, size: int, *how: Any) -> np.ndarray:
-    shape, dtype, inside, strides = how
+def _reopen(
+    name: str,
+    place: int,
+    size: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    inside: int,
+    strides: tuple[int, ...],
+) -> np.ndarray:
     whole = np.memmap(name, np.uint8, "r", place, (size,))
     return np.ndarray(shape, dtype, whole, inside, strides)
 
 
-def pack(value: Any, who: str, what: str) -> bytes:
+def pack(value: object, who: str, what: str) -> bytes:
     """Return the bytes of a value that goes to another process, or say why it cannot."""
     buffer = io.BytesIO()
     try:

@@ -4,11 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
+from jax.typing import ArrayLike
 
 from .._core.compat import cond
 from .._core.pytrees import pytree
-from .._core.types import PyTree
+from .._core.types import Live, Metric, PyTree
 from .._core.values import partial
 from .._loops.callback import Callback
 from .._loops.lanes import any_lane, lane_is_live
@@ -35,7 +36,7 @@ class Best:
         return f"Best(value={self.value!r}, state={self.state!r}{found})"
 
 
-def best(of: Any, *, mode: str = "min") -> Callback:
+def best(of: Metric, *, mode: str = "min") -> Callback:
     """Remember the state at which a monitored number was best, the last step included.
 
     nan is never the best; of equals, the first is kept.
@@ -59,7 +60,7 @@ def best(of: Any, *, mode: str = "min") -> Callback:
     return Callback(partial(_start, of, sign), name="best", after_step=partial(_keep, of, sign))
 
 
-def _start(of: Any, sign: int, state: PyTree) -> Best:
+def _start(of: Metric, sign: int, state: PyTree) -> Best:
     # A copy: a donated buffer must not be held twice.
     return none_yet(worst(of, state, sign, "best"), jax.tree.map(jnp.array, state))
 
@@ -81,17 +82,17 @@ def seen(value: jax.Array, state: PyTree) -> Best:
 
 
 def _keep(
-    of: Any, sign: int, memory: Best, state: PyTree, *, live: Any = True
+    of: Metric, sign: int, memory: Best, state: PyTree, *, live: Live = True
 ) -> tuple[Best, Any, bool]:
     value = read(of, state, "best")
     better = is_better(value, memory, sign) & live
     return keep_if(better, seen(value, state), memory), state, False
 
 
-def keep_if(better: Any, new: Best, old: Best) -> Best:
+def keep_if(better: Array, new: Best, old: Best) -> Best:
     """Return the new memory where it is better, else the old, copied only where some lane's is."""
 
-    def alike(a: Any, b: Any) -> jax.Array:
+    def alike(a: ArrayLike, b: ArrayLike) -> jax.Array:
         return lax.convert_element_type(a, jnp.asarray(b).dtype)
 
     new, old = jax.tree.map(alike, new, old), jax.tree.map(alike, old, old)

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike, DTypeLike
 from .._core.checks import decay_of
 from .._core.pytrees import pytree
 from .._core.rounding import protect
-from .._core.types import PyTree
+from .._core.types import PyTree, View
 from .._core.values import identity, partial
 from .._loops.callback import Callback
 from ._monitor import check_of, float_leaf, refuse_keys
@@ -29,7 +29,7 @@ class Ema:
     weight: jax.Array
 
 
-def ema(of: Any = identity, *, decay: ArrayLike) -> Callback:
+def ema(of: View = identity, *, decay: ArrayLike) -> Callback:
     """Average a function of the state over the steps, the weight fading by `decay` a step.
 
     The mean is free of bias from the first step on: that of Adam, m / (1 - decay**t), in the form
@@ -62,7 +62,7 @@ def _wide(dtype: DTypeLike) -> Any:
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
-def _start(of: Any, state: PyTree) -> Ema:
+def _start(of: View, state: PyTree) -> Ema:
     value = jax.eval_shape(of, state)
     refuse_keys(value, "ema", "mean")
 
@@ -73,7 +73,7 @@ def _start(of: Any, state: PyTree) -> Ema:
     return Ema(value, jnp.zeros((), jnp.result_type(float)))
 
 
-def _average(of: Any, decay: ArrayLike, memory: Ema, state: PyTree) -> tuple[Ema, Any, bool]:
+def _average(of: View, decay: ArrayLike, memory: Ema, state: PyTree) -> tuple[Ema, Any, bool]:
     decay = decay_of(decay, memory.weight.dtype)
     # W_t = d W_{t-1} + (1 - d) and v_t = v_{t-1} + (1 - d) / W_t (x_t - v_{t-1})
     weight = protect(decay * memory.weight) + (1 - decay)

@@ -5,12 +5,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
 from .._core.checks import check_count
 from .._core.pytrees import pytree
-from .._core.types import PyTree
+from .._core.types import Live, PyTree, View
 from .._core.values import identity, partial
 from .._loops.callback import Callback
 from ._monitor import check_of
@@ -48,14 +49,14 @@ def _on_host(leaf: PyTree) -> Any:
     return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
 
-def _trim(buffer: Any, count: np.ndarray) -> Any:
+def _trim(buffer: PyTree, count: np.ndarray) -> Any:
     if count.ndim == 0:
         return jax.tree.map(lambda b: b[: int(count)], buffer)
     return [_trim(jax.tree.map(lambda b, k=k: b[k], buffer), count[k]) for k in range(len(count))]
 
 
 def history(
-    of: Any = identity, *, every: int = 1, capacity: int | None = None, initial: bool = False
+    of: View = identity, *, every: int = 1, capacity: int | None = None, initial: bool = False
 ) -> Callback:
     """Record a function of the state after each step (or every so many).
 
@@ -93,11 +94,13 @@ def history(
     )
 
 
-def _start_for_all(of: Any, every: int, initial: bool, state: PyTree, *, max_steps: int) -> History:
+def _start_for_all(
+    of: View, every: int, initial: bool, state: PyTree, *, max_steps: int
+) -> History:
     return _start(of, max_steps // every + initial, state)
 
 
-def _start(of: Any, length: int, state: PyTree) -> History:
+def _start(of: View, length: int, state: PyTree) -> History:
     def empty(leaf: PyTree) -> jax.Array:
         nothing = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
         # Broadcast, not `full`: where a mesh has explicit axes, a row has its record's sharding.
@@ -106,24 +109,24 @@ def _start(of: Any, length: int, state: PyTree) -> History:
     return History(jax.tree.map(empty, jax.eval_shape(of, state)), jnp.zeros((), np.int32))
 
 
-def _record_first(of: Any, memory: History, state: PyTree, *, live: Any = True) -> Any:
+def _record_first(of: View, memory: History, state: PyTree, *, live: Live = True) -> Any:
     return _write(of, memory, state, live)
 
 
 def _record(
-    of: Any, every: int, memory: History, state: PyTree, *, step: Any, live: Any = True
+    of: View, every: int, memory: History, state: PyTree, *, step: Array, live: Live = True
 ) -> tuple[History, Any, bool]:
     return _write(of, memory, state, live if every == 1 else live & ((step + 1) % every == 0))
 
 
-def _write(of: Any, memory: History, state: PyTree, due: Any) -> tuple[History, Any, bool]:
+def _write(of: View, memory: History, state: PyTree, due: Live) -> tuple[History, Any, bool]:
     room = max((b.shape[0] for b in jax.tree.leaves(memory.buffer)), default=0)
     if not room:  # an index into nothing is refused, even one that would be dropped
         return memory, state, False
     # Out of bounds is dropped: a finished lane writes nothing and copies nothing.
     place = memory.count if due is True else jnp.where(due, memory.count, room)
 
-    def write(buffer: Any, value: Any) -> Any:
+    def write(buffer: Array, value: ArrayLike) -> Any:
         return write_row(buffer, place, jnp.asarray(value, buffer.dtype))
 
     count = jnp.minimum(memory.count + jnp.asarray(due, np.int32), room)

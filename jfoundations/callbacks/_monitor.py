@@ -5,11 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
 
 from .._core.checks import check_function, keystr
 from .._core.inputs import as_array
-from .._core.types import PyTree
+from .._core.types import Metric, PyTree
 from .._core.values import describe, is_pytree
 
 MODES = {"min": 1, "max": -1}
@@ -26,12 +27,12 @@ def check_mode(mode: str, who: str) -> int:
     return MODES[mode]
 
 
-def check_of(of: Any, who: str) -> None:
+def check_of(of: object, who: str) -> None:
     """Raise unless what to look at is a function."""
     check_function(of, "of", who, "a function of the state, as lambda state: state['loss']")
 
 
-def read(of: Any, state: PyTree, who: str) -> jax.Array:
+def read(of: Metric, state: PyTree, who: str) -> jax.Array:
     """Return the monitored number in its own dtype; a float of 8 bits or fewer as a float32.
 
     Raises:
@@ -56,12 +57,12 @@ def read(of: Any, state: PyTree, who: str) -> jax.Array:
     return value.astype(value.dtype)  # no longer weakly typed
 
 
-def is_float(value: Any) -> bool:
+def is_float(value: Array | jax.ShapeDtypeStruct) -> bool:
     """Tell whether a number is a float, which has an infinity; not an integer or a bool."""
     return bool(jnp.issubdtype(value.dtype, jnp.inexact))
 
 
-def worst(of: Any, state: PyTree, sign: int, who: str) -> jax.Array:
+def worst(of: Metric, state: PyTree, sign: int, who: str) -> jax.Array:
     """Return what the best begins with: +inf ("max": -inf), of integers the last in order."""
     value = jax.eval_shape(lambda s: read(of, s, who), state)
     if is_float(value):
@@ -80,12 +81,12 @@ def first_wait(best: jax.Array) -> jax.Array:
     return jnp.asarray(0 if is_float(best) else -1, np.int32)
 
 
-def precedes(value: Any, best: Any, sign: int) -> Any:
+def precedes(value: Array, best: Array, sign: int) -> Array:
     """Tell whether a number is better than another: smaller, or with a negative sign greater."""
     return value < best if sign > 0 else value > best
 
 
-def improves(value: Any, best: Any, margin: Any, sign: int) -> Any:
+def improves(value: Array, best: Array, margin: ArrayLike, sign: int) -> Array:
     """Tell whether value + margin < best ("max": value - margin > best), of integers exactly."""
     if not is_float(value):
         return precedes(value, best, sign) & exceeds(distance(value, best), margin)
@@ -101,13 +102,13 @@ def widened(dtype: DTypeLike) -> Any:
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
-def distance(a: Any, b: Any) -> jax.Array:
+def distance(a: Array, b: Array) -> jax.Array:
     """Return |a - b| of integers or bools in an unsigned kind, where it cannot overflow."""
     wide = np.uint64 if a.dtype.itemsize == 8 else np.uint32
     return jnp.maximum(a, b).astype(wide) - jnp.minimum(a, b).astype(wide)
 
 
-def exceeds(gap: jax.Array, bound: Any) -> jax.Array:
+def exceeds(gap: jax.Array, bound: ArrayLike) -> jax.Array:
     """Tell whether an unsigned integer is greater than a number, which does not round it."""
     bound = jnp.asarray(bound)
     if jnp.issubdtype(bound.dtype, jnp.integer):
@@ -139,7 +140,7 @@ def nonfinite(tree: PyTree) -> Any:
     return jnp.any(jnp.stack(bad)) if bad else False
 
 
-def float_leaf(value: Any, name: str, who: str, least: float, below: float = np.inf) -> Any:
+def float_leaf(value: ArrayLike, name: str, who: str, least: float, below: float = np.inf) -> Any:
     """Return a setting as a float, a leaf of its callback; arrays (perhaps traced) as they are.
 
     An int that a float32 would round stays an int.
@@ -148,10 +149,8 @@ def float_leaf(value: Any, name: str, who: str, least: float, below: float = np.
         TypeError: it is no real number.
         ValueError: a Python number that is not in [least, below).
     """
-    if hasattr(value, "dtype"):
-        if not jnp.issubdtype(value.dtype, np.integer) and not jnp.issubdtype(
-            value.dtype, np.floating
-        ):
+    if (dtype := getattr(value, "dtype", None)) is not None:
+        if not jnp.issubdtype(dtype, np.integer) and not jnp.issubdtype(dtype, np.floating):
             raise TypeError(f"{who}: {name} is {describe(value)}, a real number is needed")
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -6,10 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
 
 from .._core.checks import check_function, check_like, count_leaf
 from .._core.rounding import protect
-from .._core.types import PyTree
+from .._core.types import Metric, PyTree
 from .._core.values import partial
 from .._loops.callback import Callback
 from .._loops.handlers import freeze
@@ -27,15 +29,15 @@ from ._monitor import (
 
 
 def reduce_on_plateau(
-    of: Any,
-    update: Callable[[Any, jax.Array], Any],
+    of: Metric,
+    update: Callable[[PyTree, Array], PyTree],
     *,
-    factor: Any = 0.1,
-    patience: Any = 10,
-    rtol: Any = 1e-4,
-    atol: Any = 0.0,
-    cooldown: Any = 0,
-    min_scale: Any = 0.0,
+    factor: ArrayLike = 0.1,
+    patience: ArrayLike = 10,
+    rtol: ArrayLike = 1e-4,
+    atol: ArrayLike = 0.0,
+    cooldown: ArrayLike = 0,
+    min_scale: ArrayLike = 0.0,
     mode: str = "min",
 ) -> Callback:
     """Reduce something in the state, a learning rate say, when a number has stopped improving.
@@ -89,18 +91,23 @@ def reduce_on_plateau(
     return Callback(partial(_start, of, sign), name=who, after_step=hear)
 
 
-def _start(of: Any, sign: int, state: PyTree) -> dict[str, jax.Array]:
+def _start(of: Metric, sign: int, state: PyTree) -> dict[str, jax.Array]:
     best = worst(of, state, sign, "reduce_on_plateau")
     memory = {"best": best, "wait": first_wait(best), "cooldown": jnp.zeros((), np.int32)}
     return {**memory, "scale": jnp.ones((), _floating(best))}
 
 
-def _floating(value: Any) -> Any:
+def _floating(value: Array) -> Any:
     return value.dtype if is_float(value) else jnp.result_type(float)
 
 
 def _reduce(
-    of: Any, sign: int, update: Any, settings: dict[str, Any], memory: PyTree, state: PyTree
+    of: Metric,
+    sign: int,
+    update: Callable[[PyTree, Array], PyTree],
+    settings: dict[str, ArrayLike],
+    memory: PyTree,
+    state: PyTree,
 ) -> tuple[Any, Any, bool]:
     value, best, scale = read(of, state, "reduce_on_plateau"), memory["best"], memory["scale"]
     factor, least = (jnp.asarray(settings[k], scale.dtype) for k in ("factor", "min_scale"))

@@ -6,9 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
 
 from .._core.checks import check_function, check_like, count_leaf
-from .._core.types import PyTree
+from .._core.types import Live, Metric, PyTree, View
 from .._core.values import identity, partial
 from .._loops.combined import StopPredicate
 from .._loops.handlers import freeze
@@ -19,10 +21,10 @@ PLACES = ("last", "best")
 
 
 def rollback_on_nonfinite(
-    of: Any = identity,
+    of: View = identity,
     *,
-    retries: Any,
-    update: Callable[[Any], Any] | None = None,
+    retries: ArrayLike,
+    update: Callable[[PyTree], PyTree] | None = None,
     to: str = "last",
     mode: str = "min",
 ) -> StopPredicate:
@@ -77,14 +79,20 @@ def _start(state: PyTree) -> dict[str, Any]:
     return {"good": jax.tree.map(jnp.array, state), "retries": jnp.zeros((), np.int32)}
 
 
-def _start_best(of: Any, sign: int, state: PyTree) -> dict[str, Any]:
+def _start_best(of: Metric, sign: int, state: PyTree) -> dict[str, Any]:
     memory = _start(state)
     value = worst(of, state, sign, "rollback_on_nonfinite")
     return {**memory, "good": none_yet(value, memory["good"])}
 
 
 def _back_to_last(
-    of: Any, update: Any, retries: Any, memory: PyTree, state: PyTree, *, live: Any = True
+    of: View,
+    update: Callable[[PyTree], PyTree],
+    retries: ArrayLike,
+    memory: PyTree,
+    state: PyTree,
+    *,
+    live: Live = True,
 ) -> tuple[Any, Any, Any]:
     bad = jnp.asarray(nonfinite(of(state))) & live
     state, used, stop = _go_back(bad, memory["good"], update, retries, memory["retries"], state)
@@ -92,14 +100,14 @@ def _back_to_last(
 
 
 def _back_to_best(
-    of: Any,
+    of: Metric,
     sign: int,
-    update: Any,
-    retries: Any,
+    update: Callable[[PyTree], PyTree],
+    retries: ArrayLike,
     memory: PyTree,
     state: PyTree,
     *,
-    live: Any = True,
+    live: Live = True,
 ) -> tuple[Any, Any, Any]:
     value, good = read(of, state, "rollback_on_nonfinite"), memory["good"]
     bad = ~jnp.isfinite(value) & live
@@ -110,7 +118,12 @@ def _back_to_best(
 
 
 def _go_back(
-    bad: Any, good: Any, update: Any, retries: Any, used: Any, state: PyTree
+    bad: Array,
+    good: PyTree,
+    update: Callable[[PyTree], PyTree],
+    retries: ArrayLike,
+    used: Array,
+    state: PyTree,
 ) -> tuple[Any, Any, Any]:
     """Return the state to go on from, the retries used, and whether they are spent."""
     spent = used >= jnp.asarray(retries, np.int32)

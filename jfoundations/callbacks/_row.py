@@ -9,13 +9,15 @@ faster: XLA makes one function of a loop that holds nothing else.
 [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 from jax.custom_batching import custom_vmap
+from jax.typing import ArrayLike
 
 from .._core.types import PyTree
 
@@ -23,7 +25,7 @@ FEW = 16  # lanes; of more, a scatter is as fast
 
 
 @jax.custom_jvp
-def _write(buffer: jax.Array, place: Any, value: jax.Array) -> jax.Array:
+def _write(buffer: jax.Array, place: Array, value: jax.Array) -> jax.Array:
     return _put(buffer, place, value)
 
 
@@ -33,7 +35,7 @@ def _write_jvp(primals: PyTree, tangents: PyTree) -> tuple[jax.Array, jax.Array]
     return _write(*primals), _set(tangents[0], primals[1], tangents[2])
 
 
-def write_row(buffer: jax.Array, place: Any, value: jax.Array) -> jax.Array:
+def write_row(buffer: jax.Array, place: ArrayLike, value: jax.Array) -> jax.Array:
     """Return the buffer with a row, unless the place is out of bounds.
 
     Args:
@@ -46,7 +48,7 @@ def write_row(buffer: jax.Array, place: Any, value: jax.Array) -> jax.Array:
     return (_write if differentiable else _put)(buffer, place, value)
 
 
-def _set(buffer: jax.Array, place: Any, value: jax.Array) -> jax.Array:
+def _set(buffer: jax.Array, place: Array, value: jax.Array) -> jax.Array:
     return buffer.at[place].set(value, mode="drop")
 
 
@@ -54,14 +56,16 @@ _put = custom_vmap(_set)
 
 
 @_put.def_vmap
-def _put_batched(size: int, batched: Any, buffer: Any, place: Any, value: Any) -> tuple[Any, bool]:
+def _put_batched(
+    size: int, batched: Sequence[bool], buffer: Array, place: Array, value: Array
+) -> tuple[Any, bool]:
     if not batched[1]:
         axes = tuple(0 if b else None for b in batched)
         return jax.vmap(_set, axes, axis_size=size)(buffer, place, value), True
     return _put_lanes(*_spread(size, batched, buffer, place, value)), True
 
 
-def _spread(size: int, batched: Any, *arrays: Any) -> list[Any]:
+def _spread(size: int, batched: Sequence[bool], *arrays: Array) -> list[Any]:
     return [
         a if b else jnp.broadcast_to(a, (size, *jnp.shape(a)))
         for a, b in zip(arrays, batched, strict=True)
@@ -80,7 +84,7 @@ def _put_lanes(buffer: jax.Array, place: jax.Array, value: jax.Array) -> jax.Arr
 def _slices(buffer: jax.Array, place: jax.Array, value: jax.Array) -> jax.Array:
     rows = buffer.shape[1]
 
-    def write(k: Any, buffer: jax.Array) -> jax.Array:
+    def write(k: Array, buffer: jax.Array) -> jax.Array:
         start = (
             jnp.asarray(k, np.int32),
             jnp.minimum(place[k], rows - 1),
@@ -93,7 +97,7 @@ def _slices(buffer: jax.Array, place: jax.Array, value: jax.Array) -> jax.Array:
 
 
 @_put_lanes.def_vmap
-def _put_more_lanes(size: int, batched: Any, *arrays: Any) -> tuple[Any, bool]:
+def _put_more_lanes(size: int, batched: Sequence[bool], *arrays: Array) -> tuple[Any, bool]:
     spread = _spread(size, batched, *arrays)
     lanes = spread[1].shape[1]
     flat = _put_lanes(*(a.reshape(size * lanes, *a.shape[2:]) for a in spread))

@@ -14,10 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from .._core.checks import count_leaf
 from .._core.rounding import protect
-from .._core.types import PyTree
+from .._core.types import Metric, PyTree, View
 from .._core.values import identity, partial
 from .._loops.combined import StopPredicate
 from ._monitor import (
@@ -37,7 +38,7 @@ from ._monitor import (
 
 
 def early_stopping(
-    of: Any, patience: Any, *, min_delta: Any = 0.0, mode: str = "min"
+    of: Metric, patience: ArrayLike, *, min_delta: ArrayLike = 0.0, mode: str = "min"
 ) -> StopPredicate:
     """Stop when a monitored number has not improved for `patience` steps.
 
@@ -74,13 +75,13 @@ def early_stopping(
     )
 
 
-def _start(of: Any, sign: int, state: PyTree) -> dict[str, jax.Array]:
+def _start(of: Metric, sign: int, state: PyTree) -> dict[str, jax.Array]:
     best = worst(of, state, sign, "early_stopping")
     return {"best": best, "wait": first_wait(best)}
 
 
 def _wait(
-    of: Any, sign: int, patience: Any, min_delta: Any, memory: PyTree, state: PyTree
+    of: Metric, sign: int, patience: ArrayLike, min_delta: ArrayLike, memory: PyTree, state: PyTree
 ) -> tuple[Any, Any, jax.Array]:
     value, best = read(of, state, "early_stopping"), memory["best"]
     better = improves(value, best, min_delta, sign) | (memory["wait"] < 0)
@@ -89,7 +90,9 @@ def _wait(
     return {"best": jnp.where(better, value, best), "wait": wait}, state, stop
 
 
-def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> StopPredicate:
+def converged(
+    of: View = identity, *, atol: ArrayLike = 0.0, rtol: ArrayLike = 0.0
+) -> StopPredicate:
     """Stop when what is looked at changes by no more than atol + rtol·|value| in a step.
 
     Every leaf and every element must hold still; nan never does, an infinity does where it stays.
@@ -117,14 +120,16 @@ def converged(of: Any = identity, *, atol: Any = 0.0, rtol: Any = 0.0) -> StopPr
     )
 
 
-def _first(of: Any, state: PyTree) -> Any:
+def _first(of: View, state: PyTree) -> Any:
     value = of(state)
     refuse_keys(value, "converged", "distance")
     return value
 
 
-def _still(of: Any, atol: Any, rtol: Any, before: Any, state: PyTree) -> tuple[Any, Any, jax.Array]:
-    def close(a: Any, b: Any) -> jax.Array:
+def _still(
+    of: View, atol: ArrayLike, rtol: ArrayLike, before: PyTree, state: PyTree
+) -> tuple[Any, Any, jax.Array]:
+    def close(a: ArrayLike, b: ArrayLike) -> jax.Array:
         a, b = jnp.asarray(a), jnp.asarray(b)
         near = _near if jnp.issubdtype(a.dtype, jnp.inexact) else _near_integers
         return jnp.all(near(a, b, atol, rtol))
@@ -134,7 +139,7 @@ def _still(of: Any, atol: Any, rtol: Any, before: Any, state: PyTree) -> tuple[A
     return now, state, jnp.all(jnp.stack(still)) if still else jnp.asarray(True)
 
 
-def _near(a: jax.Array, b: jax.Array, atol: Any, rtol: Any) -> jax.Array:
+def _near(a: jax.Array, b: jax.Array, atol: ArrayLike, rtol: ArrayLike) -> jax.Array:
     if jnp.iscomplexobj(a):
         change = jnp.abs(lax.complex(_change(a.real, b.real), _change(a.imag, b.imag)))
     else:
@@ -150,7 +155,7 @@ def _change(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.where(a == b, 0, a - b)  # of an infinity that stays the difference is no number
 
 
-def _near_integers(a: jax.Array, b: jax.Array, atol: Any, rtol: Any) -> jax.Array:
+def _near_integers(a: jax.Array, b: jax.Array, atol: ArrayLike, rtol: ArrayLike) -> jax.Array:
     dtype, gap, atol = jnp.result_type(float), distance(a, b), jnp.asarray(atol)
     slack = protect(jnp.asarray(rtol, dtype) * jnp.abs(a.astype(dtype)))
     if jnp.issubdtype(atol.dtype, jnp.integer):  # taken away exactly, as a float might not hold it
@@ -160,7 +165,7 @@ def _near_integers(a: jax.Array, b: jax.Array, atol: Any, rtol: Any) -> jax.Arra
     return (slack >= 0) & ~exceeds(gap, slack)
 
 
-def terminate_on_nonfinite(of: Any = identity) -> StopPredicate:
+def terminate_on_nonfinite(of: View = identity) -> StopPredicate:
     """Stop when anything looked at is nan or infinite.
 
     Args:
@@ -178,5 +183,5 @@ def terminate_on_nonfinite(of: Any = identity) -> StopPredicate:
     return StopPredicate(name="terminate_on_nonfinite", after_step=partial(_guard, of))
 
 
-def _guard(of: Any, state: PyTree) -> tuple[Any, Any]:
+def _guard(of: View, state: PyTree) -> tuple[Any, Any]:
     return state, nonfinite(of(state))

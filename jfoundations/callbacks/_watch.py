@@ -5,14 +5,14 @@ from typing import Any
 import jax
 
 from .._core.sharding import automatic
-from .._core.types import PyTree
+from .._core.types import PyTree, View
 from .._core.values import identity, maker_of, partial
 from .._folds.fold import Fold, like_of
 from .._loops.callback import Callback
 from ._monitor import check_of
 
 
-def watch(fold: Fold[Any], of: Any = identity, *, name: str | None = None) -> Callback:
+def watch(fold: Fold[Any], of: View = identity, *, name: str | None = None) -> Callback:
     """Feed a fold with a function of the state after each step.
 
     The memory is the fold's: ask it by `fold.extract(result.memory[name])`.
@@ -44,9 +44,9 @@ def watch(fold: Fold[Any], of: Any = identity, *, name: str | None = None) -> Ca
     )
 
 
-def _start(fold: Fold[Any], of: Any, state: PyTree) -> Any:
+def _start(fold: Fold[Any], of: View, state: PyTree) -> Any:
     return fold.init(like_of(jax.eval_shape(of, state)))
 
 
-def _feed(fold: Fold[Any], of: Any, memory: PyTree, state: PyTree) -> tuple[Any, Any, bool]:
+def _feed(fold: Fold[Any], of: View, memory: PyTree, state: PyTree) -> tuple[Any, Any, bool]:
     return automatic(fold.step, lies_as=0)(memory, of(state)), state, False

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._core.checks import check_count
 from .._core.values import identity
@@ -13,6 +13,9 @@ from .._running.progress import Chunks, Progress
 from .._running.source import chunk_name
 from .._running.worker import FoldedChunk, run_chunk
 from ._workers import check_seconds, deadly, hand_out
+
+if TYPE_CHECKING:
+    from distributed import Client, Future  # type: ignore[import-not-found]
 
 ENOUGH = 3  # chunks that kill their workers, before the rest is not tried any more
 
@@ -39,7 +42,7 @@ class Dask(Executor):
         TimeoutError: while it runs, when a chunk takes longer than `timeout`. It names the chunk.
     """
 
-    client: Any
+    client: "Client"
     ahead: int = 3
     timeout: float | None = None
 
@@ -52,7 +55,8 @@ class Dask(Executor):
     def run(self, chunks: Chunks, progress: Progress) -> None:
         """Fold all chunks."""
         function, numbers = chunks.for_workers(self)
-        ahead = self.ahead * max(1, sum(self.client.nthreads().values()))
+        threads: Any = self.client.nthreads()
+        ahead = self.ahead * max(1, sum(threads.values()))
         tasks = _Tasks(self.client, function.packed, self.timeout)
         try:
             hand_out(numbers, tasks, ahead, progress)
@@ -78,7 +82,7 @@ class _Tasks:
         suspects: chunks that were at a worker that died.
     """
 
-    def __init__(self, client: Any, packed: bytes, timeout: float | None):
+    def __init__(self, client: "Client", packed: bytes, timeout: float | None):
         from distributed import as_completed  # type: ignore[import-not-found]
 
         self.client, self.timeout = client, timeout
@@ -111,9 +115,10 @@ class _Tasks:
                 yield i, folded
 
 
-def _gathered(client: Any, batch: list[Any]) -> Iterable[FoldedChunk | None]:
+def _gathered(client: "Client", batch: list["Future"]) -> Iterable[FoldedChunk | None]:
     try:
-        return client.gather(batch)  # in one go: each costs a round trip
+        folded: Any = client.gather(batch)  # in one go: each costs a round trip
+        return folded
     except Exception:  # whose it is shows one by one, and the others are taken in
         return map(_result, batch)
 
@@ -143,7 +148,7 @@ def _within(timeout: float | None, packed: bytes, i: int) -> FoldedChunk:
     return folded
 
 
-def _result(future: Any) -> Any:
+def _result(future: "Future") -> Any:
     """Return what a task came to, or None if its workers died."""
     from distributed import KilledWorker  # type: ignore[import-not-found]
 

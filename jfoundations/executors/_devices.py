@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._core.programs import compiled
+from .._core.types import Function, PyTree
 from .._folds.fold import Fold
 from .._running.executor import Executor
 from .._running.merge_tree import block_memory
@@ -37,7 +39,7 @@ class Devices(Executor):
     2.0
     """
 
-    mesh: Any
+    mesh: Mesh
     axis: str
 
     def __post_init__(self) -> None:
@@ -67,14 +69,14 @@ class Devices(Executor):
         for one in pending:
             _add(progress, *one)
 
-    def _fold(self, a_fold: Fold[Any], round_: list[tuple[int, Any]]) -> Any:
+    def _fold(self, a_fold: Fold[Any], round_: list[tuple[int, PyTree]]) -> Any:
         size = self.mesh.shape[self.axis]
         blocks = [block for _, block in round_]
         blocks += blocks[-1:] * (size - len(blocks))  # the devices left over repeat the last
         xs = jax.tree.map(self._spread, *blocks)
         return compiled(_on_mesh, a_fold, mesh=self.mesh, axis=self.axis)(xs)
 
-    def _spread(self, *leaves: Any) -> jax.Array:
+    def _spread(self, *leaves: Array) -> jax.Array:
         sharding = NamedSharding(self.mesh, PartitionSpec(self.axis))
         shape = (len(leaves), *leaves[0].shape)
         where = sharding.addressable_devices_indices_map(shape)
@@ -96,7 +98,7 @@ class Devices(Executor):
             return None
         return load
 
-    def _is_mine(self, leaf: Any) -> bool:
+    def _is_mine(self, leaf: PyTree) -> bool:
         sharding = getattr(leaf, "sharding", None)
         if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
             return False
@@ -128,21 +130,21 @@ def _rounds(chunks: Chunks, progress: Progress, size: int) -> Any:
         yield row
 
 
-def _add(progress: Progress, round_: list[tuple[int, Any]], memories: Any) -> None:
+def _add(progress: Progress, round_: list[tuple[int, PyTree]], memories: PyTree) -> None:
     memories = jax.device_get(memories)
     for k, (i, block) in enumerate(round_):
         memory = jax.tree.map(lambda a, k=k: a[k], memories)
         progress.add(i, FoldedChunk(memory, element_of(block), rows_in(block)))
 
 
-def _mapped(function: Any, mesh: Mesh, axis: str) -> Any:
+def _mapped(function: Function, mesh: Mesh, axis: str) -> Any:
     spec = PartitionSpec(axis)
     # a user's fold need not say how its constants vary over the mesh; there is no collective
     return jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
 
 
-def _on_mesh(a_fold: Fold[Any], xs: Any, *, mesh: Mesh, axis: str) -> Any:
-    def one(xs: Any) -> Any:
+def _on_mesh(a_fold: Fold[Any], xs: PyTree, *, mesh: Mesh, axis: str) -> Any:
+    def one(xs: PyTree) -> Any:
         return jax.tree.map(
             lambda a: a[None], block_memory(a_fold, jax.tree.map(lambda a: a[0], xs))
         )
@@ -150,8 +152,8 @@ def _on_mesh(a_fold: Fold[Any], xs: Any, *, mesh: Mesh, axis: str) -> Any:
     return _mapped(one, mesh, axis)(xs)
 
 
-def _of_shards(a_fold: Fold[Any], xs: Any, *, mesh: Mesh, axis: str, size: int) -> Any:
-    def several(xs: Any) -> Any:
+def _of_shards(a_fold: Fold[Any], xs: PyTree, *, mesh: Mesh, axis: str, size: int) -> Any:
+    def several(xs: PyTree) -> Any:
         cut = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), xs)
         return jax.lax.map(lambda block: block_memory(a_fold, block), cut)
 

@@ -102,7 +102,7 @@ class Processes(Executor):
         return int(edges[p]), int(edges[p + 1])
 
 
-def _everywhere(function: Callable[[], Any]) -> list[Any]:
+def _everywhere(function: Callable[[], R]) -> list[R]:
     """Call a function in all processes, and return in all what it returned in each."""
     value: Any = None
     failure: Exception | None = None
@@ -120,7 +120,7 @@ def _everywhere(function: Callable[[], Any]) -> list[Any]:
     return [value for _, value in answers]
 
 
-def _exchanged(told: str | None, value: Any) -> list[Any]:
+def _exchanged(told: str | None, value: object) -> list[Any]:
     blob = np.frombuffer(pickle.dumps((told, value)), np.uint8)
     try:
         lengths = _gather(np.frombuffer(np.int64(blob.size).tobytes(), np.uint8))

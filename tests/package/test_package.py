@@ -154,4 +154,5 @@ def test_twelve_lines_are_twelve():
 
 
 def test_parameters_say_what_they_are():
-    assert share_of_any() < 0.24
+    assert share_of_any() < 0.08
+    assert share_of_any(inside=True) < 0.10

@@ -6,16 +6,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from ..._core.types import PyTree
+from ..._core.types import Function, PyTree
 
 Leaves = list[Any]
 DIRECTIONS = 2
 
 
 def assert_grad_matches(
-    function: Callable[..., Any],
-    *args: Any,
+    function: Function,
+    *args: PyTree,
     rtol: float | None = None,
     modes: Collection[str] = ("forward", "reverse"),
     seed: int = 0,
@@ -69,7 +70,7 @@ def assert_grad_matches(
             _compare("reverse", found, _dot(back, slopes), _dot(map(abs, back), noise), bound)
 
 
-def _compare(mode: str, found: PyTree, expected: Any, noise: Any, bound: float) -> None:
+def _compare(mode: str, found: PyTree, expected: PyTree, noise: ArrayLike, bound: float) -> None:
     size = max(np.max(np.abs(found), initial=0), np.max(np.abs(expected), initial=0))
     apart = np.abs(found - expected) - noise
     if not np.all(apart <= bound * size):
@@ -97,7 +98,9 @@ def _is_real(leaf: PyTree) -> bool:
     )
 
 
-def _draw(rng: np.random.Generator, leaf: PyTree, size: float, sign: Any = None) -> jax.Array:
+def _draw(
+    rng: np.random.Generator, leaf: PyTree, size: float, sign: np.ndarray | None = None
+) -> jax.Array:
     values = rng.normal(size=leaf.shape) * size
     return jnp.asarray(values if sign is None else np.abs(values) * sign, leaf.dtype)
 
@@ -106,12 +109,12 @@ def _wide(leaf: PyTree) -> np.ndarray:
     return np.asarray(leaf).astype(np.float64)
 
 
-def _dot(a: Iterable[Any], b: Iterable[Any]) -> float:
+def _dot(a: Iterable[PyTree], b: Iterable[PyTree]) -> float:
     return sum(float(np.sum(_wide(x) * _wide(y))) for x, y in zip(a, b, strict=True))
 
 
 def _differences(
-    outputs: Any, x: Leaves, along: Leaves, value: Leaves, eps: float
+    outputs: Callable[[Leaves], Leaves], x: Leaves, along: Leaves, value: Leaves, eps: float
 ) -> tuple[Leaves, Leaves]:
     """Return central differences along a direction, and what rounding may add to them."""
     step = 2.0 ** round(np.log2(eps) / 3)  # a power of two: the step itself is not rounded
@@ -125,13 +128,13 @@ def _differences(
     return slopes, [8 * eps * np.abs(_wide(v)) / step for v in value]
 
 
-def _forward(outputs: Any, x: Leaves, along: Leaves) -> Leaves:
+def _forward(outputs: Callable[[Leaves], Leaves], x: Leaves, along: Leaves) -> Leaves:
     _, tangents = jax.jvp(outputs, (x,), (along,))
     _finite(tangents, "the forward derivative")
     return tangents
 
 
-def _reverse(outputs: Any, x: Leaves, back: Leaves) -> Leaves:
+def _reverse(outputs: Callable[[Leaves], Leaves], x: Leaves, back: Leaves) -> Leaves:
     _, pull = jax.vjp(outputs, x)
     (gradients,) = pull(back)
     _finite(gradients, "the gradient")

@@ -1,7 +1,8 @@
 """What memories must be to be carried: made from shapes alone, and of buffers of their own."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +10,16 @@ import numpy as np
 
 from ..._core.types import PyTree
 from ..._folds.fold import Fold
-from ..._loops.callback import flatten
+from ..._loops.callback import CallbackLike, flatten
 from ..._loops.resolve import listen
 from ._same import assert_same
 
+R = TypeVar("R")
 
-def assert_abstract_init(value: Any, like: PyTree, *, max_steps: int = 3) -> None:
+
+def assert_abstract_init(
+    value: Fold[Any] | CallbackLike, like: PyTree, *, max_steps: int = 3
+) -> None:
     """Assert that a callback's or fold's `init` needs no numbers, only shapes and dtypes.
 
     `jax.eval_shape(init, structs)` must work and give the shapes and dtypes that `init` gives on
@@ -36,7 +41,7 @@ def assert_abstract_init(value: Any, like: PyTree, *, max_steps: int = 3) -> Non
     structs = jax.tree.map(_struct, like)
     zeros, ones = (jax.tree.map(partial(_filled, fill), structs) for fill in (0, 1))
 
-    def init(given: Any) -> Any:
+    def init(given: PyTree) -> PyTree:
         if isinstance(value, Fold):
             return jax.tree.map(jnp.asarray, value.init(given))
         listeners = listen(flatten((value,)), (), ("max_steps",))
@@ -70,7 +75,7 @@ def _is_key(leaf: PyTree) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _try(make: Any, what: str) -> Any:
+def _try(make: Callable[[], R], what: str) -> R:
     try:
         return make()
     except Exception as error:
@@ -79,7 +84,7 @@ def _try(make: Any, what: str) -> Any:
         ) from error
 
 
-def assert_donatable(*values: Any) -> None:
+def assert_donatable(*values: PyTree) -> None:
     """Assert that no buffer is there twice: a jitted function that is given all may reuse each.
 
     XLA refuses to be donated one buffer twice, `f(donate(a), donate(a))`. So a memory that begins

@@ -11,8 +11,8 @@ from ..._core.types import PyTree
 
 
 def assert_same(
-    a: Any,
-    b: Any,
+    a: PyTree,
+    b: PyTree,
     *,
     ulp: float = 0,
     rtol: float = 0.0,

@@ -32,9 +32,9 @@ def assert_traces(n: int) -> Iterator[Callable[[F], F]]:
     """
     runs: list[Any] = []
 
-    def counted(function: Any) -> Any:
+    def counted(function: F) -> Any:
         @functools.wraps(function)
-        def counting(*args: Any, **kwargs: Any) -> Any:
+        def counting(*args: PyTree, **kwargs: PyTree) -> Any:
             runs.append(jax.tree.map(_short, (args, kwargs)))
             return function(*args, **kwargs)
 

@@ -1,17 +1,16 @@
 """Whether a transform changes an answer: `jit`, `vmap`, and a mesh of devices."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ..._core.types import Function, PyTree
 from ._same import assert_same
 
 
 def assert_jit_invariant(
-    function: Callable[..., Any], *args: Any, ulp: float = 0, rtol: float = 0.0, **kwargs: Any
+    function: Function, *args: PyTree, ulp: float = 0, rtol: float = 0.0, **kwargs: PyTree
 ) -> None:
     """Assert that `jax.jit(function)` answers what `function` does.
 
@@ -30,7 +29,7 @@ def assert_jit_invariant(
 
 
 def assert_vmap_invariant(
-    function: Callable[..., Any], *args: Any, ulp: float = 0, rtol: float = 0.0
+    function: Function, *args: PyTree, ulp: float = 0, rtol: float = 0.0
 ) -> None:
     """Assert that lane i of `jax.vmap(function)(*args)` is `function` of the i-th slices.
 
@@ -51,8 +50,8 @@ def assert_vmap_invariant(
 
 
 def assert_shard_invariant(
-    function: Callable[..., Any],
-    *args: Any,
+    function: Function,
+    *args: PyTree,
     mesh: Mesh | None = None,
     ulp: float = 0,
     rtol: float = 0.0,
@@ -82,7 +81,7 @@ def assert_shard_invariant(
     assert_same(whole, parts, ulp=ulp, rtol=rtol, what=what)
 
 
-def _mesh(arrays: list[Any]) -> Mesh:
+def _mesh(arrays: list[Array]) -> Mesh:
     devices = jax.devices()
     common = np.gcd.reduce([np.shape(a)[0] if np.ndim(a) else 1 for a in arrays]) if arrays else 1
     most = max(n for n in range(1, len(devices) + 1) if common % n == 0)

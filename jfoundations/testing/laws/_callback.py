@@ -1,17 +1,17 @@
 """What makes a callback one: all laws of the loop together, and of chains."""
 
-from typing import Any
-
 from ..._core.types import PyTree
 from ..._core.values import partial
+from ..._loops.callback import CallbackLike
+from ..._loops.plan import Step
 from ._chain import chain_monoid
 from ._check import check_all
 from ._loop import chunking, driver_equivalence, frozen, lane, logistic, observer, resume
 
 
 def callback(
-    *callbacks: Any,
-    step: Any = logistic,
+    *callbacks: CallbackLike,
+    step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 9,
     observes: bool = False,
@@ -48,8 +48,8 @@ def callback(
 
 
 def chains(
-    *callbacks: Any,
-    step: Any = logistic,
+    *callbacks: CallbackLike,
+    step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 5,
     max_examples: int = 15,

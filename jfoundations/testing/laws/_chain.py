@@ -1,5 +1,6 @@
 """The monoid of callbacks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,9 +8,10 @@ import jax.numpy as jnp
 from hypothesis.strategies import SearchStrategy
 
 from ..._core.types import PyTree
-from ..._loops.callback import chain, proceed
+from ..._loops.callback import CallbackLike, chain, proceed
 from ..._loops.combinators import stop_when
 from ..._loops.iterate import iterate
+from ..._loops.plan import Step
 from ..checks import assert_same
 from ..strategies import callbacks, strategy_of
 from ._check import check
@@ -17,11 +19,11 @@ from ._loop import logistic, logistic_states
 
 
 def chain_monoid(
-    callback: Any = None,
+    callback: CallbackLike | None = None,
     *,
-    chain: Any = chain,
-    unit: Any = proceed,
-    step: Any = logistic,
+    chain: Callable[..., CallbackLike] = chain,
+    unit: CallbackLike = proceed,
+    step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 5,
     max_examples: int = 15,
@@ -49,10 +51,10 @@ def chain_monoid(
     """
     always = stop_when(_true, name="always")
 
-    def run(state: PyTree, callback: Any, steps: int = max_steps) -> Any:
+    def run(state: PyTree, callback: CallbackLike, steps: int = max_steps) -> Any:
         return iterate(step, state, callback, max_steps=steps)
 
-    def chain_is_a_monoid(a: Any, b: Any, c: Any, state: PyTree) -> None:
+    def chain_is_a_monoid(a: CallbackLike, b: CallbackLike, c: CallbackLike, state: PyTree) -> None:
         for name, both in (("chain(unit, a)", chain(unit, a)), ("chain(a, unit)", chain(a, unit))):
             _alike(both, a, f"{name} is not a")
             assert_same(run(state, both), run(state, a), bits=True, what=name)
@@ -76,7 +78,7 @@ def chain_monoid(
     check(chain_is_a_monoid, max_examples, a=mine, b=drawn, c=drawn, state=given)
 
 
-def _alike(a: Any, b: Any, message: str) -> None:
+def _alike(a: CallbackLike, b: CallbackLike, message: str) -> None:
     assert jax.tree.structure((a,)) == jax.tree.structure((b,)), (
         f"{message}: the structures are\n  {jax.tree.structure(a)}\n  {jax.tree.structure(b)}"
     )

@@ -16,7 +16,7 @@ class NotApplicable(TypeError):
     """A law says nothing of this value: it takes no `where=`, say."""
 
 
-def check(law: Callable[..., None], max_examples: int, **drawn: SearchStrategy[Any]) -> None:
+def check(law: Callable[..., None], max_examples: int, **drawn: SearchStrategy[object]) -> None:
     """Run a law on drawn values; what it raises carries the smallest values that make it raise.
 
     The examples are the same in each run. There is no deadline (a first call compiles), and
@@ -44,7 +44,9 @@ def check(law: Callable[..., None], max_examples: int, **drawn: SearchStrategy[A
         ) from error
 
 
-def check_all(who: str, laws: Iterable[Callable[..., None]], *values: Any, **options: Any) -> None:
+def check_all(
+    who: str, laws: Iterable[Callable[..., None]], *values: object, **options: object
+) -> None:
     """Hold values to every law, and raise once, for all that fail.
 
     Laws that do not apply are left out, unless none applies.

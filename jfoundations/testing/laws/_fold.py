@@ -1,10 +1,12 @@
 """What a fold promises: its memories are a monoid, and it maps concatenation to merge."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from ..._core.types import PyTree
 from ..._core.values import partial
@@ -14,6 +16,7 @@ from ..strategies import LENGTHS, arrays, floats_with_offset, ill_conditioned, s
 from ._check import check
 
 ULPS = 128
+Near: TypeAlias = Callable[[PyTree, PyTree, str], None]  # two answers, and what they are
 
 
 def fold(
@@ -67,7 +70,7 @@ def _samples() -> Any:
     return arrays(shape=LENGTHS) | ill_conditioned() | floats_with_offset()
 
 
-def _homomorphism(found: PyTree, near: Any) -> None:
+def _homomorphism(found: PyTree, near: Near) -> None:
     whole = found["whole"]
     assert_same(found["identity left"], whole, what="merge(init, m), and m")
     assert_same(found["identity right"], whole, what="merge(m, init), and m")
@@ -76,11 +79,11 @@ def _homomorphism(found: PyTree, near: Any) -> None:
     near(found["step"], found["merge one"], "step(m, x), and merge(m, block([x]))")
 
 
-def _goes_on(found: PyTree, near: Any) -> None:
+def _goes_on(found: PyTree, near: Near) -> None:
     near(found["steps"], found["whole"], "block(xs), and step by step")
 
 
-def _near(rtol: float | None, scales: Any, a: Any, b: Any, what: str) -> None:
+def _near(rtol: float | None, scales: Iterable[Array], a: PyTree, b: PyTree, what: str) -> None:
     if jax.tree.structure(a) != jax.tree.structure(b):
         assert_same(a, b, what=what)
     for x, y, scale in zip(jax.tree.leaves(a), jax.tree.leaves(b), scales, strict=True):
@@ -129,7 +132,7 @@ def _functor_answers(f: Fold[Any], memory: PyTree, xs: PyTree) -> dict[str, Any]
     }
 
 
-def _scales(answers: list[Any]) -> list[jax.Array]:
+def _scales(answers: list[PyTree]) -> list[jax.Array]:
     """Return how large each leaf of an answer gets, over answers of one structure."""
     flat = [jax.tree.leaves(a) for a in answers]
     return [jnp.max(jnp.stack([_largest(x) for x in leaf])) for leaf in zip(*flat, strict=True)]
@@ -141,15 +144,15 @@ def _largest(x: PyTree) -> Any:
     return jnp.max(jnp.where(jnp.isfinite(size), size, 0), initial=0)
 
 
-def _itself(answer: Any) -> Any:
+def _itself(answer: PyTree) -> Any:
     return answer
 
 
-def _wrap(answer: Any) -> Any:
+def _wrap(answer: PyTree) -> Any:
     return (answer,)
 
 
-def _wrap_twice(answer: Any) -> Any:
+def _wrap_twice(answer: PyTree) -> Any:
     return ((answer,),)
 
 

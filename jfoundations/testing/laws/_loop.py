@@ -7,13 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from jax import Array
+from jax.typing import ArrayLike
 
 from ..._core.types import PyTree
 from ..._core.values import partial
+from ..._loops.callback import CallbackLike
 from ..._loops.chunks import chunks
 from ..._loops.combinators import stop_when
 from ..._loops.iterate import iterate
 from ..._loops.iterate import resume as go_on
+from ..._loops.plan import Step
 from ..checks import assert_same
 from ..strategies import arrays, strategy_of
 from ._check import check
@@ -36,8 +40,8 @@ def _states(states: PyTree) -> SearchStrategy[Any]:
 
 
 def driver_equivalence(
-    *callbacks: Any,
-    step: Any = logistic,
+    *callbacks: CallbackLike,
+    step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 9,
     ulp: float = 0,
@@ -73,8 +77,8 @@ def driver_equivalence(
 
 
 def resume(
-    *callbacks: Any,
-    step: Any = logistic,
+    *callbacks: CallbackLike,
+    step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
@@ -106,8 +110,8 @@ def resume(
 
 
 def chunking(
-    *callbacks: Any,
-    step: Any = logistic,
+    *callbacks: CallbackLike,
+    step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
@@ -138,8 +142,8 @@ def chunking(
 
 
 def lane(
-    *callbacks: Any,
-    step: Any = logistic,
+    *callbacks: CallbackLike,
+    step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
@@ -165,7 +169,7 @@ def lane(
 
     together, alone = jax.jit(jax.vmap(run)), jax.jit(run)
 
-    def lanes_run_as_if_alone(lanes: list[Any]) -> None:
+    def lanes_run_as_if_alone(lanes: list[PyTree]) -> None:
         result = together(jax.tree.map(lambda *leaves: jnp.stack(leaves), *lanes))
         for k, state in enumerate(lanes):
             one = jax.tree.map(lambda leaf, k=k: leaf[k], result)
@@ -175,7 +179,7 @@ def lane(
     check(lanes_run_as_if_alone, max_examples, lanes=lanes)
 
 
-def _alike(states: list[Any]) -> list[Any]:
+def _alike(states: list[PyTree]) -> list[Any]:
     """Replace states that cannot be stacked with the first by the first."""
 
     def like(tree: PyTree) -> tuple[Any, ...]:
@@ -185,8 +189,8 @@ def _alike(states: list[Any]) -> list[Any]:
 
 
 def frozen(
-    *callbacks: Any,
-    step: Any = logistic,
+    *callbacks: CallbackLike,
+    step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
@@ -222,13 +226,13 @@ def frozen(
     check(a_stopped_run_stays, max_examples, state=_states(states))
 
 
-def _corner(large: Any, small: Any) -> Any:
+def _corner(large: Array, small: Array) -> Array:
     return large[tuple(slice(0, n) for n in small.shape)]
 
 
 def observer(
-    *callbacks: Any,
-    step: Any = logistic,
+    *callbacks: CallbackLike,
+    step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 9,
     max_examples: int = 15,
@@ -263,5 +267,5 @@ def observer(
     check(observers_change_nothing, max_examples, state=_states(states))
 
 
-def _reached(n: Any, state: PyTree, *, step: Any) -> Any:
+def _reached(n: ArrayLike, state: PyTree, *, step: Array) -> Array:
     return step + 1 >= n

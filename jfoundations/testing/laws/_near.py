@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 from jax.typing import DTypeLike
 
 from ..._core.types import PyTree
@@ -19,6 +20,7 @@ from ..strategies import (
     strategy_of,
     tolerance,
 )
+from ..strategies._arrays import Shapes
 
 Statistic = Callable[..., Any]
 LENGTHS = (5, 300, 5, 300, 1)  # one element alone is an edge: it is drawn less often
@@ -37,7 +39,7 @@ def samples_of(samples: PyTree, dtype: DTypeLike | None, lengths: tuple[int, ...
 
 def near(
     found: PyTree,
-    expected: Any,
+    expected: PyTree,
     x: PyTree,
     *,
     rtol: float | None,
@@ -70,7 +72,7 @@ def is_inexact(leaf: PyTree) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def of_quarters(dtype: DTypeLike | None, shape: Any) -> Any:
+def of_quarters(dtype: DTypeLike | None, shape: Shapes) -> Any:
     """Draw arrays of multiples of 1/4 below 2: a sum with one of `offsets` is exact."""
     part = st.integers(-7, 7).map(lambda k: k / 4)
     return arrays(dtype, shape, elements=_of_parts(dtype, part))
@@ -87,6 +89,6 @@ def dtype_of(dtype: DTypeLike | None) -> np.dtype:
     return np.dtype(jnp.result_type(float) if dtype is None else dtype)
 
 
-def _of_parts(dtype: DTypeLike | None, part: Any) -> Any:
+def _of_parts(dtype: DTypeLike | None, part: SearchStrategy[float]) -> Any:
     is_complex = jnp.issubdtype(dtype_of(dtype), jnp.complexfloating)
     return st.builds(complex, part, part) if is_complex else part

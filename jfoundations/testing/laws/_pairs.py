@@ -22,7 +22,7 @@ SHAPES = ((2, 5), (2, 300))
 
 def var_is_cov(
     var: Statistic,
-    cov: Callable[[jax.Array, jax.Array], Any],
+    cov: PairStatistic,
     samples: PyTree = None,
     *,
     dtype: DTypeLike | None = None,
@@ -112,7 +112,7 @@ def _pairs(dtype: DTypeLike | None) -> Any:
 
 
 def correlation(
-    corr: Callable[[jax.Array, jax.Array], Any],
+    corr: PairStatistic,
     *,
     dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,

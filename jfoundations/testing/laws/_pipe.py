@@ -15,9 +15,9 @@ from ._check import check
 
 def pipe(
     a_pipe: Pipe[Any, Any],
-    inputs: Any = None,
+    inputs: PyTree = None,
     *,
-    rebuild: Callable[[], Any] | None = None,
+    rebuild: Callable[[], Pipe[Any, Any]] | None = None,
     ulp: float = 0,
     max_examples: int = 15,
 ) -> None:
@@ -76,7 +76,7 @@ def pipe(
     check(pipes_are_values, max_examples, x=given, i=cuts)
 
 
-def _equal(a: Any, b: Any, message: str) -> None:
+def _equal(a: PyTree, b: PyTree, message: str) -> None:
     assert jax.tree.structure(a) == jax.tree.structure(b), (
         f"{message}: the structures are\n  {jax.tree.structure(a)}\n  {jax.tree.structure(b)}"
     )

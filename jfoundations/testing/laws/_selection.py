@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
-from jax.typing import DTypeLike
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.types import PyTree
 from ..._core.values import name_of
@@ -51,7 +52,7 @@ def permutation(
     >>> permutation(stats.median, rtol=0, max_examples=5)
     """
 
-    def order_is_not_seen(pair: Any) -> None:
+    def order_is_not_seen(pair: tuple[Array, Array]) -> None:
         x, y = pair
         what = "f(x[order]) is not f(x)"
         near(f(y), f(x), x, rtol=rtol, power=power, shift=shift, what=what)
@@ -90,7 +91,7 @@ def deletion(
     """
     _takes(f, "where")
 
-    def masks_delete(pair: Any) -> None:
+    def masks_delete(pair: tuple[Array, Array]) -> None:
         x, mask = pair
         kept = x[np.asarray(mask)]
         found, expected = f(x, where=mask), f(kept)
@@ -146,7 +147,7 @@ def repetition(
     """
     _takes(f, "weights")
 
-    def weights_repeat(pair: Any) -> None:
+    def weights_repeat(pair: tuple[Array, Array]) -> None:
         x, k = pair
         repeated = jnp.asarray(np.repeat(np.asarray(x), np.asarray(k).astype(int)))
         found, expected = f(x, weights=k), f(repeated)
@@ -186,7 +187,7 @@ def poison(
     """
     _takes(f, "where")
 
-    def what_is_hidden_is_not_seen(pair: Any, hidden: float) -> None:
+    def what_is_hidden_is_not_seen(pair: tuple[Array, Array], hidden: float) -> None:
         x, mask = pair
         y = jnp.where(mask, x, jnp.asarray(hidden, x.dtype))
         value = f(x, where=mask)
@@ -202,7 +203,7 @@ def poison(
     check(what_is_hidden_is_not_seen, max_examples, pair=_with_masks(dtype, least), hidden=values)
 
 
-def gradient_of(f: Statistic, x: jax.Array, **options: Any) -> jax.Array:
+def gradient_of(f: Statistic, x: jax.Array, **options: ArrayLike) -> jax.Array:
     """Return the gradient of the sum of all that a statistic answers in floats, of both parts."""
 
     def total(x: jax.Array) -> jax.Array:

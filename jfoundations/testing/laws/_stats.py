@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.types import PyTree
 from ..checks import assert_same
@@ -19,7 +19,7 @@ from ._near import BUCKETS, LENGTHS, Statistic, dtype_of, near, of_quarters, off
 
 def constant(
     f: Statistic,
-    value: Callable[[jax.Array], Any] | None = None,
+    value: Callable[[jax.Array], ArrayLike] | None = None,
     *,
     least: int = 1,
     rtol: float = 0.0,

@@ -1,7 +1,6 @@
 """What any value keeps: a monoid its unit, a pytree its parts, an inverse the way back."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
@@ -12,14 +11,14 @@ from ._check import MAX_EXAMPLES, check
 
 
 def monoid(
-    join: Callable[[Any, Any], Any],
-    unit: Any,
+    join: Callable[[PyTree, PyTree], PyTree],
+    unit: PyTree,
     elements: PyTree = None,
     *,
     ulp: float = 0,
     rtol: float = 0.0,
     atol: float = 0.0,
-    view: Callable[[Any], Any] | None = None,
+    view: Callable[[PyTree], PyTree] | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
     """Hold an operation to being a monoid: a unit on either side, and brackets of no matter.
@@ -47,7 +46,7 @@ def monoid(
     """
     see = view or (lambda element: element)
 
-    def it_is_a_monoid(a: Any, b: Any, c: Any, u: Any) -> None:
+    def it_is_a_monoid(a: PyTree, b: PyTree, c: PyTree, u: PyTree) -> None:
         def same(x: PyTree, y: PyTree, what: str) -> None:
             assert_same(see(x), see(y), ulp=ulp, rtol=rtol, atol=atol, what=what)
 
@@ -62,9 +61,9 @@ def monoid(
 
 
 def inverse(
-    f: Callable[[Any], Any],
-    g: Callable[[Any], Any],
-    inputs: Any = None,
+    f: Callable[[PyTree], PyTree],
+    g: Callable[[PyTree], PyTree],
+    inputs: PyTree = None,
     *,
     ulp: float = 0,
     rtol: float = 0.0,
@@ -103,7 +102,7 @@ def inverse(
     check(there_and_back, max_examples, x=arrays() if inputs is None else strategy_of(inputs))
 
 
-def pytree(value: Any, *, max_examples: int = 10) -> None:
+def pytree(value: PyTree, *, max_examples: int = 10) -> None:
     """Hold a value to being a pytree: taken apart and put together, it is what it was.
 
     Its leaves come back in order and to the bit; its structure is equal to that of the value
@@ -123,7 +122,7 @@ def pytree(value: Any, *, max_examples: int = 10) -> None:
     >>> pytree({"b": 1.0, "a": None})
     """
 
-    def it_is_a_pytree(value: Any) -> None:
+    def it_is_a_pytree(value: PyTree) -> None:
         leaves, structure = jax.tree.flatten(value)
         _hashable(structure)
         rebuilt = jax.tree.unflatten(structure, leaves)
@@ -154,7 +153,7 @@ def _hashable(structure: PyTree) -> None:
         _hashable(child)
 
 
-def _same_parts(value: Any, leaves: list[Any], structure: PyTree, what: str) -> None:
+def _same_parts(value: PyTree, leaves: list[PyTree], structure: PyTree, what: str) -> None:
     others, other = jax.tree.flatten(value)
     assert other == structure, f"{what}, its structure is\n  {other}\nand was\n  {structure}"
     assert hash(other) == hash(structure), f"{what}, its structure is equal but has another hash"

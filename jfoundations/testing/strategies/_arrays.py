@@ -20,7 +20,7 @@ SHAPES: tuple[Shape, ...] = ((3,), (1,), (8,), (5, 3), (64, 16))
 LENGTHS: tuple[Shape, ...] = ((5,), (24,), (5,), (24,), (1,))
 
 
-def strategy_of(value: Any) -> SearchStrategy[Any]:
+def strategy_of(value: object) -> SearchStrategy[Any]:
     """Return a strategy as it is, and any other value as the strategy that draws it alone.
 
     >>> strategy_of(3)
@@ -134,13 +134,13 @@ def _arrays(
     return jnp.asarray(drawn.astype(dtype))
 
 
-def _shapes(shape: Any) -> SearchStrategy[Shape]:
+def _shapes(shape: Shapes) -> SearchStrategy[Any]:
     if isinstance(shape, SearchStrategy):
         return shape
     return st.just(shape) if all(isinstance(n, int) for n in shape) else st.sampled_from(shape)
 
 
-def _fit(values: Any, dtype: DTypeLike) -> np.ndarray:
+def _fit(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     if not jnp.issubdtype(dtype, jnp.floating):
         return np.asarray(values)
     least, most = float(jnp.finfo(dtype).min), float(jnp.finfo(dtype).max)
@@ -149,8 +149,8 @@ def _fit(values: Any, dtype: DTypeLike) -> np.ndarray:
     return np.clip(values, least, most).astype(dtype)
 
 
-def _flush(values: Any) -> np.ndarray:
+def _flush(values: np.ndarray) -> np.ndarray:
     least = float(jnp.finfo(values.dtype).smallest_normal)
     if not jnp.issubdtype(values.dtype, jnp.complexfloating):
         return np.where(np.abs(values.astype(float)) < least, np.zeros_like(values), values)
-    return _flush(values.real) + 1j * _flush(values.imag)
+    return _flush(np.real(values)) + 1j * _flush(np.imag(values))

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from jax import Array
+from jax.typing import ArrayLike
 
 from ... import callbacks as _callbacks
 from ... import folds as _folds
@@ -45,15 +47,15 @@ def _size(state: PyTree) -> jax.Array:
     return jnp.max(jnp.stack([jnp.max(jnp.abs(x)).astype(leaves[0].dtype) for x in leaves]))
 
 
-def _multiply(factor: Any, state: PyTree) -> tuple[Any, bool]:
+def _multiply(factor: ArrayLike, state: PyTree) -> tuple[Any, bool]:
     return jax.tree.map(lambda x: (x * factor).astype(x.dtype), state), False
 
 
-def _after(n: Any, state: PyTree, *, step: Any) -> Any:
+def _after(n: ArrayLike, state: PyTree, *, step: Array) -> Any:
     return step + 1 >= n
 
 
-def _larger(limit: Any, state: PyTree) -> Any:
+def _larger(limit: ArrayLike, state: PyTree) -> Any:
     return _size(state) > limit
 
 
@@ -117,7 +119,7 @@ def pipes(*, max_stages: int = 4) -> SearchStrategy[Pipe[Any, Any]]:
     return st.lists(stages, max_size=max_stages).map(lambda parts: Pipe(*parts))
 
 
-def _times(factor: Any, x: PyTree) -> Any:
+def _times(factor: ArrayLike, x: PyTree) -> Any:
     return jax.tree.map(lambda a: (a * factor).astype(a.dtype), x)
 
 
