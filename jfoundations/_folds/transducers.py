@@ -42,7 +42,7 @@ from jax.typing import ArrayLike
 
 from .._core.checks import check_count
 from .._core.pytrees import pytree
-from .._core.types import PyTree
+from .._core.types import Bool, PyTree
 from .._core.values import Structural, name_of, partial
 from .._pipes.pipe import Fn, Pipe, check_callable, map_before
 from .blocks import step_where
@@ -121,7 +121,7 @@ class filter_(Transducer[A, A]):  # noqa: N801  (used like a function)
     2.0
     """
 
-    def __init__(self, p: Predicate):
+    def __init__(self, p: Fn[A, Bool]):
         check_callable(p, "its argument", "filter_")
         super().__init__(partial(_filter_before, p))
 
@@ -165,7 +165,7 @@ class take_while(Transducer[A, A]):  # noqa: N801  (used like a function)
     2.0
     """
 
-    def __init__(self, p: Predicate):
+    def __init__(self, p: Fn[A, Bool]):
         check_callable(p, "its argument", "take_while")
         super().__init__(partial(_take_while_before, p))
 

@@ -25,6 +25,10 @@ def positive(n: int) -> bool:
     return n > 0
 
 
+def large(x: float) -> bool:
+    return x > 9.0
+
+
 def scaled(by: float, n: int) -> float:
     return by * n
 
@@ -54,7 +58,7 @@ if TYPE_CHECKING:
     reveal_type(jf.Reversible(half, int))  # is Reversible[int, float]
     reveal_type(jf.Pipe(parse, jf.Reversible(half, int)))  # is Pipe[str, float]
     reveal_type(jf.Pipe(jf.Reversible(half, int)).inverse)  # is Pipe[float, int]
-    reveal_type(jf.Pipe(jf.map_(half), jf.filter_(show)))  # is Pipe[int, float]
+    reveal_type(jf.Pipe(jf.map_(half), jf.filter_(large)))  # is Pipe[int, float]
     reveal_type(jf.Pipe(parse, then=half))  # is Pipe[str, Any]
     reveal_type(jf.Pipe(first=parse, then=half))  # is Pipe[Any, Any]
     reveal_type(jf.Pipe(jf.map_(half)).over(jf.folds.count()))  # is Fold[Array | Count]
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
     jf.juxt(half, parse)  # wrong
     jf.Reversible(half, parse)  # wrong
     jf.Pipe(jf.map_(half), jf.map_(parse))  # wrong
+    jf.filter_(show)  # wrong
     whole(3)  # wrong
     jf.Pipe(parse, 3)  # wrong
 
