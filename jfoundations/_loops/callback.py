@@ -5,7 +5,6 @@ is a monoid: `chain(chain(a, b), c)` and `chain(a, chain(b, c))` are the same va
 is its do-nothing.
 
 >>> import jax.numpy as jnp
-from jax.typing import ArrayLike
 >>> import jfoundations as jf
 >>> clip = lambda x: (jnp.clip(x, 0.0, 1.0), False)
 >>> small = lambda x: (x, x < 0.1)
