@@ -31,7 +31,7 @@ from .._core.values import Structural, hold, maker_of, name_of, release
 MAKERS = "jfoundations.callbacks.", "jfoundations._loops.combinators"
 RUN_EVENTS = ("before_run", "before_step", "after_step", "after_run")
 
-# What hears an event: `state -> (state, stop)`; with memory, `(memory, state)` to three.
+# Hears an event: `state -> (state, stop)`, or `(memory, state) -> (memory, state, stop)`.
 EventFunction: TypeAlias = Callable[..., tuple[PyTree, ...]]
 # `state -> bool scalar`; like all of a loop's functions it may also name context words, as `step`.
 Predicate: TypeAlias = Callable[..., ArrayLike]
@@ -122,7 +122,7 @@ class Callback(Structural):
 
 
 # A function `state -> (state, stop)`, a `Callback`, or an object with methods named as events are:
-# which of them is up to it, and no type says "at least one".
+# any of them, which no type can say.
 CallbackLike: TypeAlias = Callable[..., tuple[PyTree, ArrayLike]] | Callback | object
 
 
