@@ -14,13 +14,16 @@ of a value with itself is not.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 
 def protect(product: jax.Array) -> jax.Array:
     """Round a product by itself. Costs an instruction or two: for short arrays only."""
-    return jnp.where(product == product, product, jnp.nan)
+    return lax.select(product == product, product, lax.full_like(product, np.nan))
 
 
 def divide(a: jax.Array, b: jax.Array) -> jax.Array:
     """Divide by a division: a divisor that hangs on the dividend is no constant."""
-    return a / jnp.where(a == a, b, jnp.nan)
+    a, b = jnp.broadcast_arrays(a, b)
+    return a / lax.select(a == a, b, lax.full_like(b, np.nan))

@@ -15,6 +15,7 @@ from .._kernels.numbers.counts import Count
 from .._kernels.sample.arguments import scalar
 from .._kernels.sample.weights import Frequency
 from .._kernels.sums.blocks import counted
+from .._kernels.sums.one_read import bounds
 from ..stats._describe import Description
 from ..stats._minmax import minmax as minmax_of
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
@@ -99,7 +100,17 @@ def _init(taken: Taken, like: PyTree) -> _Range:
 
 
 def _step(taken: Taken, memory: _Range, x: Any) -> _Range:
-    return _merge(memory, _block(taken, one(x)))
+    (value,), weights = rows_of(taken, one(x))
+    value = jnp.asarray(x if taken.kind is None else value[0])  # bools stay bools
+    if weights is None:
+        return _merge(memory, _Range(value, value, jnp.full(value.shape, True)))
+    some = counted(weights[0])
+    low, high = (jnp.where(some, value, end) for end in bounds(value.dtype))
+    if jnp.issubdtype(value.dtype, jnp.inexact):  # a negative weight is nan
+        low, high = (
+            jnp.where(jnp.isnan(weights[0].astype(value.dtype)), jnp.nan, v) for v in (low, high)
+        )
+    return _merge(memory, _Range(low, high, some))
 
 
 def _merge(a: _Range, b: _Range) -> _Range:

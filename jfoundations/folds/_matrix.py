@@ -15,7 +15,7 @@ from .._core.rounding import divide
 from .._core.types import PyTree
 from .._core.values import is_pytree, partial
 from .._folds.fold import Fold
-from .._kernels.moments.formulas import coefficient
+from .._kernels.moments.moments import coefficient
 from .._kernels.moments.products import About, central_products
 from .._kernels.sample.arguments import accumulator, scalar
 from ._elements import one, zero_rows

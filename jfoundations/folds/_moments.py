@@ -13,11 +13,12 @@ from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._folds.fold import Fold
 from .._folds.leafwise import leafwise
-from .._kernels.moments.formulas import coefficient, complex_coefficient, root
+from .._kernels.moments.formulas import complex_coefficient
+from .._kernels.moments.moments import coefficient, root
 from .._kernels.sample.arguments import scalar
 from .._kernels.sample.weights import Probability
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
-from ._memory import Memory, gather, merge
+from ._memory import Memory, gather, merge, of_element
 
 
 def mean(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -231,7 +232,12 @@ def _init(taken: Taken, order: int, like: PyTree) -> tuple[Memory, ...]:
 
 
 def _step(taken: Taken, order: int, memory: PyTree, x: Any) -> tuple[Memory, ...]:
-    return merge_all(memory, _block(taken, order, one(x)))
+    values, weights = rows_of(taken, one(x))
+    weight = None if weights is None else weights[0]
+    found = (
+        of_element(tuple(v[0] for v in part), weight, taken.kind, order) for part in _real(values)
+    )
+    return merge_all(memory, tuple(found))
 
 
 def only(memory: PyTree, who: str) -> Memory:

@@ -58,7 +58,17 @@ class Words:
     @property
     def value(self) -> jax.Array:
         """The number in one word."""
-        return self.high
+        return self.high + jnp.where(jnp.isfinite(self.low), self.low, 0)
+
+    def more(self, x: jax.Array) -> "Words":
+        """Return the sum with a number: what rounding loses is gathered, and added in the end."""
+        high, lost = two_sum(self.high, x)
+        return Words(high, self.low + lax.stop_gradient(lost))
+
+    def plus(self, other: "Words") -> "Words":
+        """Return the sum of both, as `more` does."""
+        high, lost = two_sum(self.high, other.high)
+        return Words(high, (self.low + other.low) + lax.stop_gradient(lost))
 
     def __int__(self) -> int:
         return int(self.high) + int(self.low)

@@ -4,6 +4,7 @@ Array-API keywords (`axis`, `keepdims`, `correction=0`). The same statistics as 
 in `jfoundations.folds`, from the same kernel.
 """
 
+from .._kernels.moments.moments import Moments
 from .._kernels.numbers.counts import Count
 from .._kernels.sample.weights import Frequency, Probability, Reliability
 from ._basic import mean, mean_abs_dev, std, sum, var
@@ -12,6 +13,7 @@ from ._ema import ema, ema_var
 from ._histogram import histogram
 from ._intervals import Bootstrap, bootstrap, pearson_interval
 from ._matrix import corr_matrix, cov_matrix
+from ._means import gmean, hmean, pmean
 from ._minmax import minmax
 from ._order import iqr, median, median_abs_dev, quantile, trim_mean
 from ._pairs import corr, cov
@@ -20,14 +22,17 @@ from ._rolling import rolling_corr, rolling_cov, rolling_mean, rolling_var
 from ._segment import segment_cov, segment_mean, segment_var
 from ._shape import kurtosis, moment, sem, skew
 from ._standardize import standardize
+from ._statistic import Statistic
 
 __all__ = [
     "Bootstrap",
     "Count",
     "Description",
     "Frequency",
+    "Moments",
     "Probability",
     "Reliability",
+    "Statistic",
     "bootstrap",
     "corr",
     "corr_matrix",
@@ -36,7 +41,9 @@ __all__ = [
     "describe",
     "ema",
     "ema_var",
+    "gmean",
     "histogram",
+    "hmean",
     "iqr",
     "kurtosis",
     "mean",
@@ -46,6 +53,7 @@ __all__ = [
     "minmax",
     "moment",
     "pearson_interval",
+    "pmean",
     "quantile",
     "rank_corr",
     "rolling_corr",

@@ -18,7 +18,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from .._core.pytrees import pytree
-from .._kernels.moments.formulas import Call
+from .._kernels.moments.derivatives import summary
+from .._kernels.moments.formulas import Call, alike
 from .._kernels.numbers.counts import Count
 from .._kernels.sample.arguments import (
     ORDERED,
@@ -34,8 +35,7 @@ from .._kernels.sample.arguments import (
 )
 from .._kernels.sample.weights import Frequency, Weights
 from .._kernels.sums.blocks import counted
-from ._minmax import minmax
-from ._shape import Shape
+from ._minmax import known, minmax
 
 
 @pytree
@@ -119,13 +119,16 @@ def _describe(
     data: Data, correction: ArrayLike, axes: Axes, keepdims: bool, nan: Nan
 ) -> Description:
     call = Call.of(data, nan, axes, correction)
-    shape = Shape.of(call)
-    options = {"weights": data.weights, "where": data.where, "nan": nan}
-    low, high = minmax(data.values[0], axis=axes, keepdims=True, **options)
-    rest = (shape.mean, shape.var(call), shape.skew, shape.kurtosis)
-    rest = (answer(v, data, axes, False) for v in rest)
-    fields = (_count(call, shape.total), low, high, *rest)
-    return Description(*(v if keepdims else jnp.squeeze(v, axes) for v in fields))
+    (x,) = alike(data.values)
+    if x.size:
+        memory, ends = summary(x, call.weights, axes)
+        ends = [v.astype(data.values[0].dtype) for v in known(x, call.weights, axes, ends)]
+    else:
+        memory, ends = call.memory((x,), 4), minmax(data.values[0], axis=axes)
+    m = call.moments_of(memory)
+    rest = (answer(v, data, axes, False) for v in (m.mean, m.var(correction), m.skew, m.kurtosis))
+    fields = (_count(call, m.weight), *ends, *rest)
+    return Description(*(jnp.expand_dims(v, axes) if keepdims else v for v in fields))
 
 
 def _count(call: Call, total: jax.Array) -> jax.Array:
@@ -134,4 +137,4 @@ def _count(call: Call, total: jax.Array) -> jax.Array:
         return jnp.full(total.shape, size, np.int32 if size < 2**31 else np.uint32)
     if isinstance(call.data.weights, Frequency) and call.weight_unit is not None:
         return call.size(total)
-    return jnp.sum(counted(call.weights), axis=call.axes, keepdims=True, dtype=np.int32)
+    return jnp.sum(counted(call.weights), axis=call.axes, dtype=np.int32)

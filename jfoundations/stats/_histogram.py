@@ -37,7 +37,7 @@ from .._kernels.sample.arguments import (
     numbers,
 )
 from .._kernels.sample.weights import Weights
-from ._minmax import bounds
+from .._kernels.sums.one_read import bounds
 
 
 def histogram(

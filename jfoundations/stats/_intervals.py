@@ -82,7 +82,7 @@ def _effective_size(data: PyTree, axes: Axes, keepdims: bool, nan: Nan) -> jax.A
     call = Call.of(data, nan, axes)
     total = call.memory(alike(data.values[:1]), 0)[0]
     size = call.size(total)
-    return size if keepdims else jnp.squeeze(size, axes)
+    return jnp.expand_dims(size, axes) if keepdims else size
 
 
 @jax.jit

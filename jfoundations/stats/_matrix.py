@@ -22,7 +22,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from .._kernels.moments.formulas import Call, coefficient, complex_coefficient
+from .._kernels.moments.formulas import Call, complex_coefficient
+from .._kernels.moments.moments import coefficient
 from .._kernels.moments.products import central_products
 from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
 from .._kernels.sample.arguments import (

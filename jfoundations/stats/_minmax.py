@@ -7,28 +7,23 @@
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import ArrayLike
 
-from .._core.types import PyTree
+from .._kernels.moments.derivatives import extremes
 from .._kernels.sample.arguments import (
     ORDERED,
     Axes,
     Axis,
     Data,
     Nan,
-    accumulator,
     check,
     compiled,
     join,
 )
 from .._kernels.sample.weights import Weights
-from .._kernels.sums.layout import after, block_sums, choose, in_three, sum_together
 
 
 def minmax(
@@ -69,65 +64,22 @@ def minmax(
 
 
 @compiled()
-def _minmax(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> Any:
+def _minmax(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> tuple[jax.Array, jax.Array]:
     (x,), counts = data.values, join(data, nan)
-    keep = None if counts is None else counts.astype(bool)  # nan counts, and spoils
     if math.prod(x.shape[a] for a in axes) == 0:
         x = jnp.zeros(tuple(1 if a in axes else s for a, s in enumerate(x.shape)), x.dtype)
-        counts = keep = jnp.zeros(x.shape, bool)
-    reduce = _differentiable if jnp.issubdtype(x.dtype, jnp.inexact) else extremes
-    low, high = reduce(x, keep, axes)
-    if jnp.issubdtype(x.dtype, jnp.inexact) and keep is not None:
-        none = ~jnp.any(keep, axis=axes) | jnp.any(counts != counts, axis=axes)
-        low, high = (jnp.where(none, jnp.nan, v) for v in (low, high))
-    return tuple(jnp.expand_dims(v, axes) if keepdims else v for v in (low, high))
+        counts = jnp.zeros(x.shape, bool)
+    keep = None if counts is None else counts.astype(bool)  # nan counts, and spoils
+    low, high = known(x, counts, axes, extremes(x, keep, axes))
+    return (jnp.expand_dims(low, axes), jnp.expand_dims(high, axes)) if keepdims else (low, high)
 
 
-def extremes(x: jax.Array, keep: Any, axes: Axes) -> tuple[jax.Array, jax.Array]:
-    """Return the least and the greatest of what is kept, without the reduced axes."""
-    # one reduction of pairs reads x once
-    least, most = bounds(x.dtype)
-    joins = [(lax.min, least), (lax.max, most)]
-    kept = [n for a, n in enumerate(x.shape) if a not in axes]
-    data = [in_three(v, axes) for v in (x, keep) if v is not None]
-
-    def make(rows: list[jax.Array], sides: list[jax.Array]) -> list[jax.Array]:
-        x = lax.min(rows[0], jnp.broadcast_to(sides[0], rows[0].shape))
-        return [x if keep is None else jnp.where(rows[1], x, v) for v in (least, most)]
-
-    parts, bound = [], jnp.full((data[0].shape[0], 1, data[0].shape[2]), least)
-    for segment in choose(data[0].shape).segments:
-        never = parts[-1][0][:, -1:] < most if parts and x.dtype != np.bool_ else None
-        parts.append(block_sums(make, data, [after(bound, never)], segment, joins))
-    blocks = [jnp.concatenate(p, axis=1) for p in zip(*parts, strict=True)]
-    low, high = sum_together(blocks, 1, joins)
-    return low.reshape(kept), high.reshape(kept)
-
-
-_differentiable = jax.custom_jvp(extremes, nondiff_argnums=(2,))
-
-
-@_differentiable.defjvp
-def _tangents(axes: Axes, primals: PyTree, tangents: PyTree) -> Any:
-    (x, keep), tangent = primals, tangents[0]
-    found = _differentiable(x, keep, axes)
-    dtype = accumulator(x.dtype)
-
-    def share(value: jax.Array) -> jax.Array:
-        equal = x == jnp.expand_dims(value, axes)
-        equal = equal if keep is None else equal & keep
-        ties = jnp.sum(equal, axis=axes, dtype=dtype)
-        total = jnp.sum(jnp.where(equal, tangent, 0).astype(dtype), axis=axes)
-        return (total / jnp.maximum(ties, 1)).astype(x.dtype)
-
-    return found, tuple(map(share, found))
-
-
-def bounds(dtype: DTypeLike) -> tuple[Any, Any]:
-    """Return what changes no minimum, and what changes no maximum."""
-    if jnp.issubdtype(dtype, jnp.inexact):
-        return np.array(np.inf, dtype), np.array(-np.inf, dtype)
-    if dtype == np.bool_:
-        return np.array(True), np.array(False)
-    info = jnp.iinfo(dtype)
-    return np.array(info.max, dtype), np.array(info.min, dtype)
+def known(
+    x: jax.Array, counts: jax.Array | None, axes: Axes, ends: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """Return both ends, nan where nothing counts or a weight is nan."""
+    if counts is None or not jnp.issubdtype(x.dtype, jnp.inexact):
+        return ends
+    none = ~jnp.any(counts.astype(bool), axis=axes) | jnp.any(counts != counts, axis=axes)
+    low, high = (jnp.where(none, jnp.nan, v) for v in ends)
+    return low, high

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from .._core.rounding import protect
 from .._core.types import PyTree
-from .._kernels.moments.formulas import coefficient
+from .._kernels.moments.moments import coefficient
 from .._kernels.moments.total import total as sum_of
 from .._kernels.numbers.sortable_bits import encode, last_key
 from .._kernels.numbers.two_words import Pair, add, each, exact_words, one_word

@@ -12,7 +12,8 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from .._kernels.moments.derivatives import shift
-from .._kernels.moments.formulas import Call, root
+from .._kernels.moments.formulas import Call
+from .._kernels.moments.moments import root
 from .._kernels.numbers.units import unit_of
 from .._kernels.sample.arguments import (
     REAL,
@@ -79,7 +80,8 @@ def _standardize(
     if x.size == 0:
         return answer(jnp.zeros(x.shape, accumulator(x.dtype)), data, (), False)
     total, [(pivot, offset)], (m2,), (unit,) = call.memory((x,), 2)
-    std = root(call.over(m2, total))
+    std = jnp.expand_dims(root(call.over(m2, total)), axes)
+    pivot, offset, unit = (jnp.expand_dims(v, axes) for v in (pivot, offset, unit))
     flat = std == 0
 
     def measured(x: jax.Array) -> jax.Array:

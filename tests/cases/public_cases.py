@@ -10,7 +10,10 @@ from jax import lax
 import jfoundations as jf
 from jfoundations import folds, stats
 
-NO_STATISTICS = {"Bootstrap", "Count", "Description", "Frequency", "Probability", "Reliability"}
+NO_STATISTICS = {
+    *("Bootstrap", "Count", "Description", "Frequency", "Moments", "Probability", "Reliability"),
+    "Statistic",
+}
 WINDOWS = ("rolling_mean", "rolling_var", "rolling_corr", "rolling_cov")
 NO_FOLDS = {"Sketch", "row_names"}
 
@@ -49,7 +52,8 @@ def _probabilities(x):
 
 
 ALONE = (
-    *("describe", "iqr", "kurtosis", "mean", "mean_abs_dev", "median", "median_abs_dev", "minmax"),
+    *("describe", "gmean", "hmean", "iqr", "kurtosis", "mean", "mean_abs_dev", "median"),
+    *("median_abs_dev", "minmax"),
     *("sem", "skew", "standardize", "std", "sum", "var"),
 )
 # Of two arrays and of the options that the statistic takes.
@@ -64,6 +68,7 @@ CALLS = {
     ),
     "histogram": _alone("histogram", 8),
     "moment": _alone("moment", 3),
+    "pmean": _alone("pmean", 3),
     "quantile": lambda x, y, **options: stats.quantile(x, _probabilities(x), **options),
     "segment_mean": lambda x, y, **options: stats.segment_mean(
         x, _groups(x), num_segments=5, **options

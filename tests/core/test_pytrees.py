@@ -5,11 +5,11 @@ import itertools
 import jax
 import jax.numpy as jnp
 import pytest
+from jfoundations._kernels.moments.memories import CoMoments, Moments
 
 import jfoundations as jf
 from jfoundations import stats
 from jfoundations._core.pytrees import pytree, static
-from jfoundations._kernels.moments.memories import CoMoments, Moments
 
 
 @pytree

@@ -12,8 +12,7 @@ from helpers import bits, raises
 from hypothesis import given, settings
 
 from jfoundations import stats
-from jfoundations._kernels.moments.certificate import height
-from jfoundations._kernels.sums.layout import LINE, ROWS, choose
+from jfoundations._kernels.sums.one_read import ROWS, SHORT, height
 
 pytestmark = pytest.mark.slow  # compiles many programs
 
@@ -158,7 +157,7 @@ def test_correction_and_other_weights():
 
 @pytest.mark.parametrize("n", [200, 20_000])
 def test_bounds_are_not_silly(n):
-    h = height(choose((1, n, 1)))
+    h = height(n, 1)
     u = float(jnp.finfo(WIDE).eps) / 2
     x = jnp.asarray(designs(n)["normal"], WIDE)
     for name in ONE + ["cov"]:
@@ -169,12 +168,9 @@ def test_bounds_are_not_silly(n):
 
 
 def test_height():
-    assert height(choose((1, 8192, 1))) == 1  # in two words
-    assert height(choose((1, 2**20, 1), "high")) == 1
-    # a line's numbers are added up in threes of steps: 15, 16 and 17 of them
-    assert LINE == 15 * 16 * 17
-    assert height(choose((1, LINE * ROWS, 1))) == 1 + ROWS + 1 + (16 + 15 + 17)
-    assert height(choose((1, 2**20, 512))) == 1 + ROWS + 16
+    assert height(2, 1) == 3 and height(SHORT, 1) == SHORT + 1  # one after another
+    assert height(2**20, 1) == ROWS + 4 * 32 + 1
+    assert height(2**20, 512) == height(2**20, 1) <= height(2**24, 1) <= ROWS + 4 * 32 + 1
 
 
 def test_the_value_is_the_plain_one_and_so_is_its_slope():

@@ -27,9 +27,10 @@ X64 = jax.config.read("jax_enable_x64")
 @pytest.mark.parametrize("given", [[M, M, -M], [M, -M, M], [-M, M, M], [M, M, M, -M, -M]])
 def test_a_sum_that_comes_back_into_range(given):
     x = jnp.array(given)
-    assert float(stats.sum(x)) == M
-    assert float(stats.sum(x, weights=jnp.full(x.shape, 0.5))) == M / 2
-    assert stats.sum(jnp.stack([x, x * 0 + 1]), axis=1).tolist() == [M, len(given)]
+    near = pytest.approx(M, rel=4 * EPS)  # of M so many times, some taken off again
+    assert float(stats.sum(x)) == near
+    assert float(stats.sum(x, weights=jnp.full(x.shape, 0.5))) * 2 == near
+    assert stats.sum(jnp.stack([x, x * 0 + 1]), axis=1).tolist() == [near, len(given)]
     assert jax.grad(stats.sum)(x).tolist() == [1.0] * len(given)
 
 
@@ -39,10 +40,11 @@ def test_a_sum_that_stays_out_of_range():
     assert np.isnan(stats.sum(jnp.array([np.nan, M, M])))
     assert float(stats.sum(jnp.array([M, M]), weights=jnp.array([0.5, 0.5]))) == M
     x = jnp.array([M, M, -M])
-    assert complex(stats.sum(jax.lax.complex(x, -x))) == complex(M, -M)
+    found = complex(stats.sum(jax.lax.complex(x, -x)))
+    assert (found.real, -found.imag) == pytest.approx((M, M), rel=4 * EPS)
 
 
-N = 8200  # more than are summed in two words
+N = 8200
 LARGE = {
     "alternating": np.where(np.arange(N) % 2 == 0, 0.9, -0.9),
     "far from the first": np.where(np.arange(N) % 3 == 0, 1.0, -1.0),

@@ -29,7 +29,7 @@ def test_describe_is_the_statistics(seed, mean, axis):
     checks.assert_same(found.var, stats.var(x, axis=axis, correction=1), bits=True)
     low, high = stats.minmax(x, axis=axis)
     checks.assert_same((found.minimum, found.maximum), (low, high), bits=True)
-    checks.assert_same(found.mean, stats.mean(x, axis=axis), ulp=1)
+    checks.assert_same(found.mean, stats.mean(x, axis=axis), rtol=4 * EPS)  # other orders of sums
     checks.assert_same(found.skew, stats.skew(x, axis=axis), rtol=16 * EPS, atol=16 * EPS)
     kurtosis = stats.kurtosis(x, axis=axis)
     checks.assert_same(found.kurtosis, kurtosis, rtol=32 * EPS, atol=64 * EPS)
@@ -75,7 +75,7 @@ def test_describe_masks_weights_and_shapes():
     bad = np.where(keep, x, np.nan)
     hidden = stats.describe(bad, where=keep)
     checks.assert_same(hidden, stats.describe(bad, nan="omit"))
-    checks.assert_same(hidden.var, stats.var(x[keep]))
+    checks.assert_same(hidden.var, stats.var(x[keep]), rtol=8 * EPS)  # deletion, to a bound
     assert int(hidden.count) == keep.sum()
     often = np.arange(40).reshape(5, 8) % 3
     weighted, repeated = (

@@ -14,9 +14,8 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jfoundations import stats
-from jfoundations._kernels.moments.certificate import height
-from jfoundations._kernels.sums.layout import choose
 from jfoundations._kernels.sums.limbs import Limbs
+from jfoundations._kernels.sums.one_read import height
 
 pytestmark = pytest.mark.slow  # compiles many programs
 
@@ -300,7 +299,7 @@ def test_the_plain_sum(n, weighted):
             if weighted
             else fractions(x)
         )
-        steps = height(choose((1, n, 1))) + 4  # of one word; what is small is summed in two
+        steps = height(n, 1) + 4  # of one word; what is small is summed in two
         far = sum(map(abs, terms)) * steps * Fraction(2) ** (-24 if n > 2**13 else -44)
         exact = sum(terms)
         found = Fraction(float(stats.sum(x, weights=w)))

@@ -1,14 +1,12 @@
 """How far a statistic may be from the exact one of the same data: bounds from the certificate.
 
-With h the height of the summation, u the unit roundoff, q the sum of squares about the pivots used
-and T that about the pivot of all blocks, the central sum of x and y is off by at most
+With h the height of the summation, u the unit roundoff, q the sum of squares about what deviations
+were measured from, and W the total weight, the central sum of x and y is off by at most
 
-    u ((5h + 30) √(qx qy) + 3 √(qx Ty) + 3 √(qy Tx) + 16 u √(Tx Ty)).
+    u (3h + 12) √(qx qy),
 
-Within a block, squares are off by (h + 3) u q and the correction s²/w by (2h + 5) u q, since
-|s| ≤ √(w q): (3h + 8) u q. The means of the blocks are off by (h + 3) u √(q/w), and enter the
-squares between blocks twice, by Cauchy and Schwarz: (2h + 6) u q. What is left is the rounding of
-deviations from the pivot. By the same steps the mean is off by u ((h + 5) √(q/W) + 3 √(T/W)).
+since squares are off by (h + 4) u q, their deviations' rounding included, and the correction s²/W
+by (2h + 8) u q, for |s| ≤ √(W q). By the same steps the mean is off by u (h + 5) √(q/W).
 
 Sources: Higham (2002), Accuracy and Stability of Numerical Algorithms, 3.1 and 4.2, for γ_h; Chan,
 Golub and LeVeque (1983), "Algorithms for computing the sample variance", for the corrected sums.
@@ -17,15 +15,13 @@ Golub and LeVeque (1983), "Algorithms for computing the sample variance", for th
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.typing import DTypeLike
 
+from ..sums.one_read import height
 from .central_sums import canonical, central_sums
-from .certificate import height
-from .memories import weight_in
 
 SLACK = 1.02  # for products of small errors, γ_h against h u, and the rounding of the bound itself
 
@@ -39,7 +35,6 @@ class _Error(NamedTuple):
     offsets: list[Array]
     powers: list[Array]
     roots: list[Array]  # √q
-    levers: list[Array]  # √T, or more
     height: int
 
     @property
@@ -48,8 +43,8 @@ class _Error(NamedTuple):
 
     def of(self, i: int, j: int) -> Array:
         """Bound the error of the central sum of variables i and j."""
-        (qx, qy), (tx, ty) = ((v[i], v[j]) for v in (self.roots, self.levers))
-        first = (5 * self.height + 30) * qx * qy + 3 * (qx * ty + qy * tx) + 16 * self.u * tx * ty
+        qx, qy = self.roots[i], self.roots[j]
+        first = (3 * self.height + 12) * qx * qy
         # squares below the smallest normal number are flushed
         return SLACK * self.u * first + 4 * self.total * float(jnp.finfo(qx.dtype).tiny)
 
@@ -75,32 +70,29 @@ def error_bound(
 def _errors(call: Any, values: Sequence[Array]) -> _Error:
     values, weights = lax.stop_gradient((values, call.weights))
     sums = central_sums(values, call.axes, 2, weights, call.accuracy)
-    plan = canonical(values, call.axes, None, call.accuracy)[0].plan
-    sums = jax.tree.map(lambda leaf: jnp.expand_dims(leaf, call.axes), sums)
-    dtype = sums.offsets[0].dtype
-    total = weight_in(sums.weight, dtype)
+    x = canonical(values, call.axes, None)[0].values[0]
+    total, dtype = sums.weight, sums.weight.dtype
     floats = weights is not None and weights.dtype != np.bool_
-    h = height(plan) + 2 * floats
+    h = (1 if call.accuracy == "high" else height(*x.shape[1:])) + 2 * floats
     offsets = [jnp.abs(o / unit) for o, unit in zip(sums.offsets, sums.units, strict=True)]
     squares = [
         jnp.maximum(jnp.maximum(q, m), 0) for q, m in zip(sums.shifted, sums.powers, strict=False)
     ]
     roots = [jnp.sqrt(q) for q in squares]
-    levers = [r + jnp.sqrt(total) * o for r, o in zip(roots, offsets, strict=True)]
     off = jnp.full_like(total, (h + 2 if floats else 1) * float(jnp.finfo(dtype).eps) / 2)
-    return _Error(total, off, sums.units, offsets, sums.powers, roots, levers, h)
+    return _Error(total, off, sums.units, offsets, sums.powers, roots, h)
 
 
 def _mean(call: Any, e: _Error, size: Array) -> Array:
     some = jnp.sqrt(jnp.where(e.total > 0, e.total, 1))
-    (root,), (lever,), (offset,), (unit,) = e.roots, e.levers, e.offsets, e.units
-    spread = e.u * ((e.height + 5) * root + 3 * lever) / some + 2 * e.whole * offset
+    (root,), (offset,), (unit,) = e.roots, e.offsets, e.units
+    spread = e.u * (e.height + 5) * root / some + 2 * e.whole * offset
     return SLACK * spread * unit + 2 * e.u * size
 
 
 def _over(call: Any, e: _Error, error: Array, square: Array) -> tuple[Array, Array]:
     # of M / free: what M brings, what free brings, and the division
-    free = call.free(e.total)
+    free = call.free(e.total, call.correction)
     some = jnp.where(free > 0, free, 1)
     loose = e.whole * (e.total + jnp.abs(e.total - free)) / some + 2 * e.u
     loose = jnp.where(loose < 0.5, 2 * loose, jnp.inf)

@@ -1,48 +1,102 @@
 """From arrays to memories: every mean, variance and covariance starts here.
 
-Small arrays are summed once, in two words (`accurate`). Large ones are read once, in blocks about
-pivots, with a certificate: q / M2 bounds the digits that the shifts may have cost. Where it says
-more than four bits, or a square left the range of its type, a second pass about the mean, in units
-of a power of two, takes its place (`passes`). One variable and pairs take the same path, so the
-variance of x is the covariance of x with itself, bit for bit.
+Deviations from a value of the data, the pivot, are summed in one read, with their products. By
+Samuelson's inequality the shift costs a variance at most a factor n of its digits, and next to none
+where the pivot is near the mean, as a median of three mostly is. The sums themselves say what was
+lost: with q the sum of squares about the pivot and M2 about the mean, q / M2 is the certificate.
+Where it is above 16, or squares left the range of their type, the same loop reads the data again:
+in units of a power of two, and then about the mean.
+
+>>> import jax.numpy as jnp
+>>> sums = central_sums((jnp.array([1.0, 2.0, 4.0, 18.0]),), (0,))
+>>> float(sums.pivots[0] + sums.offsets[0]), float(sums.powers[0])
+(6.25, 188.75)
+
+Source: Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance".
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
-from ..._core.types import PyTree
-from ..numbers.counts import Count
+from ..._core.compat import cond, vary, varying
+from ..._core.rounding import protect
+from ..numbers.select import select
 from ..numbers.two_words import one_word
-from ..numbers.units import inverse_unit
+from ..numbers.units import binary_unit, inverse_unit
 from ..sample.arguments import Axes
-from ..sums.blocks import accumulator, difference, finite, heaviest, largest_within, widen
-from ..sums.layout import SMALL, choose, in_three
-from .accurate import exact_sums, mean_of
-from .certificate import doubt
-from .passes import (
-    Data,
-    Sums,
-    block_pivots_of,
-    far_means,
-    far_unit,
-    first_pass,
-    merge_blocks,
-    read_blocks,
-    second_pass,
-    total_weight,
+from ..sums.blocks import (
+    accumulator,
+    counted,
+    difference,
+    finite,
+    heaviest,
+    largest_within,
+    signed,
+    widen,
 )
+from ..sums.one_read import Join, axis_of, in_three, one_read
+from ..sums.one_read import ends as ends_of
+from .accurate import exact_sums, mean_of
+from .pivots import pivot_of
 
-AGAIN = 2**18  # so many numbers are read again at a time, if some rows are in doubt
+_State = tuple[list[Array], list[Array], list[Array], list[Array]]
+
+LOST_BITS = 4  # a certificate above 2**LOST_BITS asks for another read
+
+
+class Sums(NamedTuple):
+    """Central sums about `pivots + offsets`, in `units`; every leaf has the kept shape.
+
+    Attributes:
+        weight: the sum of weights, or how many elements there are, a float.
+        pivots: first words of the means, in the data's own type.
+        offsets: second words of the means.
+        powers: M2 (and M3, M4), or Mxx, Myy, Cxy; empty for means only.
+        units: exact powers of two, one a variable: the true M2 is ``powers[0] * units[0]**2``.
+        shifted: sums of squares about what `powers` were summed about; shifted / M2 is the
+            certificate.
+        ends: the least and the greatest, if they were asked for.
+    """
+
+    weight: Array
+    pivots: list[Array]
+    offsets: list[Array]
+    powers: list[Array]
+    units: list[Array]
+    shifted: list[Array]
+    ends: Sequence[Array] = ()
+
+
+class Data(NamedTuple):
+    """One or two variables (outer, n, inner), and how much each element counts."""
+
+    values: list[Array]
+    weight: Array | None
+
+    @property
+    def products(self) -> list[tuple[int, int]]:
+        """Which two variables each sum of products multiplies."""
+        return [(0, 0)] if len(self.values) == 1 else [(0, 0), (1, 1), (0, 1)]
+
+    @property
+    def dtype(self) -> DTypeLike:
+        """The float in which sums are kept."""
+        return accumulator(self.values[0].dtype)
 
 
 def central_sums(
-    values: Sequence[Array], axes: Axes, order: int = 2, weights=None, accuracy: str = "default"
+    values: Sequence[Array],
+    axes: Axes,
+    order: int = 2,
+    weights: Array | None = None,
+    accuracy: str = "default",
+    ends: bool = False,
 ) -> Sums:
     """Gather the sums of one or two variables over axes; the core of all others.
 
@@ -50,25 +104,248 @@ def central_sums(
         values: real arrays of one shape and dtype; half precision is summed in float32, integers
             are shifted before they are rounded.
         axes: the axes to reduce, non-negative.
-        order: 0 for means alone, as exact as they can be; 1 for means about values of the data; 2.
+        order: 0 for means alone, 2, or 4 for sums of third and fourth powers too.
         weights: None, a bool array (which elements count), or floats in units of the largest, of
             which negative ones give nan; of the values' shape.
-        accuracy: "high" sums arrays of any size in two words.
+        accuracy: "high" sums in two words.
+        ends: whether the least and the greatest are wanted too, of one variable with elements.
     """
-    shape = values[0].shape
-    data, kept = canonical(values, axes, weights, accuracy)
-    outer, n, inner = data.values[0].shape
-    sums = _empty(data, order) if n * outer * inner == 0 else _best(data, order)
-    return _map(lambda leaf: leaf.reshape([shape[i] for i in kept]), sums)
+    data, kept = canonical(values, axes, weights, accuracy != "high")
+    if data.values[0].size == 0:
+        sums = _empty(data, order)
+    elif accuracy == "high":
+        sums = _in_two_words(data, order)
+    else:
+        sums = _means(data) if order < 2 else _plain(data, order, ends)
+    shape = [values[0].shape[i] for i in kept]
+    if list(sums.weight.shape) == shape:
+        return sums
+    return Sums(*jax.tree.map(lambda leaf: leaf.reshape(shape), tuple(sums)))
 
 
-def _map(f, sums: Sums) -> Sums:
-    weight = (
-        Count(f(sums.weight.high), f(sums.weight.low))
-        if isinstance(sums.weight, Count)
-        else f(sums.weight)
-    )
-    return Sums(weight, *([f(leaf) for leaf in field] for field in sums[1:]))
+def canonical(
+    values: Sequence[Array], axes: Axes, weights: Array | None, flat: bool = False
+) -> tuple[Data, list[int]]:
+    """Bring data to three axes; return them, and which axes are kept.
+
+    Args:
+        values: arrays of one shape.
+        axes: the axes to reduce.
+        weights: None, or an array that broadcasts against them.
+        flat: whether data of which all is summed become (n,).
+    """
+    shape, axes = values[0].shape, tuple(sorted(axes))
+    arrays = [in_three(widen(v), axes, flat) for v in values]
+    if weights is not None:
+        weights = in_three(jnp.broadcast_to(weights, shape), axes, flat)
+    return Data(arrays, weights), [i for i in range(len(shape)) if i not in axes]
+
+
+def _empty(data: Data, order: int) -> Sums:
+    shape, k = data.values[0].shape, len(data.values)
+    zero = jnp.zeros((shape[0], shape[-1]) if len(shape) > 1 else (), data.dtype)
+    powers = [zero] * (0 if order < 2 else len(data.products) + order - 2)
+    return Sums(zero, [zero] * k, [zero] * k, powers, [zero + 1] * k, powers[:k])
+
+
+def _means(data: Data) -> Sums:
+    """Return the mean of one variable, about its pivot, or by itself where that left the range."""
+    (pivot,), (x,) = _pivots(data), data.values
+    total, (first,), _ = _parted(data, _sums(data, [pivot], None, None, 1))
+    offset, unit = over(data, first, total), lax.full_like(first, 1)
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        down, _ = _steps(data.dtype)
+
+        def again() -> tuple[Array, Array]:
+            found = _sums(data, [pivot], [lax.full_like(first, down)], None, 1)
+            start, rest = pivot * down, over(data, _parted(data, found)[1][0], total)
+            mean = start + rest
+            low = select(lax.is_finite(mean), (start - mean) + rest, 0)
+            return mean / down, low / down
+
+        pivot, offset = cond(_all(lax.is_finite(offset)), lambda: (pivot, offset), again)
+    return Sums(total, [pivot], [offset], [], [unit], [])
+
+
+def _all(flags: Array) -> Array:
+    return flags if flags.ndim == 0 else jnp.all(flags)
+
+
+def _pivots(data: Data) -> list[Array]:
+    keep = None if data.weight is None else counted(data.weight)
+    look = jax.jit(pivot_of)  # of two variables the program is said once
+    return [look(x, keep) for x in data.values]
+
+
+def _sums(
+    data: Data,
+    pivots: list[Array],
+    inverses: list[Array] | None,
+    offsets: list[Array] | None,
+    order: int,
+    ends: bool = False,
+) -> list[Array]:
+    """Read the data once: sum weights, deviations in units less offsets, and their products."""
+    k, weight, dtype = len(pivots), data.weight, data.dtype
+    floats = jnp.issubdtype(pivots[0].dtype, jnp.floating)
+    scaled = floats and inverses is not None
+    starts = [p * i for p, i in zip(pivots, inverses, strict=True)] if scaled else pivots
+    sides = [*starts, *(inverses if scaled else []), *(offsets or [])]
+
+    def make(*given: Array) -> list[Array]:
+        values, sides = given[:k], given[-len(sides_) :]
+        starts, moves = sides[:k], sides[len(sides) - k :]
+        if scaled:
+            values = [x * i for x, i in zip(values, sides[k:], strict=False)]
+        e = [difference(x, p) for x, p in zip(values, starts, strict=True)]
+        e = [d - o for d, o in zip(e, moves, strict=True)] if offsets else e
+        counts, v, keep = [], e, None
+        if weight is not None:
+            w, keep = given[k], counted(given[k])
+            e = v = [select(keep, d, 0) for d in e]
+            counts = [signed(w)]
+            v = e if weight.dtype == np.bool_ else [counts[0] * d for d in e]
+        terms = [*counts, *v]
+        if order > 1:
+            # A product is added to a zero that no compiler knows to be one, so it is rounded by
+            # itself, whatever it is added to then: var(x) is cov(x, x) in every program.
+            zero = sides[-1] * np.zeros((), dtype)
+            terms += [v[i] * e[j] + zero for i, j in data.products]
+        if order > 2:
+            cube = terms[-1] * e[0]
+            terms += [cube, cube * e[0]]
+        return [*terms, *ends_of(given[0], keep)] if ends else terms
+
+    sides_ = sides
+    joins: list[Join] = []
+    if ends:
+        joins = [lax.add] * (order + (weight is not None)) + [lax.min, lax.max]
+    return one_read(make, data.values if weight is None else [*data.values, weight], sides, joins)
+
+
+def _parted(data: Data, found: list[Array]) -> tuple[Array, list[Array], list[Array]]:
+    """Return the total weight, the first powers, and what else was summed."""
+    k = len(data.values)
+    if data.weight is None:
+        n = data.values[0].shape[axis_of(data.values[0])]
+        return lax.full_like(found[0], n), found[:k], found[k:]
+    return found[0].astype(data.dtype), found[1 : k + 1], found[k + 1 :]
+
+
+def over(data: Data, a: Array, total: Array) -> Array:
+    """Divide by the total weight, of which the largest summand is at least 1; by 0 it is 0."""
+    return a / (total if data.weight is None else lax.max(total, lax.full_like(total, 1)))
+
+
+def _steps(dtype: DTypeLike) -> tuple[float, float]:
+    """Return by what to multiply data whose squares overflowed, and such that were flushed to 0."""
+    most = jnp.finfo(dtype).maxexp
+    return 2.0 ** -(most * 45 // 64), 2.0 ** (most * 47 // 64)
+
+
+def _plain(data: Data, order: int, ends: bool = False) -> Sums:
+    pivots, k = _pivots(data), len(data.values)
+    arrays = data.values if data.weight is None else [*data.values, data.weight]
+    axes = frozenset().union(*map(varying, arrays))
+
+    def start(value: Any, dtype: DTypeLike) -> Array:
+        return vary(lax.full(pivots[0].shape, value, dtype), axes)
+
+    zero, one = start(0, data.dtype), start(1, data.dtype)
+    found = jax.eval_shape(lambda: _sums(data, pivots, [one] * k, [zero] * k, order, ends))
+
+    def read(state: _State) -> _State:
+        inverses, offsets, _, _ = state
+        found = _sums(data, pivots, inverses, offsets, order, ends)
+        total, firsts, powers = _parted(data, found)
+        judged = [
+            _judge(i, o, s, over(data, s, total), powers[v : v + order - 1])
+            for v, (i, o, s) in enumerate(zip(inverses, offsets, firsts, strict=True))
+        ]
+        inverses, offsets, well = map(list, zip(*judged, strict=True))
+        return inverses, offsets, found, well
+
+    def ill(state: _State) -> Array:
+        return ~_all(state[3][0] if k == 1 else state[3][0] & state[3][1])
+
+    first = [one] * k, [zero] * k, [start(0, f.dtype) for f in found], [start(0, np.bool_)] * k
+    inverses, offsets, found, _ = lax.while_loop(ill, read, first)
+    total, firsts, products = _parted(data, found)
+    low_high = [products.pop() for _ in range(2 * ends)][::-1]
+    drifts = [over(data, s, total) for s in firsts]
+    powers = [
+        q - over(data, protect(firsts[i] * firsts[j]), total)
+        for q, (i, j) in zip(products, data.products, strict=False)
+    ]
+    if order > 2:  # sums of (e - d)**3 and of (e - d)**4
+        (d,), (q, c, f) = drifts, products
+        powers += [c - d * (3 * q - 2 * total * d * d)]
+        powers += [f - d * (4 * c - d * (6 * q - 3 * total * d * d))]
+    words = zip(pivots, offsets, drifts, inverses, strict=True)
+    placed = [_placed(p, o + d, i) for p, o, d, i in words]
+    pivots, offsets, units = map(list, zip(*placed, strict=True))
+    return Sums(total, pivots, offsets, powers, units, products[:k], low_high)
+
+
+@jax.jit
+def _judge(
+    inverse: Array, offset: Array, first: Array, drift: Array, powers: list[Array]
+) -> tuple[Array, Array, Array]:
+    """Return a variable's next inverse unit and offset, and whether there need be a next read.
+
+    Args:
+        inverse: of the unit, 1 at first.
+        offset: what deviations were less, 0 at first.
+        first: their sum.
+        drift: their mean.
+        powers: the sums of their squares; or of squares, cubes and fourth powers.
+    """
+    info, q = jnp.finfo(first.dtype), powers[0]
+    low, high = float(info.tiny) * 2.0**56, float(info.max) * 2.0**-8
+    down, up = _steps(q.dtype)
+    step = lax.select(q > 1, lax.full_like(q, down), lax.full_like(q, up))
+    usable = fits = (q > low) & (q < high)
+    again = inverse == 1
+    if len(powers) > 1:  # fourth powers leave the range before squares do
+        near = inverse_unit(binary_unit(lax.sqrt(q))) * select(q > 1, lax.full_like(q, 2.0**24), 1)
+        step = lax.select(usable, near, step)
+        fits, again = usable & (powers[2] > low) & (powers[2] < high), again | usable
+    fits = fits | (q + first == 0)  # both are 0 of a constant
+    lost = ~(q <= 2.0**LOST_BITS * (q - first * drift))
+    away, far = ~fits & again, fits & lost & (offset == 0)
+    inverse = lax.select(away, inverse * step, inverse)
+    return inverse, lax.select(far, drift, offset), ~(away | far)
+
+
+def _placed(pivot: Array, offset: Array, inverse: Array) -> tuple[Array, Array, Array]:
+    """Take an offset out of its unit; a mean that is too far from its pivot is its own."""
+    unit = inverse_unit(inverse)
+    out = offset * unit
+    if not jnp.issubdtype(pivot.dtype, jnp.floating):
+        return pivot, out, unit
+    start = pivot * inverse
+    mean = start + offset
+    far = (abs(out) == np.inf) & lax.is_finite(offset)
+    rest = ((start - mean) + offset) * unit
+    return select(far, mean * unit, pivot), select(far, rest, out), unit
+
+
+def _in_two_words(data: Data, order: int) -> Sums:
+    """Sum about the means that plain sums gave: a shift may cost a factor n."""
+    first = _plain(data, order)
+    starts = [heaviest(x, data.weight) for x in data.values]
+    about = [
+        finite(difference(p, s) + o)
+        for p, s, o in zip(first.pivots, starts, first.offsets, strict=True)
+    ]
+    found = exact_sums(data.values, data.weight, about, order > 1)
+    weight = first.weight if found.weight is None else found.weight.astype(first.weight.dtype)
+    words = [mean_of(*w) for w in zip(found.pivots, found.means, found.units, strict=True)]
+    pivots, offsets = [m for m, _ in words], [rest for _, rest in words]
+    if order > 1:
+        pivots = found.pivots
+        offsets = [one_word(m) * u for m, u in zip(found.means, found.units, strict=True)]
+    return Sums(weight, pivots, offsets, found.powers, found.units, found.shifted)
 
 
 def two_words(pivot: Array, offset: Array) -> tuple[Array, Array]:
@@ -78,176 +355,3 @@ def two_words(pivot: Array, offset: Array) -> tuple[Array, Array]:
         return pivot, offset
     rounded = jnp.minimum(pivot.astype(offset.dtype), largest_within(pivot.dtype, offset.dtype))
     return rounded, offset + difference(pivot, rounded.astype(pivot.dtype))
-
-
-def canonical(
-    values: Sequence[Array], axes: Axes, weights, accuracy: str
-) -> tuple[Data, list[int]]:
-    """Bring data to three axes; return them, and which axes are kept."""
-    shape, axes = values[0].shape, tuple(sorted(axes))
-    arrays = [in_three(widen(v), axes) for v in values]
-    if weights is not None:
-        weights = in_three(jnp.broadcast_to(weights, shape), axes)
-    kept = [i for i in range(len(shape)) if i not in axes]
-    outer, n, inner = arrays[0].shape
-    return Data(arrays, weights, choose((outer, n, inner), accuracy)), kept
-
-
-def _empty(data: Data, order: int) -> Sums:
-    outer, _, inner = data.values[0].shape
-    dtype = accumulator(data.values[0].dtype)
-    zero, k = jnp.zeros((outer, inner), dtype), len(data.values)
-    count = (
-        Count.of(0, zero.shape) if data.weight is None or data.weight.dtype == np.bool_ else zero
-    )
-    powers = [zero] * (2 * k - 1 if order == 2 else 0)
-    return Sums(count, [zero] * k, [zero] * k, powers, [zero + 1] * k, powers[:k])
-
-
-def _best(data: Data, order: int) -> Sums:
-    """Sum in two words what is small; else take one pass where its certificate allows, or two."""
-    if data.plan.corrected:
-        return _in_two_words(data, order)
-    # the mean reads what the variance reads, so that both together read it once
-    blocks = read_blocks(data)
-    first = merge_blocks(data, blocks)
-    if order < 2:
-        floats = jnp.issubdtype(data.values[0].dtype, jnp.floating)
-        squares = blocks.sums[-len(data.products) :][: len(data.values)]
-        return _mean_of(data, first, squares) if floats else first._replace(powers=[], shifted=[])
-    # What a branch reads is written down: of one block its sums, of many what is made of them.
-    # Pivots are found anew, since to read one number of a short row is to read the row.
-    single = blocks.sums[0].shape[1] == 1
-    held = blocks._replace(pivots=[]) if single else first
-    finish = merge_blocks if single else lambda _, sums: sums
-    known = _Known(data, _flat(data[:2]), _flat(held), lambda d, h: finish(d, _shaped(h, held)))
-    # lax.cond: nobody pays for a second read of memory that the data do not need
-    return _placed(first._replace(**lax.cond(_doubt(first) > 0, known.again, known.kept)))
-
-
-class _Known(NamedTuple):
-    """The data, also without axes of length 1; what the first pass found; how to read that."""
-
-    data: Data
-    flat: Any
-    held: Any
-    finish: Callable[[Data, Any], Sums]
-
-    def kept(self) -> dict[str, Any]:
-        """Return what the first pass says."""
-        return _moving(self.finish(self.data, self.held))
-
-    def again(self) -> dict[str, Any]:
-        """Read the rows in doubt again, with neighbours: so few at a time as the cache holds."""
-        outer, n, inner = self.data.values[0].shape
-        rows = max(1, AGAIN // (n * inner))
-        if rows >= outer:
-            return _careful(self.data, self.finish(self.data, self.held))
-
-        def look(i: Array, found: PyTree) -> Any:
-            start = jnp.minimum(i * rows, outer - rows)
-
-            def put(v: Array, new: Array) -> Array:
-                return lax.dynamic_update_slice_in_dim(v, new, start, 0)
-
-            return jax.tree.map(put, found, _flat(self._rows(start, rows)))
-
-        kept = self.kept()
-        return _shaped(lax.fori_loop(0, -(-outer // rows), look, _flat(kept)), kept)
-
-    def _rows(self, start: Array, rows: int) -> dict[str, Any]:
-        def cut(v: Array) -> Array:
-            return lax.dynamic_slice_in_dim(v, start, rows)
-
-        def read() -> Any:
-            # by index: of a sharded array a cut would gather all
-            take = partial(jnp.take, indices=start + jnp.arange(rows), axis=0, mode="clip")
-            return _shaped(jax.tree.map(take, self.flat), self.data[:2])
-
-        def again() -> dict[str, Any]:
-            # a copy, since loops over one are of vectors
-            values, weight = lax.optimization_barrier(read())
-            return _careful(Data(values, weight, self.data.plan), first)
-
-        values, weight = jax.eval_shape(read)
-        first = self.finish(Data(values, weight, self.data.plan), jax.tree.map(cut, self.held))
-        return lax.cond(_doubt(first) > 0, again, lambda: _moving(first))
-
-
-def _mean_of(data: Data, first: Sums, squares: list[Array]) -> Sums:
-    """Return the means, found in units if sums left the range of their type."""
-    # nan stays nan, however often it is read
-    flags = [[~jnp.isfinite(o) for o in first.offsets], [q == jnp.inf for q in squares]]
-    lost = jnp.logical_and(*(reduce(jnp.logical_or, map(jnp.any, f)) for f in flags))
-    offsets = lax.cond(lost, lambda: far_means(data, first), lambda: first.offsets)
-    units = [jnp.where(lost, far_unit(u.dtype), u) for u in first.units]
-    return _placed(first._replace(offsets=offsets, units=units, powers=[], shifted=[]))
-
-
-def _placed(sums: Sums) -> Sums:
-    """Take offsets out of their units; a mean that is too far from its pivot is its own."""
-    pivots, offsets = [], []
-    for pivot, offset, unit in zip(sums.pivots, sums.offsets, sums.units, strict=True):
-        out = offset * unit
-        if jnp.issubdtype(pivot.dtype, jnp.floating):
-            inverse = inverse_unit(unit)
-            start, far = pivot * inverse, ~jnp.isfinite(out) & jnp.isfinite(offset)
-            mean = start + offset
-            pivot = jnp.where(far, mean * unit, pivot)
-            out = jnp.where(far, ((start - mean) + offset) * unit, out)
-        pivots.append(pivot)
-        offsets.append(out)
-    return sums._replace(pivots=pivots, offsets=offsets)
-
-
-def _flat(tree: PyTree) -> Any:
-    # axes of length 1 would have the compiler lay out, and so copy, what a loop reads
-    def keep(v: Any) -> list[int]:
-        return [n for a, n in enumerate(v.shape) if a == 0 or n > 1]
-
-    return jax.tree.map(lambda v: v.reshape(keep(v)), tree)
-
-
-def _shaped(tree: PyTree, like: PyTree) -> Any:
-    return jax.tree.map(lambda v, u: v.reshape(len(v), *u.shape[1:]), tree, like)
-
-
-def _careful(data: Data, first: Sums) -> dict[str, Any]:
-    """Make the same pass in other units if squares left the range, and a second if digits did."""
-    if not first.pivots:
-        (pivots,) = block_pivots_of(data)
-        first = first._replace(pivots=[p[:, 0] for p in pivots])
-    # so a power of two in the data changes no bit
-    first = _either(_doubt(first) == 2, lambda: first_pass(data, first), first)
-    return _moving(_either(_doubt(first) > 0, lambda: second_pass(data, first), first))
-
-
-def _either(which: Array, new: Callable[[], Sums], old: Sums) -> Sums:
-    return old._replace(**lax.cond(which, lambda: _moving(new()), lambda: _moving(old)))
-
-
-def _moving(sums: Sums) -> dict[str, Any]:
-    return {name: getattr(sums, name) for name in ("offsets", "powers", "units", "shifted")}
-
-
-def _doubt(sums: Sums) -> Array:
-    return doubt(sums.shifted, sums.powers[: len(sums.units)], sums.offsets)
-
-
-def _in_two_words(data: Data, order: int) -> Sums:
-    about = None
-    if data.values[0].shape[1] > SMALL:  # the shift may cost a factor n: sum about the mean
-        first = first_pass(data)
-        starts = [heaviest(x, data.weight) for x in data.values]
-        about = [
-            finite(difference(p, s) + o)  # (units of 1)
-            for p, s, o in zip(first.pivots, starts, first.offsets, strict=True)
-        ]
-    found = exact_sums(data.values, data.weight, about, order > 1)
-    weight = total_weight(data, [] if found.weight is None else [found.weight[:, None]])
-    pivots = found.pivots
-    offsets = [one_word(m) * u for m, u in zip(found.means, found.units, strict=True)]
-    if order == 0:
-        words = zip(pivots, found.means, found.units, strict=True)
-        pivots, offsets = map(list, zip(*(mean_of(*w) for w in words), strict=True))
-    return Sums(weight, pivots, offsets, found.powers, found.units, found.shifted)

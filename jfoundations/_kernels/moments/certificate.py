@@ -2,20 +2,69 @@
 
 With q the sum of squares about the pivot and M2 about the mean, q / M2 is what the shift may have
 cost: the relative error is at most (3h + 8) u q / M2, h the height of the summation tree and u the
-unit roundoff. By Samuelson's inequality q / M2 is at most n when the pivot is a value of the data.
+unit roundoff. By Samuelson's inequality q / M2 is at most n when the pivot is a value of the data,
+and at most 2 when it is their median, which is within a standard deviation of the mean.
 """
 
-import functools
-from typing import Any
-
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from ..._core.rounding import divide, protect
+from ..numbers.units import binary_unit, inverse_unit
 
-LOST_BITS = 4  # a certificate above 2**LOST_BITS asks for a second pass
+LOST_BITS = 4  # a certificate above 2**LOST_BITS asks for a second read
+
+
+def judge(total: Array, first: Array, powers: list[Array], order: int) -> Array:
+    """Return 2 if sums left the range of their type, else 1 if digits may be lost, else 0.
+
+    Args:
+        total: the sum of weights.
+        first: the sum of deviations.
+        powers: the sums of their squares (and third and fourth powers); none for means.
+        order: the highest power.
+    """
+    if order < 2:
+        return jnp.isinf(first).astype(np.int32) * 2
+    q = powers[0]
+    none = (q == 0) & (first == 0)  # of a constant
+    well = none | (q != q)  # nan stays nan, however often it is read
+    usable = _in_range(q) if order < 4 else _in_range(q) & _in_range(powers[2])
+    kept = q <= 2**LOST_BITS * (q - first * over(first, total))
+    code = jnp.where(usable, (~kept).astype(np.int32), np.int32(2))
+    return jnp.where(well, np.int32(0), code)
+
+
+def step_of(total: Array, powers: list[Array], order: int) -> Array:
+    """Return by what to multiply data of which sums of squares left the range of their type."""
+    info = jnp.finfo(total.dtype)
+    down, up = 2.0 ** -(info.maxexp * 25 // 32), 2.0 ** (info.maxexp * 5 // 8)
+    if order < 2:
+        return jnp.full_like(total, down)
+    q = powers[0]
+    step = jnp.where(q > 1, jnp.asarray(down, q.dtype), jnp.asarray(up, q.dtype))
+    if order < 4:
+        return step
+    near = inverse_unit(binary_unit(lax.sqrt(over(q, total))))
+    return jnp.where(_in_range(q), near, step)
+
+
+def _in_range(q: Array) -> Array:
+    """Tell that a sum neither overflowed nor fell to where its summands are flushed to 0."""
+    info = jnp.finfo(q.dtype)
+    return (q < float(info.max) * 2.0**-8) & (q > float(info.tiny) * 2.0**56)
+
+
+def over(a: Array, b: Array) -> Array:
+    """Divide; by 0 it is 0."""
+    none = b == 0
+    return jnp.where(none, jnp.zeros_like(a), divide(a, jnp.where(none, jnp.ones_like(b), b)))
+
+
+def product_over(a: Array, b: Array, total: Array) -> Array:
+    """Return a·b / total, 0 where the total is 0; the same bits for b·a."""
+    return over(protect(a * b), total)
 
 
 def doubtful(shifted: list[Array], squares: list[Array], offsets: list[Array]) -> Array:
@@ -25,63 +74,16 @@ def doubtful(shifted: list[Array], squares: list[Array], offsets: list[Array]) -
 
 def _lossy(q: Array, m2: Array, offset: Array) -> Array:
     constant = (q == 0) & (offset == 0)
-    # nan stays nan, however often it is read
     return ~((q <= 2**LOST_BITS * m2) | constant | jnp.isnan(q))
-
-
-def doubt(shifted: list[Array], squares: list[Array], offsets: list[Array]) -> Array:
-    """Return 2 if squares left the range of their type, else 1 if digits may be lost, else 0."""
-    codes = [
-        jnp.where(_usable(q, o), _lossy(q, m, o).astype(np.int32), np.int32(2))
-        for q, m, o in zip(shifted, squares, offsets, strict=True)
-    ]
-    return jnp.max(functools.reduce(jnp.maximum, codes))
 
 
 def out_of_range(shifted: list[Array], offsets: list[Array]) -> Array:
     """Tell whether any variable's squares overflowed or lost digits to underflow."""
-    return _any(~_usable(q, o) for q, o in zip(shifted, offsets, strict=True))
+    return _any(
+        ~(_in_range(q) | ((q == 0) & (o == 0)) | jnp.isnan(q))
+        for q, o in zip(shifted, offsets, strict=True)
+    )
 
 
 def _any(flags) -> Array:  # type: ignore[no-untyped-def]
     return jnp.any(jnp.stack(list(flags)))
-
-
-def _usable(q: Array, offset: Array) -> Array:
-    # Squares neither overflowed nor fell below the smallest normal number; a constant has none.
-    info = jnp.finfo(q.dtype)
-    in_range = (q < float(info.max) * 2.0**-8) & (q > float(info.tiny) * 2.0**56)
-    return in_range | ((q == 0) & (offset == 0)) | jnp.isnan(q)
-
-
-def height(plan: Any) -> int:
-    """Return the height of a plan's summation: additions in a row within a block.
-
-    Blocks, and all of what is summed in two words, are joined in two words: one rounding.
-    """
-    if plan.corrected:
-        return 1
-    return 1 + max((s.height for s in plan.segments), default=0)
-
-
-def units(shifted: Array, offset: Array) -> tuple[Array, Array]:
-    """Return a power of two, and its inverse, in whose units the squares are in range."""
-    info = jnp.finfo(shifted.dtype)
-    powers = np.array([0, info.maxexp * 25 // 32, -info.maxexp * 5 // 8])
-    which = jnp.where(_usable(shifted, offset), 0, jnp.where(shifted > 1, 1, 2))
-    unit, inverse = (
-        jnp.take(jnp.asarray(np.exp2(p), shifted.dtype), which) for p in (powers, -powers)
-    )
-    return jax.lax.stop_gradient(unit), jax.lax.stop_gradient(inverse)
-
-
-def product_over(a: Array, b: Array, total: Array) -> Array:
-    """Return a·b / total, 0 where the total is 0; the same bits for b·a.
-
-    Args:
-        a: sums over some elements.
-        b: others over the same.
-        total: the sum of their weights.
-    """
-    found = divide(protect(a * b), jnp.where(total == 0, 1, total))
-    return jnp.where(total == 0, 0, found)

@@ -11,15 +11,15 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.typing import DTypeLike
 
 from ..._core.types import PyTree
 from ..numbers.units import inverse_unit
 from ..sample.arguments import Axes
-from ..sums.blocks import counted, difference, in_units, largest_within
-from .central_sums import central_sums, two_words
-from .memories import weight_in
+from ..sums.blocks import accumulator, counted, difference, in_units, largest_within
+from ..sums.one_read import ends, in_three, one_read
+from .central_sums import Sums, central_sums, two_words
 from .reproducible import reproducible_sums
 
 
@@ -34,53 +34,64 @@ def memory(
     """Gather sums of one or two float arrays over axes.
 
     Returns:
-        (W, [(pivot, offset), ...], powers, units), as in `central_sums.Sums`, W a float; all with
-        reduced axes kept as 1.
+        (W, [(pivot, offset), ...], powers, units), as in `central_sums.Sums`, without the reduced
+        axes.
     """
     if accuracy == "reproducible":
         sums = reproducible_sums(values, axes, order, weights)
     else:
         sums = central_sums(values, axes, order, weights, accuracy)
-    dtype = sums.offsets[0].dtype
+    return _memory_of(sums)
+
+
+def _memory_of(sums: Sums):
     words = [two_words(p, o) for p, o in zip(sums.pivots, sums.offsets, strict=True)]
-    parts = (weight_in(sums.weight, dtype), words, sums.powers, sums.units)
-    return jax.tree.map(lambda leaf: jnp.expand_dims(leaf, axes), parts)
+    return sums.weight, words, sums.powers, sums.units
 
 
 @memory.defjvp
-def _memory_rule(axes: Axes, order, accuracy: str, primals: PyTree, tangents: PyTree):
+def _memory_rule(axes: Axes, order: int, accuracy: str, primals: PyTree, tangents: PyTree):
     values, weights = primals
     moves, weight_move = tangents
     out = total, words, powers, units = memory(values, weights, axes, order, accuracy)
-    keep = _keep(weights)
-    add = partial(jnp.sum, axis=axes, keepdims=True)
+    keep, floats = _keep(weights), weights is not None and weights.dtype != np.bool_
+    add = partial(jnp.sum, axis=axes)
     moves = [_select(keep, _float(m, x, total.dtype)) for m, x in zip(moves, values, strict=True)]
-    pulls = [
-        m if keep is None or weights.dtype == np.bool_ else _select(keep, weights * m)
-        for m in moves
-    ]
     spreads = [
-        deviations(x, weights, p, o, u, axes)
+        deviations(x, weights, *(jnp.expand_dims(v, axes) for v in (p, o, u)), axes)
         for x, (p, o), u in zip(values, words, units, strict=True)
     ]
+    pulls = [_select(keep, weights * m) for m in moves] if floats else moves
     whole = jnp.where(total == 0, 1, total)
-    d_total = jnp.zeros_like(total)
-    d_means = [add(p) / whole for p in pulls]
-    d_powers = [add(f) for f in _products(spreads, pulls, units)] if order > 1 else []
-    if (
-        keep is not None and weights.dtype != np.bool_
-    ):  # d W = sum dw, d mean += sum e dw / W, d M += sum e e dw
+    d_total, d_means = jnp.zeros_like(total), [add(p) / whole for p in pulls]
+    pulls = [p / jnp.expand_dims(u, axes) for p, u in zip(pulls, units, strict=True)]
+    d_powers = []
+    if order > 1:
+        d_powers = [
+            add(
+                2 * spreads[i] * pulls[i]
+                if i == j
+                else spreads[i] * pulls[j] + spreads[j] * pulls[i]
+            )
+            for i, j in _pairs(len(values))
+        ]
+    if floats:  # d W = sum dw, d mean += sum e dw / W, d M += sum e e dw
         d_weight = _select(keep, weight_move.astype(total.dtype))
         d_total = jnp.broadcast_to(add(d_weight), total.shape)
         d_means = [
             d + u * add(e * d_weight) / whole
             for d, e, u in zip(d_means, spreads, units, strict=True)
         ]
-        pairs = _pairs(len(values))
         d_powers = [
             d + add(spreads[i] * spreads[j] * d_weight)
-            for d, (i, j) in zip(d_powers, pairs, strict=False)
+            for d, (i, j) in zip(d_powers, _pairs(len(values)), strict=False)
         ]
+    if order > 2:  # d Mk = k sum w e**(k-1) dx - k M(k-1) d mean + sum e**k dw
+        (e,), (pull,), d_mean = spreads, pulls, d_means[0] / units[0]
+        for k in (3, 4):
+            lower = e * e if k == 3 else e * e * e
+            d_power = k * (add(lower * pull) - powers[k - 3] * d_mean)
+            d_powers.append(d_power + add(lower * e * d_weight) if floats else d_power)
     d_words = [(jnp.zeros_like(p), d) for (p, _), d in zip(words, d_means, strict=True)]
     return out, (d_total, d_words, d_powers, [jnp.zeros_like(u) for u in units])
 
@@ -92,17 +103,6 @@ def _float(move: Array, x: Array, dtype: DTypeLike) -> Array:
 
 def _pairs(variables: int) -> list[tuple[int, int]]:
     return [(0, 0)] if variables == 1 else [(0, 0), (1, 1), (0, 1)]
-
-
-def _products(spreads, pulls, units):
-    # the summands of d Mij = sum w (ei dxj + ej dxi), each sum in its variables' units
-    scaled = [p / u for p, u in zip(pulls, units, strict=True)]
-    for i, j in _pairs(len(spreads)):
-        yield (
-            2 * spreads[i] * scaled[i]
-            if i == j
-            else spreads[i] * scaled[j] + spreads[j] * scaled[i]
-        )
 
 
 def _keep(weights: Array | None) -> Array | None:
@@ -149,3 +149,52 @@ def _deviations_rule(axes: Axes, primals: PyTree, tangents: PyTree):
     if keep is not None and weights.dtype != np.bool_:
         d_mean = d_mean + add(spread * _select(keep, tangents[1].astype(dtype))) / total
     return spread, _select(keep, move - d_mean)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def summary(x: Array, weights: Array | None, axes: tuple[int, ...]):
+    """Return what `memory` does of one variable up to fourth powers, and both ends, in one read.
+
+    Returns:
+        The memory; and the least and the greatest of what counts, in x's dtype, without the
+        reduced axes.
+    """
+    sums = central_sums((x,), axes, 4, weights, ends=True)
+    return _memory_of(sums), tuple(v.astype(x.dtype) for v in sums.ends)
+
+
+@summary.defjvp
+def _summary_rule(axes: Axes, primals: PyTree, tangents: PyTree):
+    def apart(x: Array, weights: Array | None):
+        keep = _keep(weights)
+        return memory((x,), weights, axes, 4, "default"), extremes(x, keep, axes)
+
+    return summary(*primals, axes), jax.jvp(apart, primals, tangents)[1]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def extremes(x: Array, keep: Array | None, axes: Axes) -> tuple[Array, Array]:
+    """Return the least and the greatest of what is kept, without the reduced axes."""
+    kept = [n for a, n in enumerate(x.shape) if a not in axes]
+    data = [in_three(v, axes) for v in (x, keep) if v is not None]
+    low, high = one_read(ends, data, [], (lax.min, lax.max))
+    return low.reshape(kept), high.reshape(kept)
+
+
+@extremes.defjvp
+def _extremes_rule(axes: Axes, primals: PyTree, tangents: PyTree):
+    # the elements equal to an end share its derivative equally
+    (x, keep), tangent = primals, tangents[0]
+    found = extremes(x, keep, axes)
+    if tangent.dtype == jax.dtypes.float0:
+        return found, tuple(np.zeros(v.shape, jax.dtypes.float0) for v in found)
+    dtype = accumulator(x.dtype)
+
+    def share(value: Array) -> Array:
+        equal = x == jnp.expand_dims(value, axes)
+        equal = equal if keep is None else equal & keep
+        ties = jnp.sum(equal, axis=axes, dtype=dtype)
+        total = jnp.sum(jnp.where(equal, tangent, 0).astype(dtype), axis=axes)
+        return (total / jnp.maximum(ties, 1)).astype(x.dtype)
+
+    return found, tuple(map(share, found))

@@ -7,7 +7,6 @@ sums, and divides. Complex data are sums over real and imaginary parts, so var(z
 import functools
 from collections.abc import Sequence
 from functools import partial
-from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -16,28 +15,45 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
-from ..._core.rounding import divide
 from ..numbers.units import binary_unit, coarse_unit, inverse_unit, unit_of
-from ..sample.arguments import Axes, Axis, Data, Nan, answer, check, compiled, join, scalar
+from ..sample.arguments import (
+    REAL,
+    Axes,
+    Axis,
+    Data,
+    Nan,
+    answer,
+    check,
+    compiled,
+    join,
+    scalar,
+)
 from ..sample.weights import Frequency, Probability
 from ..sums.blocks import counted, widen
-from ..sums.layout import SMALL
 from .bounds import error_bound
 from .derivatives import deviations, memory
-from .total import total
+from .moments import Moments, root, times
+from .total import bare_total
 
 Parts = tuple[jax.Array, jax.Array]  # real and imaginary
 
 
 def call(
-    who: str, named: Any, axis: Axis, keepdims: bool, correction: ArrayLike, options: dict[str, Any]
+    who: str,
+    named: Any,
+    axis: Axis,
+    keepdims: bool,
+    correction: ArrayLike,
+    options: dict[str, Any],
+    formula: str = "",
 ) -> Any:
-    """Check the arguments, then run the one compiled core."""
-    accuracy, nan = options["accuracy"], options["nan"]
+    """Check the arguments, then run the one compiled core, by the formula of that or who's name."""
+    accuracy, nan = options.get("accuracy", "default"), options["nan"]
     bounded = bool(options.get("return_bound", False))
     if accuracy not in ("default", "high"):
         raise ValueError(f"{who}: accuracy is {accuracy!r}; it must be 'default' or 'high'")
-    data, axes = check(who, named, axis, options["weights"], options["where"], nan)
+    real = "" if who in _COMPLEX else REAL
+    data, axes = check(who, named, axis, options["weights"], options["where"], nan, real=real)
     if options.get("reproducible", False):
         accuracy = "reproducible"
     if bounded and accuracy == "reproducible":
@@ -51,7 +67,9 @@ def call(
         )
     static = {"nan": nan, "accuracy": accuracy, "bounded": bounded}
     correction = scalar(who, "correction", correction)
-    return _core(data, correction, name=who, axes=axes, keepdims=bool(keepdims), **static)
+    return _core(
+        data, correction, name=formula or who, axes=axes, keepdims=bool(keepdims), **static
+    )
 
 
 @compiled("name", "accuracy", "bounded")
@@ -72,7 +90,7 @@ def _core(
     value = form[name](call, values)
 
     def give(v: Any) -> Any:
-        return answer(v if keepdims else jnp.squeeze(v, axes), data, axes, False)
+        return answer(v, data, axes, keepdims)
 
     if not bounded:
         return give(value)
@@ -113,25 +131,36 @@ class Call(NamedTuple):
         if weights is not None and weights.dtype != np.bool_:
             # weights that a program holds as a constant: the compiler would look for their largest
             hidden = lax.optimization_barrier(lax.stop_gradient(weights))
-            unit = unit_of(hidden, None, axes)
-            weights = weights * inverse_unit(unit)
+            unit = binary_unit(jnp.max(hidden, axis=axes, initial=0))
+            weights = weights * jnp.expand_dims(inverse_unit(unit), axes)
         return cls(data, weights, axes, correction, accuracy, unit)
 
     def memory(self, values: Sequence[Array], order: int) -> Any:
         """Return the memory of the values up to a power of deviations."""
         return memory(alike(values), self.weights, self.axes, order, self.accuracy)
 
+    def moments(self, values: Sequence[Array], order: int) -> Moments:
+        """Return the moments of the values up to a power of deviations."""
+        return self.moments_of(self.memory(values, order))
+
+    def moments_of(self, memory: Any) -> Moments:
+        """Return what formulas are made of, from a memory."""
+        total, words, powers, units = memory
+        if self.weights is None and self.data.values[0].size:
+            return Moments(total, words, powers, units)
+        return Moments(
+            total, words, powers, units, partial(self.free, total), partial(self.size, total)
+        )
+
     def over(self, product: jax.Array, total: jax.Array) -> jax.Array:
         """Divide a sum of products by what the kind of weights leaves of the total."""
-        free = self.free(total)
-        valid = (free > 0) & (total > 0)
-        value = divide(product, jnp.where(valid, free, 1))
-        return jnp.where(valid, value, jnp.nan)
+        return Moments(total, (), (product,), (), partial(self.free, total)).over(
+            0, self.correction
+        )
 
-    def free(self, total: jax.Array) -> jax.Array:
+    def free(self, total: jax.Array, correction: ArrayLike) -> jax.Array:
         """Return what the kind of weights leaves of the total, after the correction."""
         kind = self.data.weights if self.data.weights is not None else Frequency(None)
-        correction = jnp.asarray(self.correction, total.dtype)
         if isinstance(kind, Frequency) or self.weights is None:
             if self.weight_unit is not None:
                 correction = correction * inverse_unit(self.weight_unit)
@@ -139,12 +168,10 @@ class Call(NamedTuple):
         return kind.free(total, *self.squares_and_count(total.dtype), correction)
 
     def squares_and_count(self, dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
-        """Return the sum of squared weights and how many are not 0, as exact as the other sums."""
+        """Return the sum of squared weights, and how many are not 0."""
         weights = jnp.asarray(self.weights, dtype)
-        count, [(pivot, offset)], _, _ = memory(
-            (weights * weights,), weights != 0, self.axes, 1, self.accuracy
-        )
-        return count * (pivot + offset), count
+        count = jnp.sum(counted(self.weights), axis=self.axes, dtype=np.int32)
+        return jnp.sum(weights * weights, axis=self.axes), count.astype(dtype)
 
     def size(self, total: jax.Array) -> jax.Array:
         """Return how many observations the weights stand for: Kish's W²/Σw² for reliabilities."""
@@ -165,12 +192,10 @@ class Call(NamedTuple):
         Args:
             values: real variables.
             unit: `unit_of`, or `coarse_unit` for means.
-            small: whether large arrays are left as they are, which the kernel sees to: to look for
-                the largest is to read them once more.
+            small: for what sees to its own units.
         """
         values = alike(values)
-        long = prod(values[0].shape[a] for a in self.axes) > SMALL
-        if not jnp.issubdtype(values[0].dtype, jnp.inexact) or (small and long):
+        if not jnp.issubdtype(values[0].dtype, jnp.inexact) or small:
             return values, [None] * len(values)
         values = tuple(map(widen, values))
         keep = None if self.weights is None else counted(self.weights)
@@ -188,40 +213,19 @@ def alike(values: Sequence[Array]) -> tuple[jax.Array, ...]:
 
 def _sum(call: Call, values: Sequence[Array]) -> jax.Array:
     (x,) = alike(values)
-    return total(x, call.weights, call.axes, call.accuracy, call.weight_unit)
-
-
-def times(value: jax.Array, *units: Any) -> jax.Array:
-    """Multiply by units one after another: the value may be at an end of its range."""
-    for unit in units:
-        value = value if unit is None else value * unit
-    return value
+    return bare_total(x, call.weights, call.axes, call.accuracy, call.weight_unit)
 
 
 def _mean(call: Call, values: Sequence[Array]) -> jax.Array:
-    total, [(pivot, offset)], _, _ = call.memory(values, 0)
-    return jnp.where(total == 0, jnp.nan, pivot + offset)
-
-
-def spread(call: Call, values: Sequence[Array]) -> tuple[jax.Array, jax.Array, list[Any]]:
-    """Return the variance in units, of what is measured in them, and these."""
-    total, _, (m2,), units = call.memory(values, 2)
-    return call.over(m2, total), total, units
+    return call.moments(values, 0).mean
 
 
 def _var(call: Call, values: Sequence[Array]) -> jax.Array:
-    square, _, units = spread(call, values)
-    return times(square, *units, *units)
+    return call.moments(values, 2).var(call.correction)
 
 
 def _std(call: Call, values: Sequence[Array]) -> jax.Array:
-    square, _, units = spread(call, values)
-    return times(root(square), *units)
-
-
-def root(x: jax.Array) -> jax.Array:
-    """Return the square root, with slope 0 at 0: a constant's spread shrinks in no direction."""
-    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), x * 0)
+    return call.moments(values, 2).std(call.correction)
 
 
 def _mean_abs_dev(call: Call, values: Sequence[Array]) -> jax.Array:
@@ -231,33 +235,37 @@ def _mean_abs_dev(call: Call, values: Sequence[Array]) -> jax.Array:
 
 
 def _deviations(call: Call, x: jax.Array) -> jax.Array:
-    _, [(pivot, offset)], _, _ = call.memory((x,), 1)
+    _, words, _, _ = call.memory((x,), 2)
+    pivot, offset = (jnp.expand_dims(v, call.axes) for v in words[0])
     return deviations(x, call.weights, pivot, offset, jnp.ones_like(offset), call.axes)
 
 
 def _cov(call: Call, values: Sequence[Array]) -> jax.Array:
-    total, _, (_, _, cxy), units = call.memory(values, 2)
-    return times(call.over(cxy, total), *units)
+    return call.moments(values, 2).cov(call.correction)
 
 
 def _corr(call: Call, values: Sequence[Array]) -> jax.Array:
-    total, _, powers, _ = call.memory(values, 2)
-    return coefficient(*(m * inverse_unit(binary_unit(total)) for m in powers))
+    return call.moments(values, 2).corr
 
 
-def coefficient(mxx: jax.Array, myy: jax.Array, cxy: jax.Array) -> jax.Array:
-    """Return cxy / √mxx / √myy in −1 … 1, ±1 where all three agree, nan of a constant.
+def _sem(call: Call, values: Sequence[Array]) -> jax.Array:
+    return call.moments(values, 2).sem(call.correction)
 
-    The sums are in units of their weight: a root of twice a number has other digits.
-    Each root by itself: their product under- or overflows where they do not. The value is clamped,
-    its slope is not.
-    """
-    varied = (mxx > 0) & (myy > 0)
-    raw = cxy / root(jnp.where(varied, mxx, 1)) / root(jnp.where(varied, myy, 1))
-    exact = (jnp.abs(cxy) == mxx) & (jnp.abs(cxy) == myy)
-    value = jnp.where(exact, jnp.sign(cxy), jnp.clip(raw, -1, 1))
-    value = raw + lax.stop_gradient(value - raw)
-    return jnp.where(varied | jnp.isnan(raw), value, jnp.nan)
+
+def _skew(call: Call, values: Sequence[Array]) -> jax.Array:
+    return call.moments(values, 4).skew
+
+
+def _kurtosis(call: Call, values: Sequence[Array]) -> jax.Array:
+    return call.moments(values, 4).kurtosis
+
+
+def _unbiased_skew(call: Call, values: Sequence[Array]) -> jax.Array:
+    return call.moments(values, 4).unbiased_skew
+
+
+def _unbiased_kurtosis(call: Call, values: Sequence[Array]) -> jax.Array:
+    return call.moments(values, 4).unbiased_kurtosis
 
 
 def _parts(values: Sequence[Array]) -> list[tuple[jax.Array, jax.Array]]:
@@ -338,6 +346,11 @@ _REAL = {
     "mean_abs_dev": _mean_abs_dev,
     "cov": _cov,
     "corr": _corr,
+    "sem": _sem,
+    "skew": _skew,
+    "kurtosis": _kurtosis,
+    "unbiased_skew": _unbiased_skew,
+    "unbiased_kurtosis": _unbiased_kurtosis,
 }
 _COMPLEX = {
     "sum": _complex_sum,

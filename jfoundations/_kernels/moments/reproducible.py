@@ -38,7 +38,7 @@ class Quotient(NamedTuple):
 
 def limb_sum(x: Array, axes: tuple[int, ...], weights: Array | None = None) -> Limbs:
     """Return Σx or Σwx over axes as `Limbs`, which are merged and rounded exactly."""
-    data, kept = canonical((x,), axes, _valid(weights), "default")
+    data, kept = canonical((x,), axes, _valid(weights))
     total = _sum(data.values, data.weight)
     return jax.tree.map(lambda v: v.reshape(*v.shape[:-2], *(x.shape[i] for i in kept)), total)
 
@@ -53,7 +53,7 @@ def reproducible_sums(
     shape = values[0].shape
     if 0 in shape:
         return central_sums(values, axes, order, weights)
-    data, kept = canonical(values, axes, _valid(weights), "default")
+    data, kept = canonical(values, axes, _valid(weights))
     dtype = accumulator(data.values[0].dtype)
     whole = _weight(data.weight, data.values[0].shape, dtype)
     firsts = [_sum([v], data.weight) for v in data.values]

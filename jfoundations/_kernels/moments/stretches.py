@@ -26,7 +26,7 @@ from ..numbers.wide import Wide, choose, size_unit, total
 from ..sample.arguments import REAL, Data, Nan, Numbers, accumulator, check, join
 from ..sample.weights import Probability, Reliability, Weights
 from ..sums.blocks import difference, widen
-from .formulas import coefficient
+from .moments import coefficient
 
 FADED = np.int32(4096)  # 2**-4096: of no account beside any weight, and still a weight
 

@@ -13,8 +13,10 @@ True
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.typing import DTypeLike
+
+from .select import select
 
 
 def unit_of(x: Array, keep: Array | None, axes: tuple[int, ...]) -> Array:
@@ -54,7 +56,8 @@ def binary_unit(x: Array) -> Array:
     bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(x), unsigned) & exponent
     power = jax.lax.bitcast_convert_type(bits, x.dtype)
     least, most = 2.0 ** (info.minexp + 6), 2.0 ** (info.maxexp - 8)
-    return jnp.where(jnp.isfinite(power), jnp.clip(power, least, most), 1)
+    clamped = lax.clamp(np.asarray(least, x.dtype), power, np.asarray(most, x.dtype))
+    return select(lax.is_finite(power), clamped, 1)
 
 
 def inverse_unit(unit: Array) -> Array:

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 
 from ..._core.rounding import protect
 from ..._core.types import PyTree
+from ..numbers.select import select
 from .layout import Segment, block_sums
 
 
@@ -59,11 +60,9 @@ def in_units(x: Array, pivot: Array, inverse: Array) -> Array:
 
 def finite(pivot: Array) -> Array:
     """Return 0 for what is not finite."""
-    return (
-        jnp.where(jnp.isfinite(pivot), pivot, 0)
-        if jnp.issubdtype(pivot.dtype, jnp.floating)
-        else pivot
-    )
+    if not jnp.issubdtype(pivot.dtype, jnp.floating):
+        return pivot
+    return lax.select(lax.is_finite(pivot), pivot, lax.full_like(pivot, 0))
 
 
 def _median3(a: Array, b: Array, c: Array) -> Array:
@@ -140,7 +139,7 @@ def signed(weight: Array) -> Array:
     """Return weights as numbers to add: bools as integers, a negative weight as nan."""
     if weight.dtype == np.bool_:
         return weight.astype(jnp.int32)
-    return jnp.where(weight < 0, jnp.nan, weight)
+    return select(weight < 0, np.nan, weight)
 
 
 def _terms(

@@ -1,0 +1,183 @@
+"""Many sums in one read of memory: the one place that is tuned to a compiler.
+
+Arrays have three axes (outer, n, inner), of which the middle one is summed, or that one alone. XLA
+fuses sums of one array on accelerators; on CPU it reads the array once for each, along rows number
+by number. There one variadic ``lax.reduce`` over a few rows of neighbouring numbers is unrolled and
+made of vectors, however many sums there are; what it leaves is summed plainly.
+
+Measured on XLA:CPU (jax 0.10.2), a variance to ``jnp.sum`` and ``jnp.var`` to it: of 2**20 floats
+1.2 and 2.1, of 2**24 1.4 and 2.4; of (10240, 2048) along rows 1.0 and 1.3, of (102400, 512) 1.9 and
+9.9.
+
+>>> import jax.numpy as jnp
+>>> [float(s) for s in one_read(lambda x: [x, x * x], [jnp.arange(6.0)], [])]
+[15.0, 55.0]
+"""
+
+from collections.abc import Callable, Sequence
+from math import ceil, log, prod
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.typing import DTypeLike
+
+from ..numbers.select import select
+
+Make = Callable[..., Sequence[Array]]
+Join = Callable[[Array, Array], Array]
+
+ROWS = 16  # added in one loop: so many are unrolled, twice as many are not
+SHORT = 64  # numbers in a row that is summed as one
+BLOCKS = 64  # so many parts that a sharded axis is cut where its shards are
+
+
+def one_read(
+    make: Make, data: Sequence[Array], sides: Sequence[Array], joins: Sequence[Join] = ()
+) -> list[Array]:
+    """Reduce over the summed axis what `make` makes of the data.
+
+    Args:
+        make: `(*data, *sides) -> terms`, arrays of the data's shape, computed element by element.
+        data: arrays (outer, n, inner), or (n,), n > 0.
+        sides: arrays (outer, inner), or (), which `make` sees spread over n.
+        joins: for each term `lax.add`, `lax.min` or `lax.max`; by default they are added.
+
+    Returns:
+        An array (outer, inner), or (), for each term.
+    """
+    if len(data) == 1 and data[0].ndim == 1 and _terms(make, data, sides) == 1:
+        return plainly(make, data, sides, joins)  # which every compiler does well
+    return lax.platform_dependent(
+        list(data),
+        list(sides),
+        cpu=lambda data, sides: by_rows(make, data, sides, joins),
+        default=lambda data, sides: plainly(make, data, sides, joins),
+    )
+
+
+def _terms(make: Make, data: Sequence[Array], sides: Sequence[Array]) -> int:
+    return len(jax.eval_shape(make, *data, *sides))
+
+
+def plainly(
+    make: Make, data: Sequence[Array], sides: Sequence[Array], joins: Sequence[Join] = ()
+) -> list[Array]:
+    """Reduce each term by itself, for compilers that fuse them; what `by_rows` is held to."""
+    axis = axis_of(data[0])
+    terms = make(*data, *(_spread(s, (axis,)) for s in sides))
+    return _reduce(terms, joins, (axis,))
+
+
+def by_rows(
+    make: Make, data: Sequence[Array], sides: Sequence[Array], joins: Sequence[Join] = ()
+) -> list[Array]:
+    """Reduce all terms in one loop of vectors."""
+    shape, axis = data[0].shape, axis_of(data[0])
+    n, outer, inner = shape[axis], shape[:axis], shape[axis + 1 :]
+    blocks, rows = cut(n, prod(inner))
+    lines = n // (blocks * rows)
+    whole = blocks * rows * lines
+
+    def view(v: Array) -> Array:
+        v = v if whole == n else lax.slice_in_dim(v, 0, whole, axis=axis)
+        return lax.reshape(v, (*outer, blocks, rows, lines, *inner))
+
+    terms = make(*map(view, data), *(_spread(s, (axis, axis + 1, axis + 2)) for s in sides))
+    alone = len(terms) == 1 and jnp.issubdtype(terms[0].dtype, jnp.floating)
+    terms = [*terms, terms[0] * terms[0]] if alone else terms
+    found = _together(terms, joins, axis + 1)
+    found = _reduce(found, joins, (axis, axis + 1))
+    if alone:  # one sum by itself is not made of vectors: its square is kept, though nobody asks
+        s, q = found
+        found = [lax.select(q == q, s, lax.full_like(s, np.nan))]
+    if whole < n:
+        rest = [lax.slice_in_dim(v, whole, n, axis=axis) for v in data]
+        ways = joins or [lax.add] * len(found)
+        found = [
+            j(a, b) for j, a, b in zip(ways, found, plainly(make, rest, sides, joins), strict=True)
+        ]
+    return found
+
+
+def height(n: int, inner: int) -> int:
+    """Return the most additions in a row that a number goes through.
+
+    Compilers sum plainly by trees of which no node has more than 32 branches.
+    """
+    _, rows = cut(n, inner)
+    return rows + 32 * ceil(log(max(n // rows, 1), 32)) + 1
+
+
+def ends(x: Array, keep: Array | None = None) -> list[Array]:
+    """Return what `lax.min` and `lax.max` find the least and the greatest of."""
+    if keep is None:
+        return [x, x]
+    return [select(keep, x, end) for end in bounds(x.dtype)]
+
+
+def axis_of(x: Array) -> int:
+    """Return which axis of an array is summed: the middle one, or the only one."""
+    return x.ndim // 2
+
+
+def _spread(side: Array, axes: tuple[int, ...]) -> Array:
+    return lax.expand_dims(side, axes) if side.ndim else side
+
+
+def cut(n: int, inner: int) -> tuple[int, int]:
+    """Return into how many blocks n is cut, and how many rows a loop adds."""
+    if n * inner <= SHORT:
+        return 1, n
+    blocks = BLOCKS if n >= 2**16 else 8 if n >= 2**10 else 1
+    # a divisor leaves no odd rows
+    divisors = (r for r in range(ROWS, ROWS // 2, -1) if n % (blocks * r) == 0)
+    return blocks, min(n, next(divisors, ROWS))
+
+
+def _together(terms: Sequence[Array], joins: Sequence[Join], axis: int) -> Sequence[Array]:
+    ways = joins or [lax.add] * len(terms)
+    starts = tuple(_start(join, t) for join, t in zip(ways, terms, strict=True))
+
+    def step(a: Sequence[Array], b: Sequence[Array]) -> tuple[Array, ...]:
+        return tuple(join(x, y) for join, x, y in zip(ways, a, b, strict=True))
+
+    return lax.reduce(tuple(terms), starts, step, (axis,))
+
+
+def _reduce(terms: Sequence[Array], joins: Sequence[Join], axes: tuple[int, ...]) -> list[Array]:
+    ways = joins or [lax.add] * len(terms)
+    return [lax.reduce(t, _start(join, t), join, axes) for join, t in zip(ways, terms, strict=True)]
+
+
+def _start(join: Join, term: Array) -> np.ndarray:
+    """Return what changes nothing."""
+    if join is lax.add:
+        return np.zeros((), term.dtype)
+    return bounds(term.dtype)[join is lax.max]
+
+
+def bounds(dtype: DTypeLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return what changes no minimum, and what changes no maximum."""
+    if dtype == np.bool_:
+        return np.asarray(True), np.asarray(False)
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return np.asarray(np.inf, dtype), np.asarray(-np.inf, dtype)
+    info = jnp.iinfo(dtype)
+    return np.asarray(info.max, dtype), np.asarray(info.min, dtype)
+
+
+def in_three(x: Array, axes: tuple[int, ...], flat: bool = True) -> Array:
+    """Return x as (outer, n, inner), of which the middle axis is summed; if flat, all of it as (n,).
+
+    Free where the axes, sorted, lie side by side; a transposition where they do not.
+    """
+    first = axes[0] if axes else x.ndim
+    outer = list(range(first))
+    inner = [a for a in range(first, x.ndim) if a not in axes]
+    sizes = [prod(x.shape[a] for a in group) for group in (outer, axes, inner)]
+    if flat and sizes[0] * sizes[2] == 1:
+        return lax.reshape(x, (x.size,))
+    order = (*outer, *axes, *inner)
+    return lax.reshape(x if order == tuple(range(x.ndim)) else lax.transpose(x, order), sizes)

@@ -1,0 +1,108 @@
+"""A statistic of one's own, said once: a formula of moments.
+
+The coefficient of variation, of an array and of its columns, with weights and masks:
+
+>>> import jax.numpy as jnp
+>>> from jfoundations import stats
+>>> variation = stats.Statistic(lambda m: m.std() / m.mean, name="variation")
+>>> t = jnp.array([1.0, 2.0, 4.0, 18.0])
+>>> round(float(variation(t)), 4), round(float(variation(t, where=t < 10)), 4)
+(1.0991, 0.5345)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jax import Array
+
+from .._core.programs import compiled
+from .._core.sharding import automatic
+from .._kernels.moments.formulas import Call
+from .._kernels.moments.moments import Moments
+from .._kernels.sample.arguments import REAL, Axes, Axis, Data, Nan, Numbers, answer, check
+from .._kernels.sample.weights import Weights
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A statistic that is a formula of moments: of arrays, streams, windows and groups.
+
+    Called, it reduces arrays as `var` does, with the same keywords; `folds.statistic` makes a fold
+    of it. It can be differentiated, batched and masked like any other, and is as exact as the
+    moments that it is made of.
+
+    Attributes:
+        formula: `Moments -> Array`, computed element by element of arrays of any shape.
+        order: the highest power of deviations that it needs: 0 for means alone, 2, or 4 for
+            `m.skew`, `m.kurtosis` and `m.central`.
+        variables: 1, or 2 for pairs, whose formulas may use `m.cov()` and `m.corr`.
+        name: what errors call it.
+
+    An index of dispersion, and a slope of least squares:
+
+    >>> import jax, jax.numpy as jnp
+    >>> dispersion = Statistic(lambda m: m.var(1) / m.mean)
+    >>> float(dispersion(jnp.array([2.0, 4.0, 6.0])))
+    1.0
+    >>> jax.grad(dispersion)(jnp.array([2.0, 4.0, 6.0])).round(3)
+    Array([-0.583, -0.083,  0.417], dtype=float32)
+    >>> slope = Statistic(lambda m: m.cov() / m.var(), variables=2)
+    >>> x = jnp.array([[0.0, 1.0, 2.0], [0.0, 1.0, 5.0]])
+    >>> slope(x, 2 * x + 1, axis=1)
+    Array([2., 2.], dtype=float32)
+    """
+
+    formula: Callable[[Moments], Array]
+    order: int = 2
+    variables: int = 1
+    name: str = "statistic"
+
+    def __post_init__(self) -> None:
+        if self.order not in (0, 2, 4):
+            raise ValueError(f"Statistic: order is {self.order!r}; it must be 0, 2 or 4")
+        if self.variables not in (1, 2):
+            raise ValueError(f"Statistic: variables is {self.variables!r}; it must be 1 or 2")
+        if self.variables == 2 and self.order != 2:
+            raise ValueError("Statistic: pairs have moments of order 2 alone; leave order out")
+
+    def __call__(
+        self,
+        *values: Numbers,
+        axis: Axis = None,
+        keepdims: bool = False,
+        weights: Weights | Numbers | None = None,
+        where: Numbers | None = None,
+        nan: Nan = "propagate",
+    ) -> Array:
+        """Return the statistic over axes, by default over all.
+
+        Args:
+            *values: a real array, or two of one shape.
+            axis: the axis or axes to reduce; all by default.
+            keepdims: keep reduced axes with length 1.
+            weights: as in `var`.
+            where: as in `var`.
+            nan: "propagate", or "omit" to leave nan out, of pairs listwise.
+
+        Raises:
+            TypeError: not as many arrays as variables; they hold no real numbers.
+            ValueError: shapes or axes do not fit.
+        """
+        if len(values) != self.variables:
+            raise TypeError(
+                f"{self.name}: {len(values)} arrays were given, and it is of {self.variables}"
+            )
+        named = dict(zip(("x", "y"), values, strict=False))
+        data, axes = check(self.name, named, axis, weights, where, nan, real=REAL)
+        run = compiled(_of_array, self.formula, order=self.order, axes=axes, nan=nan)
+        return answer(run(data), data, axes, bool(keepdims))
+
+
+def _of_array(
+    formula: Callable[[Moments], Array], data: Data, *, order: int, axes: Axes, nan: Nan
+) -> Array:
+    def call(data: Data) -> Array:
+        found = Call.of(data, nan, axes, signed=True)
+        return formula(found.moments(data.values, order))
+
+    return automatic(call, reduced=axes)(data)

@@ -1,0 +1,95 @@
+"""Sums in one read: the loop that is tuned to a compiler is held to its plain twin."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from jfoundations._kernels.sums.one_read import (
+    ROWS,
+    SHORT,
+    by_rows,
+    cut,
+    ends,
+    height,
+    in_three,
+    one_read,
+    plainly,
+)
+
+SHAPES = [(1,), (15,), (65,), (1000,), (1031,), (2**16 + 3,), (3, 70, 1), (2, 65, 5), (1, 1029, 3)]
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+def draw(shape, seed=0):
+    # integers whose sums are exact: any order gives the same bits
+    return jnp.asarray(np.random.default_rng(seed).integers(-9, 9, shape), jnp.float32)
+
+
+def squares(x, side):
+    return [x - side, (x - side) ** 2]
+
+
+@shapes
+@pytest.mark.parametrize("terms", [1, 2])
+def test_rows_are_the_plain_sums(shape, terms):
+    x, side = draw(shape), draw((shape[0], shape[-1]) if len(shape) > 1 else ())
+    make = lambda x, side: squares(x, side)[:terms]  # noqa: E731
+    loop, plain, chosen = (
+        jax.jit(lambda x, s, f=f: f(make, [x], [s]))(x, side) for f in (by_rows, plainly, one_read)
+    )
+    axis = x.ndim // 2
+    side = np.expand_dims(side, axis) if side.ndim else side
+    for found in (loop, plain, chosen):
+        for a, b in zip(found, squares(np.asarray(x), side)[:terms], strict=True):
+            np.testing.assert_array_equal(a, b.sum(axis))
+
+
+@shapes
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.bool_])
+def test_ends(shape, dtype):
+    x, keep = draw(shape).astype(dtype), draw(shape, 1) > 0
+    joins, axis = (lax.min, lax.max), len(shape) // 2
+    for given_ in ([x], [x, keep]):
+        loop = by_rows(ends, given_, [], joins)
+        plain = plainly(ends, given_, [], joins)
+        for a, b in zip(loop, plain, strict=True):
+            np.testing.assert_array_equal(a, b)
+    found = by_rows(ends, [x], [], joins)
+    np.testing.assert_array_equal(found[0], np.asarray(x).min(axis))
+    np.testing.assert_array_equal(found[1], np.asarray(x).max(axis))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 10**9), st.sampled_from([1, 3, 64, 2048]))
+def test_the_cut(n, inner):
+    blocks, rows = cut(n, inner)
+    assert 0 < rows <= n and (rows <= ROWS or n * inner <= SHORT)
+    # fewer than two rows of each block are left over
+    assert n - n // (blocks * rows) * blocks * rows < max(blocks * rows, 1)
+    assert height(n, inner) >= min(n - 1, rows) and height(n, inner) <= SHORT + 32 * 7
+
+
+@pytest.mark.parametrize("n", [1, 100, 2**16])
+def test_a_plain_sum_is_no_higher_than_said(n):
+    # of equal numbers all roundings of a sum are to one side, until it doubles
+    x = jnp.full(n, np.float32(1 / 3))
+    (found,) = plainly(lambda x: [x], [x], [])
+    u = float(jnp.finfo(jnp.float32).eps) / 2
+    exact = n * float(np.float32(1 / 3))
+    assert abs(float(found) - exact) <= (32 * math.ceil(math.log(max(n, 2), 32)) + 1) * u * exact
+
+
+def test_three_axes():
+    x = draw((2, 3, 4, 5))
+    np.testing.assert_array_equal(in_three(x, (1, 2)), np.reshape(x, (2, 12, 5)))
+    apart = np.asarray(x).transpose(0, 1, 3, 2).reshape(2, 15, 4)
+    assert in_three(x, (1, 3)).shape == apart.shape
+    np.testing.assert_array_equal(in_three(x, (1, 3)), apart)
+    assert in_three(x, (0, 1, 2, 3)).shape == (120,)
+    assert in_three(x, (0, 1, 2, 3), flat=False).shape == (1, 120, 1)
