@@ -2,7 +2,7 @@
 
 All is flat: the element in row i and column k, with the id s, is of group s · columns + k.
 Deviations are taken from a value of the group, its pivot, so that constants and exact shifts stay
-exact, then from the mean; sums go over blocks of elements, then over blocks. `TABLE` says of each
+exact, then from the mean; sums go over lanes of elements, then over lanes. `TABLE` says of each
 statistic what it sums up and what it makes of it.
 
 Source: the two-pass algorithm; Chan, Golub and LeVeque (1983), "Algorithms for computing the sample
@@ -29,13 +29,16 @@ from ..sample.arguments import Data, Nan, accumulator, answer, compiled, join
 from ..sample.weights import Probability, Reliability, free_in_units, size_in_units
 from .formulas import coefficient, root
 
-BLOCK = 2048  # elements added up one after another, which bounds the rounding
-SLOTS = 2**18  # sums of groups in blocks, which should stay in a cache
-PART = 16  # pivots are looked for in the first of so many parts
+PARTS = 16  # at least: pivots are looked for in the first
+LANES = 10  # powers of two of them in a part
+FEW = 1024  # rows, of which all are looked at for pivots
 
 
 class Layout(NamedTuple):
-    """How rows of so many columns are dealt out to blocks and segments."""
+    """How rows of so many columns are dealt out: to parts, in each to lanes in turn, to segments.
+
+    Rounding grows with how many numbers are added up one after another: those of a lane.
+    """
 
     rows: int
     columns: int
@@ -47,25 +50,22 @@ class Layout(NamedTuple):
         return self.segments * self.columns
 
     @property
-    def bits(self) -> int:
-        """The power of two that is a block's length: at least 16 blocks, of not too many sums."""
-        fit = max(1, min(SLOTS, self.rows) // self.segments)  # so many blocks
-        return max(min(BLOCK, self.rows // 32), -(-self.rows // fit), 1).bit_length()
+    def bits(self) -> tuple[int, int]:
+        """The powers of two that are a part's length, and its lanes."""
+        length = max(self.rows // PARTS, 1).bit_length() - 1
+        # of at most a quarter as many sums as elements
+        lanes = max(self.rows // (8 * PARTS * self.segments), 1).bit_length() - 1
+        return length, min(lanes, LANES)
 
     @property
-    def blocks(self) -> int:
-        """How many there are."""
-        return -(-self.rows >> self.bits)
+    def parts(self) -> int:
+        """How many there are, 16 to 32 of not too few rows."""
+        return -(-self.rows >> self.bits[0])
 
     @property
     def slots(self) -> int:
-        """How many sums there are: of each group in each block."""
-        return self.blocks * self.groups
-
-    def base(self) -> Array:
-        """Return where the slots of each element's block begin."""
-        row = lax.broadcasted_iota(np.int32, (self.rows, self.columns), 0).reshape(-1)
-        return (row >> self.bits) * self.groups
+        """How many sums there are: of each group in each lane."""
+        return (self.parts << self.bits[1]) * self.groups
 
 
 @pytree
@@ -74,10 +74,10 @@ class Groups:
 
     Attributes:
         layout: of rows and columns.
-        place: (n,), the slot of its group in its block; the one beyond all if it does not count.
+        place: (n,), the sum of its group and lane; the one beyond all if it does not count.
         weights: (n,), in units of the group's largest; None where all count alike.
         heft: (groups,), these units, powers of two; None for 1.
-        heavy: (blocks, groups), the weights of the groups in each block.
+        heavy: (parts, groups), the weights of the groups in each part.
         total: (groups,), those in all.
     """
 
@@ -100,15 +100,15 @@ class Groups:
         if weights is not None:
             counts = weights.reshape(-1)  # nan, a negative weight, is kept: it must show
             keep &= counts if counts.dtype == np.bool_ else counts != 0
-        place = jnp.where(keep, layout.base() + ids, layout.slots)
+        place = jnp.where(keep, _base(layout) + ids, layout.slots)
         w = heft = None
         if weights is not None and weights.dtype != np.bool_:
             w = jnp.where(keep, weights.reshape(-1), 0).astype(dtype)
             # weights on any scale: those of each group in a unit of their own
-            largest = segment_max(lax.stop_gradient(w), place - layout.base(), layout.groups)
+            largest = segment_max(lax.stop_gradient(w), place - _base(layout), layout.groups)
             heft = binary_unit(jnp.maximum(largest, 0))
             w = w * _spread(inverse_unit(heft), place, layout)
-        heavy = _slots(jnp.ones(len(ids), dtype) if w is None else w, place, layout)
+        heavy = _parts(jnp.ones(len(ids), dtype) if w is None else w, place, layout)
         return Groups(layout, place, w, heft, heavy, jnp.sum(heavy, axis=0))
 
     def spread(self, values: Array) -> Array:
@@ -116,9 +116,9 @@ class Groups:
         return _spread(values, self.place, self.layout)
 
     def add(self, values: Array) -> Array:
-        """Return the groups' weighted sums: blocks one after another, then the blocks' sums."""
+        """Return the groups' weighted sums: of lanes, of parts, of all."""
         weighed = values if self.weights is None else protect(values * self.weights)
-        return _add(weighed, self.place, self.layout)
+        return jnp.sum(_parts(weighed, self.place, self.layout), axis=0)
 
     def average(self, values: Array) -> Array:
         """Return the groups' means, 0 where there is nothing."""
@@ -128,20 +128,29 @@ class Groups:
 # Functions of their own, so that a program holds each once.
 
 
-def _slots(values: Array, place: Array, layout: Layout) -> Array:
-    # one slot more, of what does not count: a processor need not guess who is left out
-    sums = segment_sum(values, place, layout.slots + 1)
-    return sums[:-1].reshape(layout.blocks, layout.groups)
+@functools.partial(jax.jit, static_argnums=0)
+def _base(layout: Layout) -> Array:
+    """Return where the sums of each element's lane begin."""
+    row = lax.broadcasted_iota(np.int32, (layout.rows, layout.columns), 0).reshape(-1)
+    length, lanes = layout.bits
+    lane = row & np.int32((1 << lanes) - 1)
+    return (((row >> length) << lanes) + lane) * layout.groups
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _add(values: Array, place: Array, layout: Layout) -> Array:
-    return jnp.sum(_slots(values, place, layout), axis=0)
+def _parts(values: Array, place: Array, layout: Layout) -> Array:
+    # one sum more, of what does not count: a processor need not guess who is left out
+    sums = segment_sum(values, place, layout.slots + 1)
+    half = layout.bits[1] // 2
+    shape = layout.parts, 1 << half, 1 << (layout.bits[1] - half), layout.groups
+    # protected, as sums of sums would become one long one
+    some = protect(jnp.sum(sums[:-1].reshape(shape), axis=1))
+    return protect(jnp.sum(some, axis=1))
 
 
 @functools.partial(jax.jit, static_argnums=2)
 def _spread(values: Array, place: Array, layout: Layout) -> Array:
-    return jnp.take(values, place - layout.base(), mode="clip")
+    return jnp.take(values, place - _base(layout), mode="clip")
 
 
 class Moments(NamedTuple):
@@ -264,7 +273,8 @@ def _moments(
     if isinstance(kind, Reliability):
         squares = groups.add(groups.weights)  # type: ignore[arg-type]
     if isinstance(kind, Probability):
-        count = _add(jnp.ones_like(groups.weights), groups.place, groups.layout)  # type: ignore
+        every = jnp.ones_like(groups.total, shape=groups.place.shape)
+        count = jnp.sum(_parts(every, groups.place, groups.layout), axis=0)
     known = kind, groups.heft, groups.total, squares, count
     rests, means, units = zip(*(_centred(x, groups, row.order) for x in values), strict=True)
     sums = [groups.add(protect(p)) for p in row.powers(*rests)]
@@ -312,7 +322,7 @@ def _ends(x: Array, groups: Groups, order: int) -> tuple[Array, Array, Array]:
     layout, dtype = groups.layout, groups.total.dtype
 
     def ends(n: int) -> tuple[Array, Array, Array]:
-        kept = x[:n], (groups.place - layout.base())[:n], layout.groups
+        kept = x[:n], (groups.place - _base(layout))[:n], layout.groups
         low, high = segment_min(*kept), segment_max(*kept)
         return low, high, jnp.maximum(jnp.abs(low.astype(dtype)), jnp.abs(high.astype(dtype)))
 
@@ -320,11 +330,10 @@ def _ends(x: Array, groups: Groups, order: int) -> tuple[Array, Array, Array]:
         low, high, size = ends(x.size)
         return low, high, binary_unit(size)
 
-    part = layout.blocks // PART
-    if order > 2 or not part:
+    if order > 2 or layout.rows < FEW:
         return whole()
-    low, high, size = ends((part << layout.bits) * layout.columns)
-    enough = jnp.sum(groups.heavy[:part], axis=0) * (2 * PART) >= groups.total
+    low, high, size = ends((1 << layout.bits[0]) * layout.columns)
+    enough = groups.heavy[0] * (4 * PARTS) >= groups.total
     if jnp.issubdtype(x.dtype, jnp.inexact):
         top = jnp.finfo(x.dtype).maxexp
         enough &= size > 2.0 ** -(top // 5)  # that of an empty group is infinite
