@@ -1,8 +1,8 @@
 """A fold for each of several groups, in one pass.
 
-A block is sorted by group and cut into rows of one length, each of one group: full rows are blocks
-of their own, what is left of each group is taken step by step, all groups at once. The rows of a
-group are then merged two by two.
+A block is sorted by group and cut into rows, each of one group. All rows take their elements step
+by step, side by side; the rows of a group are then merged two by two. So a program holds the step
+and the merge of the fold, once each.
 
 >>> import jax.numpy as jnp
 >>> import jfoundations as jf
@@ -11,6 +11,7 @@ group are then merged two by two.
 [2.0, nan, 7.0]
 """
 
+from math import isqrt
 from typing import Any
 
 import jax
@@ -25,7 +26,7 @@ from .._kernels.sample.group_ids import placed
 from .fold import Fold, like_of, like_of_block
 from .rows import ROOM, element, steps
 
-LONGEST, SHORTEST = 64, 4  # elements in a row
+LONGEST, SHORTEST = 256, 4  # elements in a row
 
 
 def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
@@ -85,14 +86,13 @@ def _pair(element: PyTree, ndim: int) -> tuple[Any, Any]:
     return found, x
 
 
-def _start(init: Any, like: PyTree, lanes: int) -> Any:
-    """Return so many memories of nothing."""
-    empty = jax.tree.map(jnp.asarray, init(like))
-    return jax.tree.map(lambda m: jnp.broadcast_to(m, (lanes, *m.shape)), empty)
+def _lanes(memory: PyTree, n: int) -> Any:
+    """Return so many memories, all the same."""
+    return jax.tree.map(lambda m: jnp.broadcast_to(m, (n, *jnp.shape(m))), memory)
 
 
 def _init(n: int, init: Any, like: PyTree) -> Any:
-    return _start(init, like_of(_pair(like, 0)[1]), n)
+    return _lanes(jax.tree.map(jnp.asarray, init(like_of(_pair(like, 0)[1]))), n)
 
 
 def _step(n: int, step: Any, memory: PyTree, element: PyTree) -> Any:
@@ -112,22 +112,43 @@ def _extract(extract: Any, memory: PyTree) -> Any:
 
 def _block(n: int, f: Fold[Any], xs: PyTree) -> Any:
     group, x = jax.tree.map(jnp.asarray, _pair(xs, 1))
-    size, like = len(group), like_of_block(x)
-    width = min(max(size // n, SHORTEST), LONGEST)
-    bytes_of = sum(m.size * m.dtype.itemsize for m in jax.tree.leaves(f.init(like)))
-    if size == 0 or bytes_of * (size // width + n) > max(ROOM, 4 * n * bytes_of):
-        start = _start(f.init, like, n)
-        return lax.scan(lambda m, e: (_step(n, f.step, m, e), None), start, (group, x))[0]
+    size, start = len(group), jax.tree.map(jnp.asarray, f.init(like_of_block(x)))
+    width = min(max(min(size // n, isqrt(size) // 4), SHORTEST), LONGEST)
+    most = size // width + n  # rows: all but the last of each group are full
+    bytes_of = sum(m.size * m.dtype.itemsize for m in jax.tree.leaves(start))
+    if size == 0 or bytes_of * most > max(ROOM, 4 * n * bytes_of):
+        memory = _lanes(start, n)
+        return lax.scan(lambda m, e: (_step(n, f.step, m, e), None), memory, (group, x))[0]
     place = placed(group, n)
     order = _order(place, n)
     count = jnp.zeros(n, np.int32).at[place].add(1, mode="drop")
     first = jnp.cumsum(count, dtype=np.int32) - count
-    whole = count // width
-    rest = _rest(f, x, order, first + whole * width, count - whole * width, width)
-    if size < width:
-        return rest
-    rows = _rows(f, x, order, first, whole, width)
-    return jax.vmap(f.merge)(rows, rest)  # type: ignore[arg-type]
+    rows = lax.div(count + (width - 1), np.int32(width))
+    last = jnp.cumsum(rows, dtype=np.int32)
+    row = jnp.arange(most, dtype=np.int32)
+    group = jnp.searchsorted(last, row, side="right").astype(np.int32)  # n for rows not needed
+    held = jnp.minimum(group, n - 1)
+    within = row - (last - rows)[held]
+
+    def folded(begin: Any, length: Any) -> Any:
+        def taken(k: Any) -> Any:
+            return element(x, order[jnp.minimum(k, size - 1)])
+
+        return steps(f.step, taken, start, begin, length, width)
+
+    length = jnp.where(group < n, count[held] - within * width, 0)
+    memory = jax.vmap(folded)(first[held] + within * width, length)
+
+    def join(memory: PyTree, stride: Any) -> tuple[Any, None]:
+        other = jnp.minimum(row + stride, most - 1)
+        near = (row + stride < most) & (group[other] == group) & (within & (2 * stride - 1) == 0)
+        both = jax.vmap(f.merge)(memory, jax.tree.map(lambda m: m[other], memory))  # type: ignore
+        return _where(near, both, memory), None
+
+    strides = 2 ** np.arange((most - 1).bit_length(), dtype=np.int32)
+    memory = lax.scan(join, memory, jnp.asarray(strides))[0]
+    found = jax.tree.map(lambda m: m[jnp.minimum(last - rows, most - 1)], memory)
+    return _where(rows > 0, found, _lanes(start, n))
 
 
 def _order(place: jax.Array, n: int) -> jax.Array:
@@ -138,44 +159,7 @@ def _order(place: jax.Array, n: int) -> jax.Array:
     # XLA:CPU sorts single words five times faster than it argsorts
     index = jnp.arange(size, dtype=np.uint32)
     keys = jnp.sort(place.astype(np.uint32) * np.uint32(size) + index)
-    return (keys % np.uint32(size)).astype(np.int32)
-
-
-def _rest(f: Fold[Any], x: PyTree, order: Any, first: Any, count: Any, width: int) -> Any:
-    """Return each group's memory of the elements after its last full row, step by step."""
-    start = jax.tree.map(jnp.asarray, f.init(like_of_block(x)))
-    most = min(width - 1, len(order))
-
-    def taken(k: Any) -> Any:
-        return element(x, order[k])
-
-    return jax.vmap(lambda first, count: steps(f.step, taken, start, first, count, most))(
-        first, count
-    )
-
-
-def _rows(f: Fold[Any], x: PyTree, order: Any, first: Any, whole: Any, width: int) -> Any:
-    """Return each group's memory of its full rows, of which there may be none."""
-    n, most = len(whole), len(order) // width
-    last = jnp.cumsum(whole, dtype=np.int32)
-    row = jnp.arange(most, dtype=np.int32)
-    group = jnp.searchsorted(last, row, side="right").astype(np.int32)  # n for rows not needed
-    held = jnp.minimum(group, n - 1)
-    within = row - (last - whole)[held]
-    begin = jnp.minimum(first[held] + within * width, len(order) - width)
-    at = order[begin[:, None] + jnp.arange(width, dtype=np.int32)[None, :]]
-    memory = jax.vmap(f.block)(jax.tree.map(lambda a: a[at], x))
-
-    def join(memory: PyTree, stride: Any) -> tuple[Any, None]:
-        other = jnp.minimum(row + stride, most - 1)
-        near = (row + stride < most) & (group[other] == group) & (within % (2 * stride) == 0)
-        both = jax.vmap(f.merge)(memory, jax.tree.map(lambda m: m[other], memory))  # type: ignore
-        return _where(near, both, memory), None
-
-    strides = 2 ** np.arange((most - 1).bit_length(), dtype=np.int32)
-    memory = lax.scan(join, memory, jnp.asarray(strides))[0]
-    found = jax.tree.map(lambda m: m[jnp.minimum(last - whole, most - 1)], memory)
-    return _where(whole > 0, found, _start(f.init, like_of_block(x), n))
+    return lax.rem(keys, np.uint32(size)).astype(np.int32)
 
 
 def _where(lanes: Any, yes: Any, no: Any) -> Any:

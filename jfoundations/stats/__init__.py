@@ -19,7 +19,17 @@ from ._order import iqr, median, median_abs_dev, quantile, trim_mean
 from ._pairs import corr, cov
 from ._ranks import rank_corr
 from ._rolling import rolling_corr, rolling_cov, rolling_mean, rolling_var
-from ._segment import segment_cov, segment_mean, segment_var
+from ._segment import (
+    segment_corr,
+    segment_cov,
+    segment_kurtosis,
+    segment_mean,
+    segment_sem,
+    segment_skew,
+    segment_std,
+    segment_sum,
+    segment_var,
+)
 from ._shape import kurtosis, moment, sem, skew
 from ._standardize import standardize
 from ._statistic import Statistic
@@ -60,8 +70,14 @@ __all__ = [
     "rolling_cov",
     "rolling_mean",
     "rolling_var",
+    "segment_corr",
     "segment_cov",
+    "segment_kurtosis",
     "segment_mean",
+    "segment_sem",
+    "segment_skew",
+    "segment_std",
+    "segment_sum",
     "segment_var",
     "sem",
     "skew",

@@ -170,6 +170,14 @@ def var(x):
     return moment(x, 2)
 
 
+def std(x):
+    return root(moment(x, 2))
+
+
+def sem(x):
+    return root(moment(x, 2) / (len(x) - 1))
+
+
 EXACT = {
     "corr": pair(corr),
     "corr_matrix": matrix(corr),
@@ -194,13 +202,19 @@ EXACT = {
     "rolling_cov": rolled(cov),
     "rolling_mean": rolled(first(mean)),
     "rolling_var": rolled(first(var)),
+    "segment_corr": grouped(corr),
     "segment_cov": grouped(cov),
+    "segment_kurtosis": grouped(first(kurtosis)),
     "segment_mean": grouped(first(mean)),
+    "segment_sem": grouped(first(sem)),
+    "segment_skew": grouped(first(skew)),
+    "segment_std": grouped(first(std)),
+    "segment_sum": grouped(first(sum)),
     "segment_var": grouped(first(var)),
-    "sem": alone(lambda x: root(moment(x, 2) / (len(x) - 1))),
+    "sem": alone(sem),
     "skew": alone(skew),
     "standardize": standardize,
-    "std": alone(lambda x: root(moment(x, 2))),
+    "std": alone(std),
     "sum": alone(sum),
     "trim_mean": alone(trim_mean),
     "var": alone(var),

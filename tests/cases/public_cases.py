@@ -15,6 +15,10 @@ NO_STATISTICS = {
     "Statistic",
 }
 WINDOWS = ("rolling_mean", "rolling_var", "rolling_corr", "rolling_cov")
+SEGMENTS = tuple(
+    f"segment_{name}"
+    for name in ("corr", "cov", "kurtosis", "mean", "sem", "skew", "std", "sum", "var")
+)
 NO_FOLDS = {"Sketch", "row_names"}
 
 
@@ -32,6 +36,14 @@ def _window(name):
     if name in ("rolling_corr", "rolling_cov"):
         return lambda x, y, **options: getattr(stats, name)(x, y, window(x), **options)
     return lambda x, y, **options: getattr(stats, name)(x, window(x), **options)
+
+
+def _segments(name):
+    def run(x, y, **options):
+        pair = (y,) if name in ("segment_corr", "segment_cov") else ()
+        return getattr(stats, name)(x, *pair, _groups(x), num_segments=5, **options)
+
+    return run
 
 
 def _matrix(name):
@@ -70,15 +82,7 @@ CALLS = {
     "moment": _alone("moment", 3),
     "pmean": _alone("pmean", 3),
     "quantile": lambda x, y, **options: stats.quantile(x, _probabilities(x), **options),
-    "segment_mean": lambda x, y, **options: stats.segment_mean(
-        x, _groups(x), num_segments=5, **options
-    ),
-    "segment_var": lambda x, y, **options: stats.segment_var(
-        x, _groups(x), num_segments=5, **options
-    ),
-    "segment_cov": lambda x, y, **options: stats.segment_cov(
-        x, y, _groups(x), num_segments=5, **options
-    ),
+    **{name: _segments(name) for name in SEGMENTS},
     "trim_mean": _alone("trim_mean", 0.1),
 }
 

@@ -15,6 +15,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import public_cases
 import pytest
 from public_cases import FOLDS, STATISTICS, check_that_none_is_missing, of_fold
 
@@ -24,7 +25,7 @@ from jfoundations import folds, stats
 LARGE = 2**20
 ONE_LAYOUT = {
     *("rolling_corr", "rolling_cov", "rolling_mean", "rolling_var", "ema", "ema_var"),
-    *("segment_cov", "segment_mean", "segment_var", "corr_matrix", "cov_matrix"),
+    *("corr_matrix", "cov_matrix", *public_cases.SEGMENTS),
 }
 ONE_LAYOUT_OF_FOLDS = {"count", "ema", "grouped", "iqr", "maximum", "median", "minimum", "quantile"}
 COUNTED = {"histogram", "iqr", "median", "median_abs_dev", "quantile", "sketch", "trim_mean"}

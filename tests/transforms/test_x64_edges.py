@@ -191,7 +191,10 @@ def test_a_split_array_has_the_same_reproducible_bits():
     assert float(stats.median(split)) == float(np.median(np.asarray(x)))
 
 
-WEIGHED = ("cov", "corr", "describe", "mean_abs_dev", "quantile", "rank_corr", "sem", "trim_mean")
+WEIGHED = (
+    *("cov", "corr", "describe", "mean_abs_dev", "quantile", "rank_corr", "sem", "trim_mean"),
+    *("segment_corr", "segment_kurtosis", "segment_sem", "segment_skew", "segment_std"),
+)
 
 
 @pytest.mark.parametrize("kind", [stats.Reliability, stats.Probability])

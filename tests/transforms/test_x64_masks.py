@@ -54,11 +54,15 @@ def derived(name):
     def run(x, y):
         found = STATISTICS[name](x, y, **options)
         shown = ~jnp.asarray(hidden(name))
-        parts = [
-            jnp.sum(leaf, where=shown if name == "standardize" else True, initial=0.0)
-            for leaf in jax.tree.leaves(found)
-            if jnp.issubdtype(leaf.dtype, jnp.inexact)
-        ]
+
+        def summed(leaf):
+            shape = name in ("segment_corr", "segment_kurtosis", "segment_skew")
+            # of one element that is left of a group there is no shape
+            where = shown if name == "standardize" else jnp.isfinite(leaf) if shape else True
+            return jnp.sum(leaf, where=where, initial=0.0)
+
+        answers = jax.tree.leaves(found)
+        parts = [summed(leaf) for leaf in answers if jnp.issubdtype(leaf.dtype, jnp.inexact)]
         return sum(parts), found
 
     plain = lambda x, y: (run(x, y), ())  # noqa: E731

@@ -32,8 +32,8 @@ def placed(ids: jax.Array, groups: int) -> jax.Array:
     """Return integers or bools as int32, those outside 0 … groups − 1 as `groups`."""
     if ids.dtype == np.bool_ or ids.dtype.itemsize < 4:
         ids = ids.astype(np.int32)  # a narrow type may not hold the number of groups
-    # negative ids would count from the end: out of range is no group, on both sides
-    return jnp.where((ids >= 0) & (ids < groups), ids, groups).astype(np.int32)
+    # without a sign a negative id is a large one: of no group either
+    return jnp.minimum(ids.astype(f"uint{8 * ids.dtype.itemsize}"), groups).astype(np.int32)
 
 
 def _on_host(ids: Numbers, groups: int) -> Any:

@@ -70,10 +70,26 @@ Weights = Frequency | Reliability | Probability
 
 
 def free_in_units(
-    kind: Weights | None, unit: jax.Array, total: jax.Array, squares: Any, count: Any, c: ArrayLike
+    kind: Weights | None,
+    unit: jax.Array | None,
+    total: jax.Array,
+    squares: Any,
+    count: Any,
+    c: ArrayLike,
 ) -> jax.Array:
     """Return what a kind leaves to divide by, in the units that the sums of weights are in."""
-    kind = Frequency(None) if kind is None else kind
+    kind, c = Frequency(None) if kind is None else kind, jnp.asarray(c, total.dtype)
     # of frequencies the correction is a number of observations; the others have any scale
-    c = jnp.asarray(c, total.dtype) * inverse_unit(unit) if isinstance(kind, Frequency) else c
+    c = c * inverse_unit(unit) if unit is not None and isinstance(kind, Frequency) else c
     return kind.free(total, squares, count, c)
+
+
+def size_in_units(
+    kind: Weights | None, unit: jax.Array | None, total: jax.Array, squares: Any, count: Any
+) -> jax.Array:
+    """Return how many observations the weights stand for: W; Kish's W²/Σw²; the count of w > 0."""
+    if isinstance(kind, Probability):
+        return count
+    if isinstance(kind, Reliability):
+        return total * total / jnp.where(squares > 0, squares, 1)
+    return total if unit is None else total * unit
