@@ -15,16 +15,15 @@ A row that is hidden, weightless or, with `nan="omit"`, not complete, is dropped
 """
 
 import functools
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from .._kernels.moments.formulas import Call, coefficient, complex_coefficient
-from .._kernels.moments.products import central_products
-from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
+from .._kernels.moments.formulas import Call, alike, coefficient, complex_coefficient
+from .._kernels.moments.products import central_products, mirrored
+from .._kernels.numbers.units import in_both_units
 from .._kernels.sample.arguments import (
     Data,
     Nan,
@@ -183,8 +182,10 @@ def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: Nan) -> Ar
     if 0 in (data.values[0].shape[0], *shape):
         return answer(jnp.full(shape, jnp.nan, dtype), data, (), False)
     call = _row_weights(data, nan, correction)
-    columns, scales = _columns(call, data.values)
-    found = central_products(columns, call.weights, 2 if is_complex else 1)
+    values = data.values
+    if is_complex:  # real parts beside imaginary ones
+        values = [jnp.concatenate([v.real, jnp.imag(v)], axis=1) for v in values]
+    found = central_products(alike(values), call.weights, 2 if is_complex else 1)
     squares, units, parts = found.squares, found.units, [found.products]
     if is_complex:  # E z conj(v), from the parts of both
         left, right = jnp.split(found.products, [shape[1]], axis=1)
@@ -192,38 +193,18 @@ def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: Nan) -> Ar
         parts = [a + d, c - b]
         squares = [jnp.add(*jnp.split(q, 2, axis=1)) for q in squares]
         units = [u[:, : u.shape[1] // 2] for u in units]
-        scales = [u if u is None else u[:, : u.shape[1] // 2] for u in scales]
     if correlate:
         form = complex_coefficient if is_complex else coefficient
-        light = inverse_unit(binary_unit(found.total))
-        value = form(
-            squares[0].T * light, squares[-1] * light, _join_parts([p * light for p in parts])
-        )
-        value = value if len(data.values) == 2 else _mirror(value)
+        value = form(squares[0].T, squares[-1], _join_parts(parts))
+        value = value if len(data.values) == 2 else mirrored(value)
     else:
-        parts = [_scale(call.over(p, found.total), units[0].T, units[-1]) for p in parts]
-        if scales[0] is not None:  # integers need none
-            parts = [_scale(p, scales[0].T, scales[-1]) for p in parts]  # type: ignore[union-attr]
-        value = _join_parts(parts)
+        parts = [call.over(p, found.total) for p in parts]
+        value = _join_parts([in_both_units(p, units[0].T, units[-1]) for p in parts])
     return answer(value, data, (), False)
 
 
 def _join_parts(parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else lax.complex(*parts)
-
-
-def _columns(call: Call, values: tuple[Array, ...]) -> tuple[tuple[Array, ...], list[Any]]:
-    """Return real matrices of one dtype, in units of their columns' sizes, and these units.
-
-    Complex ones become real parts beside imaginary parts, which share their units.
-    """
-    if not any(map(jnp.iscomplexobj, values)):
-        return call.ranged(values, unit_of, small=True)
-    values = tuple(jnp.concatenate([v.real, jnp.imag(v)], axis=1) for v in values)
-    scaled, units = call.ranged(values, unit_of)
-    larger = [jnp.tile(jnp.maximum(*jnp.split(u, 2, axis=1)), 2) for u in units]
-    pairs = zip(scaled, units, larger, strict=True)
-    return tuple(v * (u * inverse_unit(most)) for v, u, most in pairs), larger
 
 
 def _row_weights(data: Data, nan: Nan, correction: ArrayLike) -> Call:
@@ -241,20 +222,3 @@ def _row_weights(data: Data, nan: Nan, correction: ArrayLike) -> Call:
     weights = None if weights is None else type(weights)(column(jnp.asarray(weights.values)))
     column_alone = Data(tuple(v[:, :1] for v in data.values), weights, keep)
     return Call.of(column_alone, "propagate", (0,), correction)
-
-
-def _scale(value: Array, u: Any, v: Any) -> Array:
-    """Multiply by both variables' units: by their roots first, which stay in range together."""
-    (a, b), (c, d) = _halves(u), _halves(v)
-    return value * (a * c) * (b * d)
-
-
-def _halves(unit: Array) -> tuple[Array, Array]:
-    _, exponent = jnp.frexp(unit)
-    half = (exponent - 1) // 2
-    return jnp.ldexp(jnp.ones_like(unit), half), jnp.ldexp(jnp.ones_like(unit), exponent - 1 - half)
-
-
-def _mirror(value: Array) -> Array:
-    # divided by one root after the other, which differ in the last bit where they change places
-    return jnp.triu(value) + jnp.conj(jnp.triu(value, 1)).T
