@@ -16,7 +16,7 @@ from .._core.types import PyTree
 from .._core.values import is_pytree, partial
 from .._folds.fold import Fold
 from .._kernels.moments.formulas import coefficient
-from .._kernels.moments.products import About, central_products
+from .._kernels.moments.products import About, central_products, mirrored
 from .._kernels.numbers.units import inverse_unit
 from .._kernels.sample.arguments import accumulator, scalar
 from .._kernels.sums.blocks import largest_within, widen
@@ -77,7 +77,7 @@ def _block(xs: PyTree) -> _Matrix:
     if x.size == 0:
         return _Matrix(each, Words.of(jnp.zeros((*unit.shape, *unit.shape), unit.dtype)))
     about = _about(each.pivots[0], each.offsets[0].value, unit, x.dtype)
-    products = central_products((x,), None, 1, about).products
+    products = mirrored(central_products((x,), None, 1, about).products)
     return _Matrix(each, Words.of(_with_diagonal(products, squares.value)))
 
 

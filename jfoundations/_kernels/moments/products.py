@@ -7,7 +7,7 @@ the few rows misled, and mean and units are found from all of them.
 
 >>> import jax.numpy as jnp
 >>> found = central_products((jnp.array([[1.0, 2.0], [3.0, 6.0]]),), None)
->>> print(found.products * found.units[0].T * found.units[0])
+>>> print(found.products * found.about[0].unit.T * found.about[0].unit)
 [[2. 4.]
  [4. 8.]]
 """
@@ -25,6 +25,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.types import PyTree
 from ..numbers.units import binary_unit, inverse_unit
+from ..sample.arguments import accumulator
 from ..sums.blocks import counted, difference, widen
 
 WHOLE = 2**20  # numbers up to which all rows are one block
@@ -48,12 +49,16 @@ class About(NamedTuple):
     inverse: Array
     offset: Array
 
+    @property
+    def unit(self) -> Array:
+        """The units."""
+        return inverse_unit(self.inverse)
+
 
 class Sums(NamedTuple):
-    """Sums over rows: of weights, of deviations, of squares (of two variables) and products."""
+    """Means of what is left of the rows, sums of squares (of two variables) and of products."""
 
-    total: Array
-    firsts: list[Array]
+    means: list[Array]
     squares: list[Array]
     products: Array
 
@@ -66,18 +71,13 @@ class Products(NamedTuple):
         about: for each variable what its rows were shifted and divided by; it has no derivative.
         squares: for each variable the sums of squares, in its units.
         products: the sums of products (columns of x, columns of y or x), in their units; of one
-            matrix exactly symmetric.
+            matrix what is on and above the diagonal, see `mirrored`.
     """
 
     total: Array
     about: list[About]
     squares: list[Array]
     products: Array
-
-    @property
-    def units(self) -> list[Array]:
-        """The variables' units."""
-        return [inverse_unit(a.inverse) for a in self.about]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -97,19 +97,20 @@ def central_products(
             are read once, whatever they hold.
     """
     values = tuple(map(widen, values))
+    total = _total(weights, values[0])
+    whole = total if weights is None else jnp.maximum(total, 1)
     if known is not None:
-        return _central([known], _sums(values, weights, [known]))
-    rows = _probes(values[0].shape[0], weights)
-    seen = None if weights is None else _at(weights, rows)
-    firsts = [_at(x, rows) for x in values]
-    about = [_look(x, _finite(x[-1:]), seen, sharing) for x in firsts]
-    sums = _sums(values, weights, about)
+        return _central(total, [known], _sums(values, weights, whole, [known]))
+    about = [look(*_probed(x, weights), None, np.float32(PROBES), sharing) for x in values]
+    sums = _sums(values, weights, whole, about)
 
     def again() -> tuple[list[About], Sums]:
-        better = [_look(x, a.pivot, weights, sharing) for x, a in zip(values, about, strict=True)]
-        return better, _sums(values, weights, better)
+        pairs = zip(values, about, strict=True)
+        better = [look(x, a.pivot, weights, whole, sharing) for x, a in pairs]
+        return better, _sums(values, weights, whole, better)
 
-    return _central(*lax.cond(_misled(about, sums), again, lambda: (about, sums)))
+    misled = _misled(total, about, sums)
+    return _central(total, *lax.cond(misled, again, lambda: (about, sums)))
 
 
 @central_products.defjvp
@@ -120,18 +121,17 @@ def _rule(sharing: int, primals: PyTree, tangents: PyTree) -> tuple[Products, Pr
     dtype = out.products.dtype
     e = [_centred(x, weights, a, out.total) for x, a in zip(values, out.about, strict=True)]
     d = [
-        _shown(weights, _moved(m, dtype) * a.inverse)
-        for m, a in zip(moves, out.about, strict=True)
+        _shown(weights, _moved(m, dtype) * a.inverse) for m, a in zip(moves, out.about, strict=True)
     ]
     pulls = [_weigh(weights, m) for m in d]
-    one = _gram(e[0], pulls[-1])
-    products = one + (one.T if len(values) == 1 else _gram(pulls[0], e[-1]))
+    one = gram(e[0], pulls[-1])
+    products = one + (one.T if len(values) == 1 else gram(pulls[0], e[-1]))
     squares = [2 * _column_sums(a * b) for a, b in zip(e, pulls, strict=True)]
     total = jnp.zeros_like(out.total)
     if weights is not None and weights.dtype != np.bool_:
         move = _shown(weights, weight_move)
         total = _column_sums(move)
-        products += _gram(e[0] * move, e[-1])
+        products += gram(e[0] * move, e[-1])
         squares = [s + _column_sums(a * a * move) for s, a in zip(squares, e, strict=True)]
     return out, Products(total, jax.tree.map(_still, out.about), squares, products)
 
@@ -148,29 +148,28 @@ def _moved(move: Array, dtype: DTypeLike) -> Array:
 
 def _centred(x: Array, weights: Array | None, about: About, total: Array) -> Array:
     """Return deviations from the mean by operations of which each has a derivative."""
-    e = _deviations(widen(x), weights, lax.stop_gradient(about))
+    e = deviations(widen(x), weights, lax.stop_gradient(about))
     return _shown(weights, e - _column_sums(_weigh(weights, e)) / jnp.maximum(total, 1))
 
 
-def _probes(n: int, weights: Array | None) -> Array:
-    """Return some rows that lie evenly over the data, and one that counts."""
-    k = min(n, PROBES)
-    rows = (np.arange(1, 2 * k, 2) * n // (2 * k)).astype(np.int32)
+def _probed(x: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Return rows that lie evenly over the data, and a pivot: a row that counts."""
+
+    def at(v: Array, rows: ArrayLike) -> Array:
+        # of an array of rows, each device looks for those that lie on it
+        return v.at[rows].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+    rows = (np.arange(1, 2 * PROBES, 2) * len(x) // (2 * PROBES)).astype(np.int32)
+    found = at(x, rows)
     if weights is None:
-        return jnp.asarray(np.append(rows, rows[k // 2]))
-    return jnp.append(rows, jnp.argmax(weights[:, 0]).astype(np.int32))
+        pivot = found[PROBES // 2][None]
+    else:
+        pivot = at(x, jnp.argmax(weights, axis=0))
+        found = jnp.where(counted(at(weights, rows)), found, pivot)
+    return found, jnp.where(jnp.isfinite(pivot), pivot, jnp.zeros_like(pivot))
 
 
-def _at(x: Array, rows: Array) -> Array:
-    # of an array of rows, each device looks for those that lie on it
-    return x.at[rows].get(mode="promise_in_bounds", wrap_negative_indices=False)
-
-
-def _finite(pivot: Array) -> Array:
-    return jnp.where(jnp.isfinite(pivot), pivot, jnp.zeros_like(pivot))
-
-
-def _look(x: Array, pivot: Array, weights: Array | None, sharing: int) -> About:
+def look(x: Array, pivot: Array, weights: Array | None, total: ArrayLike, sharing: int) -> About:
     """Return units of the largest deviations from a pivot, and the mean in them."""
     size = jnp.max(_shown(weights, jnp.abs(difference(x, pivot))), axis=0, keepdims=True)
     if sharing > 1:
@@ -178,11 +177,13 @@ def _look(x: Array, pivot: Array, weights: Array | None, sharing: int) -> About:
     # numbers may be farther apart than any number is large
     inverse = inverse_unit(binary_unit(jnp.minimum(size, jnp.finfo(size.dtype).max)))
     e = _weigh(weights, _shown(weights, _scaled(x, pivot, inverse)))
-    return About(pivot, inverse, _column_sums(e) / jnp.maximum(_total(weights, e), 1))
+    return About(pivot, inverse, _column_sums(e) / total)
 
 
 @jax.jit
-def _sums(values: tuple[Array, ...], weights: Array | None, about: list[About]) -> Sums:
+def _sums(
+    values: tuple[Array, ...], weights: Array | None, whole: Array, about: list[About]
+) -> Sums:
     """Sum deviations, their squares and products."""
     n = values[0].shape[0]
     lanes, steps = gcd(n, LANES), 1 if values[0].size <= WHOLE else ceil(n / ROWS)
@@ -204,47 +205,59 @@ def _sums(values: tuple[Array, ...], weights: Array | None, about: list[About]) 
         return one(weight, [cut(x, start) for x in values])
 
     def one(weight: Array | None, rows: Sequence[Array]) -> Sums:
-        e = [_deviations(x, weight, a) for x, a in zip(rows, about, strict=True)]
+        e = [deviations(x, weight, a) for x, a in zip(rows, about, strict=True)]
         pulls = [_weigh(weight, d) for d in e]
         pairs = zip(e, pulls, strict=True)
         squares = [_column_sums(a * b) for a, b in pairs] if len(e) == 2 else []
-        products = _gram(pulls[0], e[1]) if len(e) == 2 else _upper(pulls[0], e[0])
-        return Sums(_total(weight, e[0]), list(map(_column_sums, pulls)), squares, products)
+        products = gram(pulls[0], e[1]) if len(e) == 2 else _upper(pulls[0], e[0])
+        return Sums(list(map(_column_sums, pulls)), squares, products)
 
     if steps == 1:
-        return one(weights, values)
-    # zeros that differ over the devices as sums do: an inverse is finite, whatever the data
-    sides = [a.inverse * 0 for a in about]
-    few = [] if len(about) == 1 else sides
-    zeros = Sums(sides[0][:, :1], sides, few, sides[0].T + sides[-1])
-    return lax.fori_loop(0, steps, lambda k, sums: jax.tree.map(jnp.add, sums, block(k)), zeros)
+        sums = one(weights, values)
+    else:
+        # zeros that differ over the devices as sums do: an inverse is finite, whatever the data
+        sides = [a.inverse * 0 for a in about]
+        few = [] if len(about) == 1 else sides
+        sums = Sums(sides, few, sides[0].T + sides[-1])
+        add = partial(jax.tree.map, jnp.add)
+        sums = lax.fori_loop(0, steps, lambda k, sums: add(sums, block(k)), sums)
+    means = [s / whole for s in sums.means]
+    return sums._replace(means=[m + (m - m) for m in means])  # no mean, no deviations: nan
 
 
-def _misled(about: list[About], sums: Sums) -> Array:
+def _misled(total: Array, about: list[About], sums: Sums) -> Array:
     """Tell whether a variable's digits were lost to what its rows were shifted or divided by."""
-    whole = jnp.maximum(sums.total, 1)
     squares = sums.squares or [_diagonal(sums.products)]
-    least = 2.0 ** -(jnp.finfo(whole.dtype).minexp + 6)  # the unit of rows without any spread
+    least = 2.0 ** -(jnp.finfo(squares[0].dtype).minexp + 6)  # the unit of rows without any spread
     flags = [
-        (q > 2**LOST_BITS * (q - s * (s / whole)))
-        | (q == jnp.inf)
-        | ((q > 0) & (a.inverse >= least))
-        for q, s, a in zip(squares, sums.firsts, about, strict=True)
+        (q > 0) & (~(q < 2**LOST_BITS * (q - total * m * m)) | (a.inverse >= least))
+        for q, m, a in zip(squares, sums.means, about, strict=True)
     ]
     return jnp.any(jnp.concatenate(flags, axis=1))
 
 
-def _central(about: list[About], sums: Sums) -> Products:
-    # C = P - s t / W
-    total, firsts, squares, products = sums
-    firsts = [jnp.where(jnp.isfinite(s), s, jnp.nan) for s in firsts]  # no mean, no deviations
-    means = [s / jnp.maximum(total, 1) for s in firsts]
-    products -= firsts[0].T * means[-1]
-    if squares:
-        squares = [q - s * m for q, s, m in zip(squares, firsts, means, strict=True)]
-        return Products(total, about, squares, products)
-    products = mirrored(products)
-    return Products(total, about, [_diagonal(products)], products)
+def _central(total: Array, about: list[About], sums: Sums) -> Products:
+    # C = P - W mx my
+    means, squares, products = sums
+    products -= total * means[0].T * means[-1]
+    squares = [q - total * m * m for q, m in zip(squares, means, strict=False)]
+    return Products(total, about, squares or [_diagonal(products)], products)
+
+
+def correlations(xx: Array, yy: Array, xy: Array) -> Array:
+    """Return xy / √xx / √yy in −1 … 1, ±1 where all three agree, nan of a constant.
+
+    Args:
+        xx: sums of squares, (p, 1).
+        yy: the others', (1, q).
+        xy: sums of products, (p, q).
+    """
+    info, size = jnp.finfo(xy.dtype), jnp.abs(xy)
+    raw = xy / jnp.sqrt(jnp.maximum(xx, info.tiny)) / jnp.sqrt(jnp.maximum(yy, info.tiny))
+    one = np.ones((), xy.dtype)
+    value = jnp.where((size == xx) & (size == yy), jnp.sign(xy), lax.clamp(-one, raw, one))
+    value += 0 / jnp.maximum(xx, 0) + 0 / jnp.maximum(yy, 0)  # 0 / 0 is nan
+    return raw + lax.stop_gradient(value - raw)  # the value is clamped, its slope is not
 
 
 def mirrored(matrix: Array) -> Array:
@@ -264,7 +277,7 @@ def _scaled(x: Array, pivot: Array, inverse: Array) -> Array:
     return difference(x, pivot) * inverse
 
 
-def _deviations(x: Array, weights: Array | None, about: About) -> Array:
+def deviations(x: Array, weights: Array | None, about: About) -> Array:
     return _shown(weights, _scaled(x, about.pivot, about.inverse) - about.offset)
 
 
@@ -277,23 +290,27 @@ def _weigh(weights: Array | None, e: Array) -> Array:
     return e if weights is None or weights.dtype == np.bool_ else weights * e
 
 
-def _total(weights: Array | None, e: Array) -> Array:
+def _total(weights: Array | None, x: Array) -> Array:
+    dtype = accumulator(x.dtype)
     if weights is None:
-        return jnp.full((1, 1), len(e), e.dtype)
-    dtype = np.int32 if weights.dtype == np.bool_ else e.dtype
-    return jnp.sum(weights, axis=0, keepdims=True, dtype=dtype).astype(e.dtype)
+        return jnp.full((1, 1), len(x), dtype)
+    wide = np.int32 if weights.dtype == np.bool_ else dtype
+    return jnp.sum(weights, axis=0, keepdims=True, dtype=wide).astype(dtype)
 
 
 def _column_sums(a: Array) -> Array:
     return jnp.sum(a, axis=0, keepdims=True)
 
 
-def _gram(a: Array, b: Array) -> Array:
+def gram(a: Array, b: Array) -> Array:
     return jnp.matmul(a.T, b, precision=lax.Precision.HIGHEST)
 
 
 def _upper(a: Array, b: Array) -> Array:
     """Multiply a matrix with itself, strip by strip: what is to the left of a strip stays 0."""
+    zero = np.zeros((), a.dtype)
     rows = range(0, a.shape[1], STRIP)
-    strips = [jnp.pad(_gram(a[:, i : i + STRIP], b[:, i:]), ((0, 0), (i, 0))) for i in rows]
-    return jnp.concatenate(strips)
+    strips = [gram(a[:, i : i + STRIP], b[:, i:]) for i in rows]
+    return jnp.concatenate(
+        [lax.pad(s, zero, [(0, 0, 0), (i, 0, 0)]) for i, s in zip(rows, strips, strict=True)]
+    )
