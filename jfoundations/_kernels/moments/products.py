@@ -24,6 +24,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.types import PyTree
+from ..numbers.two_words import two_sum
 from ..numbers.units import binary_unit, inverse_unit
 from ..sample.arguments import accumulator
 from ..sums.blocks import counted, difference, widen
@@ -101,7 +102,7 @@ def central_products(
     whole = total if weights is None else jnp.maximum(total, 1)
     if known is not None:
         return _central(total, [known], _sums(values, weights, whole, [known]))
-    about = [look(*_probed(x, weights), None, np.float32(PROBES), sharing) for x in values]
+    about = [_coarse(look(*_probed(x, weights), None, PROBES, sharing)) for x in values]
     sums = _sums(values, weights, whole, about)
 
     def again() -> tuple[list[About], Sums]:
@@ -180,6 +181,13 @@ def look(x: Array, pivot: Array, weights: Array | None, total: ArrayLike, sharin
     return About(pivot, inverse, _column_sums(e) / total)
 
 
+def _coarse(about: About) -> About:
+    # a mean of few digits: deviations have as many digits as the data, and their products are exact
+    # where these are few, as large offsets leave them
+    near = lax.round(about.offset * 16, lax.RoundingMethod.TO_NEAREST_EVEN)
+    return about._replace(offset=near * (1 / 16))
+
+
 @jax.jit
 def _sums(
     values: tuple[Array, ...], weights: Array | None, whole: Array, about: list[About]
@@ -219,10 +227,18 @@ def _sums(
         sides = [a.inverse * 0 for a in about]
         few = [] if len(about) == 1 else sides
         sums = Sums(sides, few, sides[0].T + sides[-1])
-        add = partial(jax.tree.map, jnp.add)
-        sums = lax.fori_loop(0, steps, lambda k, sums: add(sums, block(k)), sums)
+        sums = lax.fori_loop(0, steps, lambda k, both: _add(both, block(k)), (sums, sums))
+        # an infinite sum leaves nan over
+        sums = jax.tree.map(lambda a, b: a + jnp.where(jnp.isfinite(b), b, 0), *sums)
     means = [s / whole for s in sums.means]
     return sums._replace(means=[m + (m - m) for m in means])  # no mean, no deviations: nan
+
+
+def _add(both: tuple[Sums, Sums], block: Sums) -> tuple[Sums, Sums]:
+    """Add in two words: blocks may be many."""
+    pairs = jax.tree.map(two_sum, both[0], block)
+    high, low = jax.tree.transpose(jax.tree.structure(block), jax.tree.structure((0, 0)), pairs)
+    return high, jax.tree.map(jnp.add, both[1], low)
 
 
 def _misled(total: Array, about: list[About], sums: Sums) -> Array:
