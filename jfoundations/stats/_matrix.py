@@ -22,10 +22,10 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from .._core.rounding import divide
 from .._kernels.moments.formulas import Call, alike, complex_coefficient
 from .._kernels.moments.pairwise import pairwise_products
 from .._kernels.moments.products import central_products, correlations, mirrored
-from .._kernels.numbers.units import in_both_units
 from .._kernels.sample.arguments import (
     Data,
     Nan,
@@ -210,8 +210,8 @@ def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: str) -> Ar
         form = complex_coefficient if is_complex else correlations
         value = form(squares[0].T, squares[-1], _join_parts(parts))
     else:
-        parts = [call.over(p, found.total) for p in parts]
-        value = _join_parts([in_both_units(p, units[0].T, units[-1]) for p in parts])
+        free = _positive(call.free(found.total), found.total)
+        value = _join_parts([_times(divide(p, free), units[0].T, units[-1]) for p in parts])
     value = value if len(data.values) == 2 else mirrored(value)
     return answer(value, data, (), False)
 
@@ -237,9 +237,17 @@ def _pairwise(data: Data, correction: ArrayLike, correlate: bool) -> Array:
         return correlations(*found.squares, found.products)
     unit = jnp.ones_like(found.total) if call.weight_unit is None else call.weight_unit
     free = free_in_units(data.weights, unit, found.total, found.trusted, found.count, correction)
-    valid = (free > 0) & (found.total > 0)
-    value = jnp.where(valid, found.products, jnp.nan) / jnp.where(valid, free, 1)
-    return in_both_units(value, found.units[0].T, found.units[-1])
+    value = found.products / _positive(free, found.total)
+    return _times(value, found.units[0].T, found.units[-1])
+
+
+def _times(value: Array, u: Array, v: Array) -> Array:
+    # the larger first: what is in units is at most of the size of one
+    return value * jnp.maximum(u, v) * jnp.minimum(u, v)
+
+
+def _positive(free: Array, total: Array) -> Array:
+    return jnp.where((free > 0) & (total > 0), free, jnp.nan)
 
 
 def _row_weights(data: Data, nan: str, correction: ArrayLike) -> Call:

@@ -167,18 +167,19 @@ def _probed(x: Array, weights: Array | None) -> tuple[Array, Array]:
     else:
         pivot = at(x, jnp.argmax(weights, axis=0))
         found = jnp.where(counted(at(weights, rows)), found, pivot)
-    return found, jnp.where(jnp.isfinite(pivot), pivot, jnp.zeros_like(pivot))
+    return found, pivot
 
 
 def look(x: Array, pivot: Array, weights: Array | None, total: ArrayLike, sharing: int) -> About:
     """Return units of the largest deviations from a pivot, and the mean in them."""
-    size = jnp.max(_shown(weights, jnp.abs(difference(x, pivot))), axis=0, keepdims=True)
+    d = _shown(weights, difference(x, pivot))
+    size = jnp.max(jnp.abs(d), axis=0, keepdims=True)
     if sharing > 1:
         size = jnp.tile(jnp.max(size.reshape(sharing, 1, -1), axis=0), sharing)
-    # numbers may be farther apart than any number is large
+    # numbers may be farther apart than any number is large: then the pivot is all there is
     inverse = inverse_unit(binary_unit(jnp.minimum(size, jnp.finfo(size.dtype).max)))
-    e = _weigh(weights, _shown(weights, _scaled(x, pivot, inverse)))
-    return About(pivot, inverse, _column_sums(e) / total)
+    mean = _column_sums(_weigh(weights, d * inverse)) / total
+    return About(pivot, inverse, jnp.where(jnp.isfinite(mean), mean, jnp.zeros_like(mean)))
 
 
 def _coarse(about: About) -> About:
@@ -272,7 +273,7 @@ def correlations(xx: Array, yy: Array, xy: Array) -> Array:
     raw = xy / jnp.sqrt(jnp.maximum(xx, info.tiny)) / jnp.sqrt(jnp.maximum(yy, info.tiny))
     one = np.ones((), xy.dtype)
     value = jnp.where((size == xx) & (size == yy), jnp.sign(xy), lax.clamp(-one, raw, one))
-    value += 0 / jnp.maximum(xx, 0) + 0 / jnp.maximum(yy, 0)  # 0 / 0 is nan
+    value += 0 / xx + 0 / yy  # 0 / 0 is nan
     return raw + lax.stop_gradient(value - raw)  # the value is clamped, its slope is not
 
 
@@ -287,14 +288,15 @@ def _diagonal(matrix: Array) -> Array:
     return _column_sums(jnp.where(across == down, matrix, jnp.zeros_like(matrix)))
 
 
-def _scaled(x: Array, pivot: Array, inverse: Array) -> Array:
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        return x * inverse - pivot * inverse  # each is in range where their difference may not be
-    return difference(x, pivot) * inverse
-
-
 def deviations(x: Array, weights: Array | None, about: About) -> Array:
-    return _shown(weights, _scaled(x, about.pivot, about.inverse) - about.offset)
+    """Return what is left of x, in units; 0 where a row does not count."""
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        # made smaller first: numbers may be farther apart than any number is large
+        less, more = jnp.minimum(about.inverse, 1), jnp.maximum(about.inverse, 1)
+        e = (x * less - about.pivot * less) * more
+    else:
+        e = difference(x, about.pivot) * about.inverse
+    return _shown(weights, e - about.offset)
 
 
 def _shown(weights: Array | None, x: Array) -> Array:
