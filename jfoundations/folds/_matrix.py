@@ -16,8 +16,10 @@ from .._core.types import PyTree
 from .._core.values import is_pytree, partial
 from .._folds.fold import Fold
 from .._kernels.moments.moments import coefficient
-from .._kernels.moments.products import About, central_products
+from .._kernels.moments.products import About, central_products, mirrored
+from .._kernels.numbers.units import inverse_unit
 from .._kernels.sample.arguments import accumulator, scalar
+from .._kernels.sums.blocks import largest_within, widen
 from ._elements import one, zero_rows
 from ._memory import Memory, gather, merge
 from ._words import Words
@@ -69,14 +71,24 @@ def corr_matrix() -> Fold[jax.Array]:
 
 def _block(xs: PyTree) -> _Matrix:
     x = _joined(xs) if is_pytree(xs) else _vectors(xs)
-    x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
+    x = widen(x)  # bools, too
     each = gather((x,), None, None, 2)
     (unit,), (squares,) = each.units, each.powers
     if x.size == 0:
         return _Matrix(each, Words.of(jnp.zeros((*unit.shape, *unit.shape), unit.dtype)))
-    means = ([v[None]] for v in (each.pivots[0], each.offsets[0].value, unit))
-    products = central_products((x,), None, 1, About(*means)).products
+    about = _about(each.pivots[0], each.offsets[0].value, unit, x.dtype)
+    products = mirrored(central_products((x,), None, 1, about).products)
     return _Matrix(each, Words.of(_with_diagonal(products, squares.value)))
+
+
+def _about(pivot: jax.Array, offset: jax.Array, unit: jax.Array, dtype: Any) -> About:
+    """Return means as the kernel takes them: of integers the pivot is one."""
+    if jnp.issubdtype(dtype, jnp.integer):
+        info = jnp.iinfo(dtype)
+        whole = jnp.clip(pivot, info.min, largest_within(dtype, pivot.dtype)).astype(dtype)
+        pivot, offset = whole, offset + (pivot - whole.astype(pivot.dtype))
+    inverse = inverse_unit(unit)
+    return About(pivot[None], inverse[None], (offset * inverse)[None])
 
 
 def _vectors(xs: PyTree) -> jax.Array:

@@ -15,17 +15,17 @@ A row that is hidden, weightless or, with `nan="omit"`, not complete, is dropped
 """
 
 import functools
-from typing import Any
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from .._kernels.moments.formulas import Call, complex_coefficient
-from .._kernels.moments.moments import coefficient
-from .._kernels.moments.products import central_products
-from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
+from .._core.rounding import divide
+from .._kernels.moments.formulas import Call, alike, complex_coefficient
+from .._kernels.moments.pairwise import pairwise_products
+from .._kernels.moments.products import central_products, correlations, mirrored
 from .._kernels.sample.arguments import (
     Data,
     Nan,
@@ -36,7 +36,7 @@ from .._kernels.sample.arguments import (
     numbers,
     scalar,
 )
-from .._kernels.sample.weights import Frequency, Weights
+from .._kernels.sample.weights import Frequency, Weights, free_in_units
 
 
 def cov_matrix(
@@ -46,7 +46,7 @@ def cov_matrix(
     correction: ArrayLike = 0,
     weights: Weights | Numbers | None = None,
     where: Numbers | None = None,
-    nan: Nan = "propagate",
+    nan: Nan | Literal["pairwise"] = "propagate",
 ) -> Array:
     """Return the covariance matrix of x's columns, or of x's columns with y's: samples are rows.
 
@@ -65,9 +65,12 @@ def cov_matrix(
             frequencies, of shape (n,) or (n, 1): one a row. Weight 0 is deletion, even of nan;
             negative weights give nan.
         where: a bool array of shape (n,), (n, 1) or x's shape: which rows there are, listwise: a
-            row with any hidden element is dropped whole.
+            row with any hidden element is dropped whole, but with `nan="pairwise"`, where an
+            element of x is hidden alone.
         nan: "propagate", or "omit" to drop every row that holds a nan, listwise, so that the
-            matrix stays positive semi-definite. (`pandas.DataFrame.cov` drops pairs instead.)
+            matrix stays positive semi-definite; or "pairwise", as `pandas.DataFrame.cov` has it:
+            each entry is of the rows where both its variables are known, and an error is relative
+            to the squares of these about the mean of all that is known of each.
 
     Returns:
         An array of shape (p, p) or (p, q) in the inputs' floating dtype; nan where n ≤ correction
@@ -95,7 +98,7 @@ def corr_matrix(
     *,
     weights: Weights | Numbers | None = None,
     where: Numbers | None = None,
-    nan: Nan = "propagate",
+    nan: Nan | Literal["pairwise"] = "propagate",
 ) -> Array:
     """Return Pearson's correlations of x's columns, or of x's columns with y's: samples are rows.
 
@@ -110,9 +113,11 @@ def corr_matrix(
             frequencies, of shape (n,) or (n, 1): one a row. Weight 0 is deletion, even of nan;
             negative weights give nan.
         where: a bool array of shape (n,), (n, 1) or x's shape: which rows there are, listwise: a
-            row with any hidden element is dropped whole.
-        nan: "propagate", or "omit" to drop every row that holds a nan, listwise.
-            (`pandas.DataFrame.corr` drops pairs instead.)
+            row with any hidden element is dropped whole, but with `nan="pairwise"`, where an
+            element of x is hidden alone.
+        nan: "propagate", or "omit" to drop every row that holds a nan, listwise; or "pairwise", as
+            `pandas.DataFrame.corr` has it: each entry is of the rows where both its variables are
+            known, nan where one of them does not vary in these rows, to rounding.
 
     Returns:
         An array of shape (p, p) or (p, q) in the inputs' floating dtype; nan in the rows and
@@ -137,7 +142,7 @@ def _check(
     y: Numbers | None,
     weights: Weights | Numbers | None,
     where: Numbers | None,
-    nan: Nan,
+    nan: str,
 ) -> Data:
     """Return matrices of equally many rows, with weights and where as columns."""
     values = [numbers(who, name, v) for name, v in (("x", x), ("y", y)) if v is not None]
@@ -151,8 +156,10 @@ def _check(
     if any(v.shape[0] != n for v in values):
         said = " and ".join(f"{k} has shape {v.shape}" for k, v in zip("xy", values, strict=True))
         raise ValueError(f"{who}: {said}; they need equally many rows, one a sample")
-    if nan not in ("propagate", "omit"):
-        raise ValueError(f"{who}: nan is {nan!r}; it must be 'propagate' or 'omit'")
+    if nan not in ("propagate", "omit", "pairwise"):
+        raise ValueError(f"{who}: nan is {nan!r}; it must be 'propagate', 'omit' or 'pairwise'")
+    if nan == "pairwise" and any(map(jnp.iscomplexobj, values)):
+        raise TypeError(f"{who}: nan='pairwise' is of real data; give the parts, or nan='omit'")
     if weights is not None:
         kind = type(weights) if isinstance(weights, Weights) else Frequency
         array = numbers(who, "weights", getattr(weights, "values", weights))
@@ -177,35 +184,35 @@ def _fits(who: str, name: str, array: Array, shapes: list[tuple[int, ...]]) -> A
 
 
 @compiled("correlate")
-def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: Nan) -> Array:
+def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: str) -> Array:
     is_complex = any(map(jnp.iscomplexobj, data.values))
     shape = data.values[0].shape[1], data.values[-1].shape[1]
     dtype = accumulator(functools.reduce(jnp.promote_types, (v.dtype for v in data.values)))
     if 0 in (data.values[0].shape[0], *shape):
         return answer(jnp.full(shape, jnp.nan, dtype), data, (), False)
+    if nan == "pairwise":
+        value = _pairwise(data, correction, correlate)
+        return answer(value if len(data.values) == 2 else mirrored(value), data, (), False)
     call = _row_weights(data, nan, correction)
-    columns, scales = _columns(call, data.values)
-    found = central_products(columns, call.weights, 2 if is_complex else 1)
-    squares, units, parts = found.squares, found.units, [found.products]
+    values = data.values
+    if is_complex:  # real parts beside imaginary ones
+        values = [jnp.concatenate([v.real, jnp.imag(v)], axis=1) for v in values]
+    found = central_products(alike(values), call.weights, 2 if is_complex else 1)
+    squares, units, parts = found.squares, [a.unit for a in found.about], [found.products]
     if is_complex:  # E z conj(v), from the parts of both
-        left, right = jnp.split(found.products, [shape[1]], axis=1)
+        products = mirrored(found.products) if len(values) == 1 else found.products
+        left, right = jnp.split(products, [shape[1]], axis=1)
         (a, c), (b, d) = jnp.split(left, 2), jnp.split(right, 2)
         parts = [a + d, c - b]
         squares = [jnp.add(*jnp.split(q, 2, axis=1)) for q in squares]
         units = [u[:, : u.shape[1] // 2] for u in units]
-        scales = [u if u is None else u[:, : u.shape[1] // 2] for u in scales]
     if correlate:
-        form = complex_coefficient if is_complex else coefficient
-        light = inverse_unit(binary_unit(found.total))
-        value = form(
-            squares[0].T * light, squares[-1] * light, _join_parts([p * light for p in parts])
-        )
-        value = value if len(data.values) == 2 else _mirror(value)
+        form = complex_coefficient if is_complex else correlations
+        value = form(squares[0].T, squares[-1], _join_parts(parts))
     else:
-        parts = [_scale(call.over(p, found.total), units[0].T, units[-1]) for p in parts]
-        if scales[0] is not None:  # integers need none
-            parts = [_scale(p, scales[0].T, scales[-1]) for p in parts]  # type: ignore[union-attr]
-        value = _join_parts(parts)
+        free = _positive(call.free(found.total), found.total)
+        value = _join_parts([_times(divide(p, free), units[0].T, units[-1]) for p in parts])
+    value = value if len(data.values) == 2 else mirrored(value)
     return answer(value, data, (), False)
 
 
@@ -213,21 +220,37 @@ def _join_parts(parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else lax.complex(*parts)
 
 
-def _columns(call: Call, values: tuple[Array, ...]) -> tuple[tuple[Array, ...], list[Any]]:
-    """Return real matrices of one dtype, in units of their columns' sizes, and these units.
+def _pairwise(data: Data, correction: ArrayLike, correlate: bool) -> Array:
+    """Return a matrix of which each entry is of the rows where both its variables are known."""
+    values = alike(data.values)
+    rows = data.where is None or data.where.ndim == 1 or data.where.shape[1] == 1
+    call = _row_weights(data if rows else data._replace(where=None), "propagate", correction)
+    weights = call.weights
+    known = [~jnp.isnan(v) if jnp.issubdtype(v.dtype, jnp.floating) else v == v for v in values]
+    if not rows:
+        known[0] &= data.where
+    if weights is not None:
+        known = [k & (weights != 0 if weights.dtype != np.bool_ else weights) for k in known]
+    bare = weights is None or weights.dtype == np.bool_
+    found = pairwise_products(values, tuple(known), None if bare else weights)
+    if correlate:
+        return correlations(*found.squares, found.products)
+    unit = jnp.ones_like(found.total) if call.weight_unit is None else call.weight_unit
+    free = free_in_units(data.weights, unit, found.total, found.trusted, found.count, correction)
+    value = found.products / _positive(free, found.total)
+    return _times(value, found.units[0].T, found.units[-1])
 
-    Complex ones become real parts beside imaginary parts, which share their units.
-    """
-    if not any(map(jnp.iscomplexobj, values)):
-        return call.ranged(values, unit_of, small=True)
-    values = tuple(jnp.concatenate([v.real, jnp.imag(v)], axis=1) for v in values)
-    scaled, units = call.ranged(values, unit_of)
-    larger = [jnp.tile(jnp.maximum(*jnp.split(u, 2, axis=1)), 2) for u in units]
-    pairs = zip(scaled, units, larger, strict=True)
-    return tuple(v * (u * inverse_unit(most)) for v, u, most in pairs), larger
+
+def _times(value: Array, u: Array, v: Array) -> Array:
+    # the larger first: what is in units is at most of the size of one
+    return value * jnp.maximum(u, v) * jnp.minimum(u, v)
 
 
-def _row_weights(data: Data, nan: Nan, correction: ArrayLike) -> Call:
+def _positive(free: Array, total: Array) -> Array:
+    return jnp.where((free > 0) & (total > 0), free, jnp.nan)
+
+
+def _row_weights(data: Data, nan: str, correction: ArrayLike) -> Call:
     """Return how much each row counts, (n, 1): None, bools or floats ≥ 0, and what rows leave."""
 
     def column(v: Array) -> Array:
@@ -242,20 +265,3 @@ def _row_weights(data: Data, nan: Nan, correction: ArrayLike) -> Call:
     weights = None if weights is None else type(weights)(column(jnp.asarray(weights.values)))
     column_alone = Data(tuple(v[:, :1] for v in data.values), weights, keep)
     return Call.of(column_alone, "propagate", (0,), correction)
-
-
-def _scale(value: Array, u: Any, v: Any) -> Array:
-    """Multiply by both variables' units: by their roots first, which stay in range together."""
-    (a, b), (c, d) = _halves(u), _halves(v)
-    return value * (a * c) * (b * d)
-
-
-def _halves(unit: Array) -> tuple[Array, Array]:
-    _, exponent = jnp.frexp(unit)
-    half = (exponent - 1) // 2
-    return jnp.ldexp(jnp.ones_like(unit), half), jnp.ldexp(jnp.ones_like(unit), exponent - 1 - half)
-
-
-def _mirror(value: Array) -> Array:
-    # divided by one root after the other, which differ in the last bit where they change places
-    return jnp.triu(value) + jnp.conj(jnp.triu(value, 1)).T

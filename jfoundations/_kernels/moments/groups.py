@@ -27,7 +27,7 @@ from ..numbers.two_words import exact_words
 from ..numbers.units import binary_unit, inverse_unit
 from ..sample.arguments import Data, Nan, accumulator, answer, compiled, join
 from ..sample.weights import Probability, Reliability, free_in_units, size_in_units
-from .formulas import coefficient, root
+from .moments import coefficient, root
 
 PARTS = 16  # at least: pivots are looked for in the first
 LANES = 10  # powers of two of them in a part
