@@ -107,7 +107,7 @@ def height(n: int, inner: int) -> int:
     Compilers sum plainly by trees of which no node has more than 32 branches.
     """
     _, rows = cut(n, inner)
-    return rows + 32 * ceil(log(max(n // rows, 1), 32)) + 1
+    return rows + 32 * ceil(log(max(n // max(rows, 1), 1), 32)) + 1
 
 
 def ends(x: Array, keep: Array | None = None) -> list[Array]:
@@ -169,7 +169,7 @@ def bounds(dtype: DTypeLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def in_three(x: Array, axes: tuple[int, ...], flat: bool = True) -> Array:
-    """Return x as (outer, n, inner), of which the middle axis is summed; if flat, all of it as (n,).
+    """Return x as (outer, n, inner), the middle axis to be summed; if flat, all of it as (n,).
 
     Free where the axes, sorted, lie side by side; a transposition where they do not.
     """
