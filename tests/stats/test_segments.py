@@ -181,9 +181,11 @@ def test_programs_are_short():
 
         return len(jax.jit(call).lower(like, like, ids, weights).as_text())
 
+    most = dict.fromkeys(NAMES, 20_000)
+    most |= {"sum": 5_000, "std": 21_000, "sem": 22_000, "corr": 26_000}  # roots
     for name in NAMES:
         plain = text(name, 2**20)
-        assert plain <= {"sum": 6_200, "corr": 27_500, "sem": 23_000}.get(name, 21_500), name
-        limit = {"sum": 11_000}.get(name, 1.6 * plain)  # of a sum alone no weight is summed up
+        assert plain <= most[name], name
+        limit = {"sum": 12_000}.get(name, 1.6 * plain)  # of a sum alone no weight is summed up
         assert max(text(name, 2**20, weighted=True), text(name, 2**20, nan="omit")) <= limit
         assert text(name, 2**24) <= 1.2 * text(name, 2**14)

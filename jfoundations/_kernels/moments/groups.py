@@ -143,9 +143,9 @@ def _parts(values: Array, place: Array, layout: Layout) -> Array:
     sums = segment_sum(values, place, layout.slots + 1)
     half = layout.bits[1] // 2
     shape = layout.parts, 1 << half, 1 << (layout.bits[1] - half), layout.groups
-    # protected, as sums of sums would become one long one
-    some = protect(jnp.sum(sums[:-1].reshape(shape), axis=1))
-    return protect(jnp.sum(some, axis=1))
+    # barriers, as sums of sums would become one long one
+    some = lax.optimization_barrier(jnp.sum(sums[:-1].reshape(shape), axis=1))
+    return lax.optimization_barrier(jnp.sum(some, axis=1))
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -296,7 +296,9 @@ def _centred(x: Array, groups: Groups, order: int) -> tuple[Array, Array, Array]
     pivot = low if order > 1 else jnp.maximum(jnp.minimum(high, 0), low)
     inverse, spread = inverse_unit(unit), groups.spread
     if jnp.issubdtype(x.dtype, jnp.inexact):
-        start = jnp.minimum(pivot, jnp.finfo(x.dtype).max) * inverse  # all may be infinite
+        if order == 1:  # all may be infinite
+            pivot = jnp.minimum(pivot, jnp.finfo(x.dtype).max)
+        start = pivot * inverse
         rest = x * spread(inverse) - spread(start)
     else:  # integers are shifted before they are rounded
         pairs = zip(exact_words(x, unit.dtype), exact_words(pivot, unit.dtype), strict=True)
