@@ -85,6 +85,8 @@ def pairwise_products(
 
     products = gram(w * e, f) - sums * (others / whole)
     xx, yy = central(raw, sums), central(more, others)
+    still = (xx == 0) | (yy == 0)
+    products = jnp.where(still, jnp.zeros_like(products), products)
     if one:  # a variable with itself: summed in one order
         total, products = mirrored(total), mirrored(products)
         itself = jnp.eye(len(products), dtype=bool)
