@@ -1,5 +1,7 @@
 """Arrays that lie on eight devices, under jit: the same statistics, wherever the shards are cut."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -53,3 +55,21 @@ def test_the_exact_laws_hold_on_shards():
     assert run(place(x + np.float32(2**20), 0)) == here
     assert run(place(x * np.float32(2.0**-30), 0)) == here * np.float32(2.0**-60)
     assert run(place(np.full(80_000, 0.1, np.float32), 0)) == 0
+
+
+@pytest.mark.parametrize("shape", [(4096, 16), (80_000, 32)], ids=str)  # one block, several
+@pytest.mark.parametrize("nan", ["propagate", "omit", "pairwise"])
+def test_rows_of_matrices_are_not_gathered(shape, nan):
+    run = jax.jit(lambda x: stats.corr_matrix(x, nan=nan))
+    x = np.random.default_rng(0).normal(3.0, 1.0, shape).astype(np.float32)
+    program = run.lower(place(x, 0)).compile()
+    text = program.as_text()
+    moved = re.findall(r"= (.*?) (?:all-gather|all-to-all|collective-permute)(?:-start)?\(", text)
+    sizes = [
+        np.prod([int(n) for n in s.split(",")])
+        for m in moved
+        for s in re.findall(r"\[([\d,]+)\]", m)
+    ]
+    assert max(sizes, default=0) <= 8  # a place on each device, where a row that counts is found
+    right = np.corrcoef(x.astype(np.float64), rowvar=False)
+    np.testing.assert_allclose(program(place(x, 0)), right, atol=32 * EPS)

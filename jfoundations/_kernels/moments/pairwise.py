@@ -29,7 +29,7 @@ class Pairs(NamedTuple):
     Attributes:
         total: the sums of weights.
         trusted: the sums of squared weights; None without weights.
-        count: how many rows count.
+        rows: how many rows count.
         units: for each variable the powers of two that it is in, (1, columns).
         squares: the sums of x's squares, and of y's.
         products: the sums of products.
@@ -37,7 +37,7 @@ class Pairs(NamedTuple):
 
     total: Array
     trusted: Array | None
-    count: Array
+    rows: Array
     units: list[Array]
     squares: tuple[Array, Array]
     products: Array
@@ -85,6 +85,8 @@ def pairwise_products(
 
     products = gram(w * e, f) - sums * (others / whole)
     xx, yy = central(raw, sums), central(more, others)
+    still = (xx == 0) | (yy == 0)
+    products = jnp.where(still, jnp.zeros_like(products), products)
     if one:  # a variable with itself: summed in one order
         total, products = mirrored(total), mirrored(products)
         itself = jnp.eye(len(products), dtype=bool)
