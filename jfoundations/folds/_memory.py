@@ -238,7 +238,7 @@ def merge(a: Memory, b: Memory) -> Memory:
     p, q = wa / whole, wb / whole
     empty = (wa == 0) | (wb == 0)
     gaps = [
-        lax.select(empty, lax.full_like(wa, 0), _quarter(x, ox, y, oy))
+        jnp.where(empty, 0, _quarter(x, ox, y, oy))
         for x, ox, y, oy in zip(a.pivots, a.offsets, b.pivots, b.offsets, strict=True)
     ]
     share = lax.select(mine, q, -p)
@@ -246,7 +246,7 @@ def merge(a: Memory, b: Memory) -> Memory:
         _moved(choose(mine, oa, ob), gap, share, oa, ob)
         for oa, ob, gap in zip(a.offsets, b.offsets, gaps, strict=True)
     )
-    pivots = tuple(lax.select(mine, x, y) for x, y in zip(a.pivots, b.pivots, strict=True))
+    pivots = tuple(jnp.where(mine, x, y) for x, y in zip(a.pivots, b.pivots, strict=True))
     weight = a.weight.joined(b.weight, p, q)
     if not a.powers:
         return Memory(weight, pivots, offsets)

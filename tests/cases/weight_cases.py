@@ -28,7 +28,9 @@ def call(name, x, y, **keywords):
     return getattr(stats, name)(*((x, y) if name in TWO else (x,)), **keywords)
 
 
-@functools.partial(jax.jit, static_argnames=("names", "axis", "keepdims", "nan", "accuracy"))
+@functools.partial(
+    jax.jit, static_argnames=("names", "axis", "keepdims", "nan", "accuracy", "reproducible")
+)
 def every(x, y, names=NAMES, correction=0, **keywords):
     """Return statistics of one pair, compiled together."""
     extra = {name: {"correction": correction} for name in CORRECTED}

@@ -332,7 +332,7 @@ def _placed(pivot: Array, offset: Array, inverse: Array) -> tuple[Array, Array, 
 
 def _in_two_words(data: Data, order: int) -> Sums:
     """Sum about the means that plain sums gave: a shift may cost a factor n."""
-    first = _plain(data, order)
+    first = _means(data) if order < 2 else _plain(data, order)
     starts = [heaviest(x, data.weight) for x in data.values]
     about = [
         finite(difference(p, s) + o)

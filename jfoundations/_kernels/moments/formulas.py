@@ -231,7 +231,9 @@ def _std(call: Call, values: Sequence[Array]) -> jax.Array:
 def _mean_abs_dev(call: Call, values: Sequence[Array]) -> jax.Array:
     (x,), (unit,) = call.ranged(values, coarse_unit)
     spread = jnp.abs(_deviations(call, x))
-    return times(_mean(call, (spread,)), unit)  # the kernel's sum too: where= stays deletion
+    return times(
+        _mean(call, (spread,)), lax.squeeze(unit, call.axes)
+    )  # the kernel's sum too: where= stays deletion
 
 
 def _deviations(call: Call, x: jax.Array) -> jax.Array:
@@ -288,7 +290,7 @@ def _in_one_unit(call: Call, value: Any) -> tuple[tuple[jax.Array, jax.Array], A
     (real, imag), (u, v) = call.ranged(parts, unit_of)
     unit = jnp.maximum(u, v)
     inverse = inverse_unit(unit)
-    return (real * (u * inverse), imag * (v * inverse)), unit
+    return (real * (u * inverse), imag * (v * inverse)), lax.squeeze(unit, call.axes)
 
 
 def _complex_var(call: Call, values: Sequence[Array], power: int = 2) -> jax.Array:

@@ -154,13 +154,13 @@ def _root_rule(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Ar
 def coefficient(mxx: Array, myy: Array, cxy: Array) -> Array:
     """Return cxy / √mxx / √myy in −1 … 1, ±1 where all three agree, nan of a constant.
 
-    Each root by itself: their product under- or overflows where they do not. The value is clamped,
-    its slope is not.
+    A product of two roots is in the range of what they are roots of. The value is clamped, its
+    slope is not.
     """
     mxx, myy, cxy = jnp.broadcast_arrays(mxx, myy, cxy)
     varied = (mxx > 0) & (myy > 0)
     x, y = (root(select(varied, m, 1)) for m in (mxx, myy))
-    raw = cxy / x / y
+    raw = cxy / (x * y)
     one = lax.full_like(raw, 1)
     size = abs(cxy)
     value = select((size == mxx) & (size == myy), lax.sign(cxy), lax.clamp(-one, raw, one))
