@@ -9,13 +9,16 @@ stays what it was, and so does the variance.
 Array([1.    , 1.6667, 3.    ], dtype=float32)
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._core.checks import decay_of
-from .._kernels.moments.stretches import check_along, elements, mean, moment, prefixes, strength
-from .._kernels.sample.arguments import Data, Nan, Numbers, answer, compiled, scalar
+from .._kernels.moments.formulas import times
+from .._kernels.moments.stretches import along, check_along, fading, in_range, mean, moment
+from .._kernels.sample.arguments import Data, Nan, Numbers, accumulator, answer, compiled, scalar
 from .._kernels.sample.weights import Reliability, Weights
 
 
@@ -104,13 +107,17 @@ def _call(
 def _core(
     data: Data, decay: ArrayLike, correction: ArrayLike, name: str, axis: int, nan: Nan
 ) -> jax.Array:
-    weights = jnp.moveaxis(strength(data, nan), axis, 0)
-    if weights.size == 0:
-        return answer(jnp.moveaxis(weights, 0, axis), data, (), False)
-    values = tuple(jnp.moveaxis(v, axis, 0) for v in data.values)
-    kind = Reliability(None) if name == "ema_var" else None
-    fade = decay_of(decay, weights.dtype)
-    found = prefixes(elements(values, weights, kind, 0 if kind is None else 1, fade))
-    value = mean(found) if kind is None else moment(found, kind, correction)
+    x, weights = along(data, nan, axis)
+    fade = decay_of(decay, accumulator(x.dtype))
+    if x.size == 0:
+        value = x.astype(fade.dtype)
+    elif name == "ema":
+        x, unit = in_range(x, weights, 1)
+        value = fading(x, weights, fade, mean) * unit
+    else:
+        x, unit = in_range(x, weights, 2)
+        spread = partial(moment, correction=correction)
+        value = fading(x, weights, fade, spread, kind=Reliability(None), powers=1)
+        value = times(value, unit, unit)
     value = jnp.where(jnp.isnan(fade), jnp.nan, value)
     return answer(jnp.moveaxis(value, 0, axis), data, (), False)

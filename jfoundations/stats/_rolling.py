@@ -1,38 +1,40 @@
 """Statistics of a moving window, without ever subtracting a cumulative sum from another.
 
-The data are cut into blocks as long as the window. A window is the end of one block and the
-beginning of the next, so its memory is the merge of a suffix scan and a prefix scan: nothing that
-has left the window leaves a trace in the digits. Each memory is in units of its own: scaling the
-data or the weights by a power of two changes no bit of what does not depend on it.
+Windows double: those of 2m neighbours are those of m, merged with themselves m places on. So
+nothing that has left a window leaves a trace in its digits, and the work is that of about
+log₂(window) sums of whole arrays.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations import stats
 >>> stats.rolling_mean(jnp.array([1.0, 2.0, 4.0, 18.0]), 2)
 Array([ 1.5,  3. , 11. ], dtype=float32)
 
-Source: van Herk (1992) and Gil and Werman (1993), who do so for the extremes of a window.
+Source: the binary method of powers (Knuth, The Art of Computer Programming 2, 4.6.3), of merges.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 
 from .._core.checks import check_count
+from .._core.rounding import divide
+from .._kernels.moments.formulas import root, times
 from .._kernels.moments.stretches import (
     Stretch,
+    along,
     check_along,
     correlation,
+    covariance,
     elements,
+    in_range,
     mean,
     merge,
     moment,
-    padded,
-    prefixes,
-    strength,
+    size,
+    windows,
 )
 from .._kernels.sample.arguments import Data, Nan, Numbers, answer, compiled, scalar
 from .._kernels.sample.weights import Weights
@@ -200,44 +202,61 @@ def _checked(
     return data, window, place
 
 
+class _Row(NamedTuple):
+    """How a statistic of windows is made of their memories.
+
+    Attributes:
+        formula: of a memory and the correction.
+        degree: how many units of each variable the answer is in.
+        powers: how many powers of deviations the memory holds.
+        cross: whether it holds the products of two variables.
+        range: of which power the data are brought into range; 1 where the answer is in range if
+            and only if its parts are: then what is large in one window touches no other.
+        sized: whether it is asked how many elements weights stand for.
+    """
+
+    formula: Callable[[Stretch, ArrayLike], jax.Array]
+    degree: int
+    powers: int = 1
+    cross: bool = False
+    range: int = 1
+    sized: bool = False
+
+
+def _mean(memory: Stretch, correction: ArrayLike) -> jax.Array:
+    return mean(memory)
+
+
+def _corr(memory: Stretch, correction: ArrayLike) -> jax.Array:
+    return correlation(memory)
+
+
+def _std(memory: Stretch, correction: ArrayLike) -> jax.Array:
+    return root(moment(memory, correction))
+
+
+def _sem(memory: Stretch, correction: ArrayLike) -> jax.Array:
+    return root(divide(moment(memory, correction), size(memory)))
+
+
+_TABLE = {
+    "mean": _Row(_mean, 1, 0),
+    "var": _Row(moment, 2),
+    "cov": _Row(covariance, 2, 0, cross=True),
+    "corr": _Row(_corr, 0, cross=True, range=2),
+    "std": _Row(_std, 1, range=2),
+    "sem": _Row(_sem, 1, range=2, sized=True),
+}
+
+
 @compiled("name", "window", "axis")
 def _rolling(
     data: Data, correction: ArrayLike, name: str, window: int, axis: int, nan: Nan
 ) -> jax.Array:
-    weights = jnp.moveaxis(strength(data, nan), axis, 0)
-    values = tuple(jnp.moveaxis(v, axis, 0) for v in data.values)
-    powers = {"mean": 0, "corr": 3}.get(name, 1)
-    memory = _windows(elements(values, weights, data.weights, powers), window)
-    if name == "mean":
-        value = mean(memory)
-    elif name == "corr":
-        value = correlation(memory)
-    else:
-        value = moment(memory, data.weights, correction)
+    row = _TABLE[name]
+    x, weights = along(data, nan, axis)
+    x, unit = in_range(x, weights, row.range, len(data.values))
+    parts = elements(x, weights, data.weights, row.powers, row.cross, row.sized)
+    value = row.formula(windows(parts, window, merge), correction)
+    value = times(value, *[unit] * row.degree)
     return answer(jnp.moveaxis(value, 0, axis), data, (), False)
-
-
-def _windows(memory: Stretch, window: int) -> Stretch:
-    """Merge the memories of every `window` neighbours along axis 0."""
-    n = memory.weight.mantissa.shape[0]
-    blocks = -(-n // window)
-
-    def cut(leaf: jax.Array) -> jax.Array:
-        leaf = jnp.swapaxes(leaf.reshape(blocks, window, *leaf.shape[1:]), 0, 1)
-        return jnp.stack([leaf, leaf[::-1]], axis=1)  # to be gone through from either end
-
-    def uncut(leaf: jax.Array) -> jax.Array:
-        return jnp.swapaxes(leaf, 0, 1).reshape(blocks * window, *leaf.shape[2:])
-
-    scans = prefixes(jax.tree.map(cut, padded(memory, blocks * window)))
-    last = n - window + 1
-    left = jax.tree.map(lambda leaf: uncut(leaf[::-1, 1])[:last], scans)
-    right = jax.tree.map(lambda leaf: uncut(leaf[:, 0])[window - 1 : n], scans)
-    both = merge(left, right)
-    # such a window is a block: both scans hold all of it
-    whole = lax.iota(np.int32, last) % window == 0
-
-    def pick(one: jax.Array, two: jax.Array) -> jax.Array:
-        return jnp.where(whole.reshape(-1, *(1,) * (one.ndim - 1)), one, two)
-
-    return jax.tree.map(pick, right, both)
