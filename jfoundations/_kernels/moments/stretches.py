@@ -202,9 +202,10 @@ def _faded(weight: Array, fade: Array, no_more: Array) -> Array:
 
     And not by that where no element has come: time alone takes no weight away for good.
     """
-    rest = weight * fade
+    tiny = jnp.full_like(weight, jnp.finfo(weight.dtype).tiny)
+    rest = jnp.where(weight <= tiny, jnp.zeros_like(weight), weight * fade)
     left = (weight > 0) & (no_more | (fade > 0))
-    return jnp.where(left & (rest < jnp.finfo(rest.dtype).tiny), jnp.finfo(rest.dtype).tiny, rest)
+    return jnp.where(left & (rest < tiny), tiny, rest)
 
 
 def _forgotten(a: Stretch, gone: Array) -> Stretch:
