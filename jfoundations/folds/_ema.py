@@ -46,7 +46,7 @@ def _step(decay: jax.Array, memory: Stretch, x: Any) -> Stretch:
 
 
 def _extract(memory: Stretch) -> jax.Array:
-    unit = in_range(memory.pivot, None, 1)[1]
+    (unit, _) = in_range(memory.pivot, None, 1)[1]
     return mean(memory) * unit
 
 

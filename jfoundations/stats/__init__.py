@@ -16,7 +16,15 @@ from ._minmax import minmax
 from ._order import iqr, median, median_abs_dev, quantile, trim_mean
 from ._pairs import corr, cov
 from ._ranks import rank_corr
-from ._rolling import rolling_corr, rolling_cov, rolling_mean, rolling_var
+from ._rolling import (
+    rolling_corr,
+    rolling_cov,
+    rolling_mean,
+    rolling_sem,
+    rolling_std,
+    rolling_sum,
+    rolling_var,
+)
 from ._segment import segment_cov, segment_mean, segment_var
 from ._shape import kurtosis, moment, sem, skew
 from ._standardize import standardize
@@ -51,6 +59,9 @@ __all__ = [
     "rolling_corr",
     "rolling_cov",
     "rolling_mean",
+    "rolling_sem",
+    "rolling_std",
+    "rolling_sum",
     "rolling_var",
     "segment_cov",
     "segment_mean",

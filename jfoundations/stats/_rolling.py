@@ -20,23 +20,28 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._core.checks import check_count
-from .._core.rounding import divide
-from .._kernels.moments.formulas import root, times
+from .._kernels.moments.moving import along, check_along, chunked, windows
 from .._kernels.moments.stretches import (
     Stretch,
-    along,
-    check_along,
     correlation,
     covariance,
     elements,
-    in_range,
     mean,
     merge,
     moment,
-    size,
-    windows,
+    out_of_range,
+    sem,
+    std,
 )
-from .._kernels.sample.arguments import Data, Nan, Numbers, answer, compiled, scalar
+from .._kernels.sample.arguments import (
+    Data,
+    Nan,
+    Numbers,
+    accumulator,
+    answer,
+    compiled,
+    scalar,
+)
 from .._kernels.sample.weights import Weights
 
 
@@ -107,6 +112,106 @@ def rolling_var(
     data, window, axis = _checked("rolling_var", {"x": x}, window, axis, weights, where, nan)
     correction = scalar("rolling_var", "correction", correction)
     return _rolling(data, correction, name="var", window=window, axis=axis, nan=nan)
+
+
+def rolling_std(
+    x: Numbers,
+    window: int,
+    *,
+    correction: float = 0,
+    axis: int = 0,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
+    nan: str = "propagate",
+) -> jax.Array:
+    """Return the standard deviation of every full window along an axis; of a constant 0.
+
+    Args:
+        x: as in `rolling_mean`.
+        window: as in `rolling_mean`.
+        correction: as in `std`; 1 is what pandas gives by default.
+        axis: along which axis; samples run along the first by default.
+        weights: as in `std`.
+        where: as in `rolling_mean`.
+        nan: as in `rolling_mean`.
+
+    Returns:
+        As of `rolling_var`. Deviations below 2**-50 of the array's largest number count as 0
+        in float32.
+
+    Raises: TypeError, ValueError, as `rolling_mean`.
+
+    >>> rolling_std(jnp.array([1.0, 3.0, 3.0]), 2)
+    Array([1., 0.], dtype=float32)
+    """
+    data, window, axis = _checked("rolling_std", {"x": x}, window, axis, weights, where, nan)
+    correction = scalar("rolling_std", "correction", correction)
+    return _rolling(data, correction, name="std", window=window, axis=axis, nan=nan)
+
+
+def rolling_sem(
+    x: Numbers,
+    window: int,
+    *,
+    correction: float = 1,
+    axis: int = 0,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
+    nan: str = "propagate",
+) -> jax.Array:
+    """Return the standard error of the mean of every full window, std / √n as in `sem`.
+
+    Args:
+        x: as in `rolling_mean`.
+        window: as in `rolling_mean`.
+        correction: as in `sem`: 1 by default.
+        axis: along which axis; samples run along the first by default.
+        weights: as in `sem`.
+        where: as in `rolling_mean`.
+        nan: as in `rolling_mean`.
+
+    Returns:
+        As of `rolling_std`.
+
+    Raises: TypeError, ValueError, as `rolling_mean`.
+
+    >>> rolling_sem(jnp.array([1.0, 3.0, 3.0]), 2)
+    Array([1., 0.], dtype=float32)
+    """
+    data, window, axis = _checked("rolling_sem", {"x": x}, window, axis, weights, where, nan)
+    correction = scalar("rolling_sem", "correction", correction)
+    return _rolling(data, correction, name="sem", window=window, axis=axis, nan=nan)
+
+
+def rolling_sum(
+    x: Numbers,
+    window: int,
+    *,
+    axis: int = 0,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
+    nan: str = "propagate",
+) -> jax.Array:
+    """Return the sum of every full window along an axis; whole numbers add up exactly.
+
+    Args:
+        x: as in `rolling_mean`.
+        window: as in `rolling_mean`.
+        axis: along which axis; samples run along the first by default.
+        weights: as in `sum`.
+        where: as in `rolling_mean`.
+        nan: as in `rolling_mean`.
+
+    Returns:
+        An array with n − window + 1 elements along the axis; 0 where a window has no elements.
+
+    Raises: TypeError, ValueError, as `rolling_mean`.
+
+    >>> rolling_sum(jnp.array([1.0, 3.0, 3.0]), 2)
+    Array([4., 6.], dtype=float32)
+    """
+    data, window, axis = _checked("rolling_sum", {"x": x}, window, axis, weights, where, nan)
+    return _rolling(data, 0, name="sum", window=window, axis=axis, nan=nan)
 
 
 def rolling_cov(
@@ -207,9 +312,9 @@ class _Row(NamedTuple):
 
     Attributes:
         formula: of a memory and the correction.
-        degree: how many units of each variable the answer is in.
-        powers: how many powers of deviations the memory holds.
-        cross: whether it holds the products of two variables.
+        degree: how many units the answer is in.
+        power: whether the memory holds variances.
+        cross: whether it holds the covariance of two variables.
         range: of which power the data are brought into range; 1 where the answer is in range if
             and only if its parts are: then what is large in one window touches no other.
         sized: whether it is asked how many elements weights stand for.
@@ -217,35 +322,19 @@ class _Row(NamedTuple):
 
     formula: Callable[[Stretch, ArrayLike], jax.Array]
     degree: int
-    powers: int = 1
+    power: bool = True
     cross: bool = False
     range: int = 1
     sized: bool = False
 
 
-def _mean(memory: Stretch, correction: ArrayLike) -> jax.Array:
-    return mean(memory)
-
-
-def _corr(memory: Stretch, correction: ArrayLike) -> jax.Array:
-    return correlation(memory)
-
-
-def _std(memory: Stretch, correction: ArrayLike) -> jax.Array:
-    return root(moment(memory, correction))
-
-
-def _sem(memory: Stretch, correction: ArrayLike) -> jax.Array:
-    return root(divide(moment(memory, correction), size(memory)))
-
-
 _TABLE = {
-    "mean": _Row(_mean, 1, 0),
+    "mean": _Row(lambda memory, correction: mean(memory), 1, power=False),
     "var": _Row(moment, 2),
-    "cov": _Row(covariance, 2, 0, cross=True),
-    "corr": _Row(_corr, 0, cross=True, range=2),
-    "std": _Row(_std, 1, range=2),
-    "sem": _Row(_sem, 1, range=2, sized=True),
+    "cov": _Row(covariance, 2, power=False, cross=True, range=2),
+    "corr": _Row(lambda memory, correction: correlation(memory), 0, cross=True, range=2),
+    "std": _Row(std, 1, range=2),
+    "sem": _Row(sem, 1, range=2, sized=True),
 }
 
 
@@ -253,10 +342,23 @@ _TABLE = {
 def _rolling(
     data: Data, correction: ArrayLike, name: str, window: int, axis: int, nan: Nan
 ) -> jax.Array:
-    row = _TABLE[name]
-    x, weights = along(data, nan, axis)
-    x, unit = in_range(x, weights, row.range, len(data.values))
-    parts = elements(x, weights, data.weights, row.powers, row.cross, row.sized)
-    value = row.formula(windows(parts, window, merge), correction)
-    value = times(value, *[unit] * row.degree)
+    row = _TABLE.get(name)
+    values, weights, units = along(data, nan, axis, row.range if row else 1)
+
+    def of(part: tuple[list[jax.Array], Any]) -> jax.Array:
+        values, weights = part
+        if row is None:  # a sum
+            (x,) = values
+            x = x.astype(accumulator(x.dtype))
+            if weights is not None:
+                x = jnp.where(weights == 0, jnp.zeros_like(x), x) * weights
+            return windows(x, window, jnp.add)
+        if weights is not None:
+            weights = jnp.concatenate([weights] * len(values))
+        x = jnp.concatenate(values)
+        parts = elements(x, weights, data.weights, row.power, row.cross, row.sized)
+        return row.formula(windows(parts, window, merge), correction)
+
+    value = chunked((values, weights), window, of)
+    value = out_of_range(value, (units * 2)[: row.degree if row else 1])
     return answer(jnp.moveaxis(value, 0, axis), data, (), False)

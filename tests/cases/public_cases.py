@@ -11,7 +11,10 @@ import jfoundations as jf
 from jfoundations import folds, stats
 
 NO_STATISTICS = {"Bootstrap", "Count", "Description", "Frequency", "Probability", "Reliability"}
-WINDOWS = ("rolling_mean", "rolling_var", "rolling_corr", "rolling_cov")
+WINDOWS = (
+    *("rolling_mean", "rolling_sem", "rolling_std", "rolling_sum", "rolling_var"),
+    *("rolling_corr", "rolling_cov"),
+)
 NO_FOLDS = {"Sketch", "row_names"}
 
 

@@ -23,7 +23,7 @@ from jfoundations import folds, stats
 
 LARGE = 2**20
 ONE_LAYOUT = {
-    *("rolling_corr", "rolling_cov", "rolling_mean", "rolling_var", "ema", "ema_var"),
+    *("ema", "ema_var"),
     *("segment_cov", "segment_mean", "segment_var", "corr_matrix", "cov_matrix"),
 }
 ONE_LAYOUT_OF_FOLDS = {"count", "ema", "grouped", "iqr", "maximum", "median", "minimum", "quantile"}
