@@ -10,7 +10,7 @@ from .._core.checks import decay_of
 from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
-from .._kernels.moments.stretches import Stretch, elements, in_range, mean, merge
+from .._kernels.moments.stretches import Stretch, elements, in_range, mean, merge, out_of_range
 from .._kernels.sample.arguments import accumulator, scalar
 from .._kernels.sums.blocks import widen
 
@@ -46,8 +46,7 @@ def _step(decay: jax.Array, memory: Stretch, x: Any) -> Stretch:
 
 
 def _extract(memory: Stretch) -> jax.Array:
-    (unit, _) = in_range(memory.pivot, None, 1)[1]
-    return mean(memory) * unit
+    return out_of_range(mean(memory), [in_range(memory.pivot, None, 1)[1]])
 
 
 def _element(x: jax.Array, weight: jax.Array) -> Stretch:

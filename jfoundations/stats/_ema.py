@@ -114,7 +114,7 @@ def _core(
     if x.size == 0:
         value = x.astype(fade.dtype)
     elif name == "ema":
-        value = fading(x, weights, fade, mean) * unit[0]
+        value = out_of_range(fading(x, weights, fade, mean), [unit])
     else:
         spread = partial(moment, correction=correction)
         value = fading(x, weights, fade, spread, kind=Reliability(None), power=True)

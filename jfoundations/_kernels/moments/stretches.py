@@ -19,15 +19,15 @@ from jax.typing import ArrayLike
 
 from ..._core.pytrees import pytree
 from ..._core.rounding import divide, protect
-from ..numbers.units import inverse_unit, unit_of
+from ..numbers.units import exponent_of, inverse_unit, power_of_two, unit_of
 from ..sample.arguments import accumulator
 from ..sample.weights import Probability, Reliability, Weights
 from ..sums.blocks import difference
 from .formulas import coefficient, root
 
 
-def in_range(x: Array, weights: Array | None, power: int) -> tuple[Array, tuple[Any, Any]]:
-    """Return data of which powers and differences are in range, and the two factors of their unit.
+def in_range(x: Array, weights: Array | None, power: int) -> tuple[Array, Any]:
+    """Return data of which powers and differences are in range, and the exponent of their unit.
 
     Integers are left as they are. The first power is so of any data in quarters: no two data values
     are further apart than the largest number. For others the largest size along axis 0 is brought
@@ -35,19 +35,22 @@ def in_range(x: Array, weights: Array | None, power: int) -> tuple[Array, tuple[
     float32 down to 2**-110 of the largest.
     """
     if not jnp.issubdtype(x.dtype, jnp.inexact):
-        return x, (1.0, 1.0)
+        return x, 0
     if power == 1:
-        return x * 0.25, (4.0, 1.0)
-    top = 2.0 ** (jnp.finfo(x.dtype).maxexp // power - 12)
+        return x * 0.25, 2
+    top = jnp.finfo(x.dtype).maxexp // power - 12
     unit = unit_of(x, None if weights is None else weights != 0, (0,))
-    return protect(x * inverse_unit(unit)) * top, (1 / top, unit[0])
+    return protect(x * inverse_unit(unit)) * 2.0**top, exponent_of(unit[0]) - np.int32(top)
 
 
-def out_of_range(value: Array, units: Sequence[tuple[Any, Any]]) -> Array:
-    """Multiply by units, factor by factor: their products leave the range."""
-    for factor in (*(near for near, _ in units), *(far for _, far in units)):
-        value = protect(value * factor)
-    return value
+def out_of_range(value: Array, exponents: Sequence[Any]) -> Array:
+    """Multiply by powers of two, half of the way at a time: so it stays between the two ends."""
+    exponent = sum(exponents)
+    if isinstance(exponent, int):
+        return value * 2.0**exponent
+    half = exponent >> 1
+    way = protect(value * power_of_two(half, value.dtype))
+    return way * power_of_two(exponent - half, value.dtype)
 
 
 @pytree
