@@ -20,28 +20,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._core.checks import check_count
+from .._kernels.moments import stretches
 from .._kernels.moments.moving import along, check_along, chunked, windows
-from .._kernels.moments.stretches import (
-    Stretch,
-    correlation,
-    covariance,
-    elements,
-    mean,
-    merge,
-    moment,
-    out_of_range,
-    sem,
-    std,
-)
-from .._kernels.sample.arguments import (
-    Data,
-    Nan,
-    Numbers,
-    accumulator,
-    answer,
-    compiled,
-    scalar,
-)
+from .._kernels.sample.arguments import Data, Nan, Numbers, accumulator
+from .._kernels.sample.arguments import answer, compiled, scalar
 from .._kernels.sample.weights import Weights
 
 
@@ -320,7 +302,7 @@ class _Row(NamedTuple):
         sized: whether it is asked how many elements weights stand for.
     """
 
-    formula: Callable[[Stretch, ArrayLike], jax.Array]
+    formula: Callable[[stretches.Stretch, ArrayLike], jax.Array]
     degree: int
     power: bool = True
     cross: bool = False
@@ -329,12 +311,12 @@ class _Row(NamedTuple):
 
 
 _TABLE = {
-    "mean": _Row(lambda memory, correction: mean(memory), 1, power=False),
-    "var": _Row(moment, 2),
-    "cov": _Row(covariance, 2, power=False, cross=True, range=2),
-    "corr": _Row(lambda memory, correction: correlation(memory), 0, cross=True, range=2),
-    "std": _Row(std, 1, range=2),
-    "sem": _Row(sem, 1, range=2, sized=True),
+    "mean": _Row(lambda memory, correction: stretches.mean(memory), 1, power=False),
+    "var": _Row(stretches.moment, 2),
+    "cov": _Row(stretches.covariance, 2, power=False, cross=True, range=2),
+    "corr": _Row(lambda memory, correction: stretches.correlation(memory), 0, cross=True, range=2),
+    "std": _Row(stretches.std, 1, range=2),
+    "sem": _Row(stretches.sem, 1, range=2, sized=True),
 }
 
 
@@ -356,9 +338,9 @@ def _rolling(
         if weights is not None:
             weights = jnp.concatenate([weights] * len(values))
         x = jnp.concatenate(values)
-        parts = elements(x, weights, data.weights, row.power, row.cross, row.sized)
-        return row.formula(windows(parts, window, merge), correction)
+        parts = stretches.elements(x, weights, data.weights, row.power, row.cross, row.sized)
+        return row.formula(windows(parts, window, stretches.merge), correction)
 
     value = chunked((values, weights), window, of)
-    value = out_of_range(value, (units * 2)[: row.degree if row else 1])
+    value = stretches.out_of_range(value, (units * 2)[: row.degree if row else 1])
     return answer(jnp.moveaxis(value, 0, axis), data, (), False)
