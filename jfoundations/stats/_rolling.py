@@ -22,8 +22,7 @@ from jax.typing import ArrayLike
 from .._core.checks import check_count
 from .._kernels.moments import stretches
 from .._kernels.moments.moving import along, check_along, chunked, windows
-from .._kernels.sample.arguments import Data, Nan, Numbers, accumulator
-from .._kernels.sample.arguments import answer, compiled, scalar
+from .._kernels.sample.arguments import Data, Nan, Numbers, accumulator, answer, compiled, scalar
 from .._kernels.sample.weights import Weights
 
 

@@ -71,8 +71,8 @@ class Stretch:
     weight: Any
     pivot: Array
     offset: Array
-    power: Array | None = None
-    cross: Array | None = None
+    power: Any = None
+    cross: Any = None
     pairs: Array | None = None
     squares: Array | None = None
     count: Array | None = None
