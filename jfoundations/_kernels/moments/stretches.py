@@ -73,8 +73,8 @@ class Stretch:
     offset: Array
     power: Any = None
     cross: Any = None
-    pairs: Array | None = None
-    squares: Array | None = None
+    pairs: Any = None
+    squares: Any = None
     count: Array | None = None
 
 
@@ -126,7 +126,7 @@ def merge(a: Stretch, b: Stretch, fade: Array | None = None) -> Stretch:
         b: the later one.
         fade: what the later one's length leaves of earlier weights, a scalar; None for all.
     """
-    before, no_more = a.weight, None
+    before, empty, no_more = a.weight, None, None
     if isinstance(before, Array):
         empty, no_more = before == 0, b.weight == 0
         if fade is not None:
