@@ -18,7 +18,15 @@ from ._minmax import minmax
 from ._order import iqr, median, median_abs_dev, quantile, trim_mean
 from ._pairs import corr, cov
 from ._ranks import rank_corr
-from ._rolling import rolling_corr, rolling_cov, rolling_mean, rolling_var
+from ._rolling import (
+    rolling_corr,
+    rolling_cov,
+    rolling_mean,
+    rolling_sem,
+    rolling_std,
+    rolling_sum,
+    rolling_var,
+)
 from ._segment import (
     segment_corr,
     segment_cov,
@@ -69,6 +77,9 @@ __all__ = [
     "rolling_corr",
     "rolling_cov",
     "rolling_mean",
+    "rolling_sem",
+    "rolling_std",
+    "rolling_sum",
     "rolling_var",
     "segment_corr",
     "segment_cov",

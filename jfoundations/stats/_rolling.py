@@ -1,40 +1,28 @@
 """Statistics of a moving window, without ever subtracting a cumulative sum from another.
 
-The data are cut into blocks as long as the window. A window is the end of one block and the
-beginning of the next, so its memory is the merge of a suffix scan and a prefix scan: nothing that
-has left the window leaves a trace in the digits. Each memory is in units of its own: scaling the
-data or the weights by a power of two changes no bit of what does not depend on it.
+Windows double: those of 2m neighbours are those of m, merged with themselves m places on. So
+nothing that has left a window leaves a trace in its digits, and the work is that of about
+log₂(window) sums of whole arrays.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations import stats
 >>> stats.rolling_mean(jnp.array([1.0, 2.0, 4.0, 18.0]), 2)
 Array([ 1.5,  3. , 11. ], dtype=float32)
 
-Source: van Herk (1992) and Gil and Werman (1993), who do so for the extremes of a window.
+Source: the binary method of powers (Knuth, The Art of Computer Programming 2, 4.6.3), of merges.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 
 from .._core.checks import check_count
-from .._kernels.moments.stretches import (
-    Stretch,
-    check_along,
-    correlation,
-    elements,
-    mean,
-    merge,
-    moment,
-    padded,
-    prefixes,
-    strength,
-)
-from .._kernels.sample.arguments import Data, Nan, Numbers, answer, compiled, scalar
+from .._kernels.moments import stretches
+from .._kernels.moments.moving import along, check_along, chunked, windows
+from .._kernels.sample.arguments import Data, Nan, Numbers, accumulator, answer, compiled, scalar
 from .._kernels.sample.weights import Weights
 
 
@@ -105,6 +93,106 @@ def rolling_var(
     data, window, axis = _checked("rolling_var", {"x": x}, window, axis, weights, where, nan)
     correction = scalar("rolling_var", "correction", correction)
     return _rolling(data, correction, name="var", window=window, axis=axis, nan=nan)
+
+
+def rolling_std(
+    x: Numbers,
+    window: int,
+    *,
+    correction: float = 0,
+    axis: int = 0,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
+    nan: str = "propagate",
+) -> jax.Array:
+    """Return the standard deviation of every full window along an axis; of a constant 0.
+
+    Args:
+        x: as in `rolling_mean`.
+        window: as in `rolling_mean`.
+        correction: as in `std`; 1 is what pandas gives by default.
+        axis: along which axis; samples run along the first by default.
+        weights: as in `std`.
+        where: as in `rolling_mean`.
+        nan: as in `rolling_mean`.
+
+    Returns:
+        As of `rolling_var`. Deviations below 2**-50 of the array's largest number count as 0
+        in float32.
+
+    Raises: TypeError, ValueError, as `rolling_mean`.
+
+    >>> rolling_std(jnp.array([1.0, 3.0, 3.0]), 2)
+    Array([1., 0.], dtype=float32)
+    """
+    data, window, axis = _checked("rolling_std", {"x": x}, window, axis, weights, where, nan)
+    correction = scalar("rolling_std", "correction", correction)
+    return _rolling(data, correction, name="std", window=window, axis=axis, nan=nan)
+
+
+def rolling_sem(
+    x: Numbers,
+    window: int,
+    *,
+    correction: float = 1,
+    axis: int = 0,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
+    nan: str = "propagate",
+) -> jax.Array:
+    """Return the standard error of the mean of every full window, std / √n as in `sem`.
+
+    Args:
+        x: as in `rolling_mean`.
+        window: as in `rolling_mean`.
+        correction: as in `sem`: 1 by default.
+        axis: along which axis; samples run along the first by default.
+        weights: as in `sem`.
+        where: as in `rolling_mean`.
+        nan: as in `rolling_mean`.
+
+    Returns:
+        As of `rolling_std`.
+
+    Raises: TypeError, ValueError, as `rolling_mean`.
+
+    >>> rolling_sem(jnp.array([1.0, 3.0, 3.0]), 2)
+    Array([1., 0.], dtype=float32)
+    """
+    data, window, axis = _checked("rolling_sem", {"x": x}, window, axis, weights, where, nan)
+    correction = scalar("rolling_sem", "correction", correction)
+    return _rolling(data, correction, name="sem", window=window, axis=axis, nan=nan)
+
+
+def rolling_sum(
+    x: Numbers,
+    window: int,
+    *,
+    axis: int = 0,
+    weights: Weights | Numbers | None = None,
+    where: Numbers | None = None,
+    nan: str = "propagate",
+) -> jax.Array:
+    """Return the sum of every full window along an axis; whole numbers add up exactly.
+
+    Args:
+        x: as in `rolling_mean`.
+        window: as in `rolling_mean`.
+        axis: along which axis; samples run along the first by default.
+        weights: as in `sum`.
+        where: as in `rolling_mean`.
+        nan: as in `rolling_mean`.
+
+    Returns:
+        An array with n − window + 1 elements along the axis; 0 where a window has no elements.
+
+    Raises: TypeError, ValueError, as `rolling_mean`.
+
+    >>> rolling_sum(jnp.array([1.0, 3.0, 3.0]), 2)
+    Array([4., 6.], dtype=float32)
+    """
+    data, window, axis = _checked("rolling_sum", {"x": x}, window, axis, weights, where, nan)
+    return _rolling(data, 0, name="sum", window=window, axis=axis, nan=nan)
 
 
 def rolling_cov(
@@ -200,44 +288,58 @@ def _checked(
     return data, window, place
 
 
+class _Row(NamedTuple):
+    """How a statistic of windows is made of their memories.
+
+    Attributes:
+        formula: of a memory and the correction.
+        degree: how many units the answer is in.
+        power: whether the memory holds variances.
+        cross: whether it holds the covariance of two variables.
+        range: of which power the data are brought into range; 1 where the answer is in range if
+            and only if its parts are: then what is large in one window touches no other.
+        sized: whether it is asked how many elements weights stand for.
+    """
+
+    formula: Callable[[stretches.Stretch, ArrayLike], jax.Array]
+    degree: int
+    power: bool = True
+    cross: bool = False
+    range: int = 1
+    sized: bool = False
+
+
+_TABLE = {
+    "mean": _Row(lambda memory, correction: stretches.mean(memory), 1, power=False),
+    "var": _Row(stretches.moment, 2),
+    "cov": _Row(stretches.covariance, 2, power=False, cross=True, range=2),
+    "corr": _Row(lambda memory, correction: stretches.correlation(memory), 0, cross=True, range=2),
+    "std": _Row(stretches.std, 1, range=2),
+    "sem": _Row(stretches.sem, 1, range=2, sized=True),
+}
+
+
 @compiled("name", "window", "axis")
 def _rolling(
     data: Data, correction: ArrayLike, name: str, window: int, axis: int, nan: Nan
 ) -> jax.Array:
-    weights = jnp.moveaxis(strength(data, nan), axis, 0)
-    values = tuple(jnp.moveaxis(v, axis, 0) for v in data.values)
-    powers = {"mean": 0, "corr": 3}.get(name, 1)
-    memory = _windows(elements(values, weights, data.weights, powers), window)
-    if name == "mean":
-        value = mean(memory)
-    elif name == "corr":
-        value = correlation(memory)
-    else:
-        value = moment(memory, data.weights, correction)
+    row = _TABLE.get(name)
+    values, weights, units = along(data, nan, axis, row.range if row else 1)
+
+    def of(part: tuple[list[jax.Array], Any]) -> jax.Array:
+        values, weights = part
+        if row is None:  # a sum
+            (x,) = values
+            x = x.astype(accumulator(x.dtype))
+            if weights is not None:
+                x = jnp.where(weights == 0, jnp.zeros_like(x), x) * weights
+            return windows(x, window, jnp.add)
+        if weights is not None:
+            weights = jnp.concatenate([weights] * len(values))
+        x = jnp.concatenate(values)
+        parts = stretches.elements(x, weights, data.weights, row.power, row.cross, row.sized)
+        return row.formula(windows(parts, window, stretches.merge), correction)
+
+    value = chunked((values, weights), window, of)
+    value = stretches.out_of_range(value, (units * 2)[: row.degree if row else 1])
     return answer(jnp.moveaxis(value, 0, axis), data, (), False)
-
-
-def _windows(memory: Stretch, window: int) -> Stretch:
-    """Merge the memories of every `window` neighbours along axis 0."""
-    n = memory.weight.mantissa.shape[0]
-    blocks = -(-n // window)
-
-    def cut(leaf: jax.Array) -> jax.Array:
-        leaf = jnp.swapaxes(leaf.reshape(blocks, window, *leaf.shape[1:]), 0, 1)
-        return jnp.stack([leaf, leaf[::-1]], axis=1)  # to be gone through from either end
-
-    def uncut(leaf: jax.Array) -> jax.Array:
-        return jnp.swapaxes(leaf, 0, 1).reshape(blocks * window, *leaf.shape[2:])
-
-    scans = prefixes(jax.tree.map(cut, padded(memory, blocks * window)))
-    last = n - window + 1
-    left = jax.tree.map(lambda leaf: uncut(leaf[::-1, 1])[:last], scans)
-    right = jax.tree.map(lambda leaf: uncut(leaf[:, 0])[window - 1 : n], scans)
-    both = merge(left, right)
-    # such a window is a block: both scans hold all of it
-    whole = lax.iota(np.int32, last) % window == 0
-
-    def pick(one: jax.Array, two: jax.Array) -> jax.Array:
-        return jnp.where(whole.reshape(-1, *(1,) * (one.ndim - 1)), one, two)
-
-    return jax.tree.map(pick, right, both)

@@ -14,10 +14,13 @@ NO_STATISTICS = {
     *("Bootstrap", "Count", "Description", "Frequency", "Moments", "Probability", "Reliability"),
     "Statistic",
 }
-WINDOWS = ("rolling_mean", "rolling_var", "rolling_corr", "rolling_cov")
 SEGMENTS = tuple(
     f"segment_{name}"
     for name in ("corr", "cov", "kurtosis", "mean", "sem", "skew", "std", "sum", "var")
+)
+WINDOWS = (
+    *("rolling_mean", "rolling_sem", "rolling_std", "rolling_sum", "rolling_var"),
+    *("rolling_corr", "rolling_cov"),
 )
 NO_FOLDS = {"Sketch", "row_names"}
 

@@ -206,3 +206,66 @@ def test_gradients_are_finite_under_masks():
 def test_bad_input(run, said):
     with pytest.raises((TypeError, ValueError), match=said):
         run()
+
+
+@few
+@given(seeds, windows, st.sampled_from([0, 1]))
+def test_rolling_sum_std_and_sem(seed, window, correction):
+    x = draw(seed, mean=3.0)
+    rows = sliding_window_view(x.astype(np.float64), window)
+    rounded = dict(rtol=2e-6, atol=2e-6)  # 32 u, of sums of 50
+    np.testing.assert_allclose(stats.rolling_sum(x, window), rows.sum(axis=1), **rounded)
+    if window > correction:
+        spread = rows.std(axis=1, ddof=correction)
+        found = stats.rolling_std(x, window, correction=correction)
+        np.testing.assert_allclose(found, spread, **rounded)
+        found = stats.rolling_sem(x, window, correction=correction)
+        np.testing.assert_allclose(found, spread / np.sqrt(window), **rounded)
+
+
+def test_sums_of_whole_numbers_are_exact_and_know_what_is_hidden():
+    x = np.arange(1.0, 9.0, dtype=np.float32)
+    keep = np.array([1, 1, 0, 1, 1, 1, 0, 0], bool)
+    right = sliding_window_view(np.where(keep, x, 0), 3).sum(axis=1)
+    hidden = np.where(keep, x, np.float32(np.nan))
+    assert np.array_equal(stats.rolling_sum(hidden, 3, where=keep), right)
+    assert np.array_equal(stats.rolling_sum(hidden, 3, weights=2 * keep), 2 * right)
+    assert np.array_equal(stats.rolling_sum(np.arange(5), 2), [1, 3, 5, 7])
+    slope = jax.grad(lambda x: stats.rolling_sum(x, 3, where=keep).sum())(jnp.asarray(hidden))
+    assert np.array_equal(slope, keep * np.array([1, 2, 3, 3, 3, 3, 2, 1]))
+
+
+@pytest.mark.parametrize("kind", [stats.Frequency, stats.Reliability, stats.Probability])
+def test_errors_of_weighted_means_of_windows(kind):
+    x = draw(5)
+    w = np.random.default_rng(6).integers(1, 4, N).astype(np.float32)
+    found = stats.rolling_sem(x, 9, weights=kind(w))
+    right = [stats.sem(x[k : k + 9], weights=kind(w[k : k + 9])) for k in range(N - 8)]
+    np.testing.assert_allclose(found, right, rtol=2e-6)
+
+
+@pytest.mark.parametrize("window", [1, 7, 1000, 12_345, 30_000])
+def test_pieces_of_long_arrays_are_the_whole(window):
+    x = draw(8, mean=5.0, shape=(30_000,))
+    ends = np.cumsum(np.concatenate([[0], x.astype(np.float64)]))
+    right = (ends[window:] - ends[:-window]) / window
+    np.testing.assert_allclose(stats.rolling_mean(x, window), right, rtol=1e-6)
+
+
+TEXTS = {  # characters of StableHLO, of 2**20 numbers; windows of 50
+    "rolling_sum": (lambda x: stats.rolling_sum(x, 50), 9_000),
+    "rolling_mean": (lambda x: stats.rolling_mean(x, 50), 15_000),
+    "rolling_var": (lambda x: stats.rolling_var(x, 50), 24_000),
+    "rolling_cov": (lambda x: stats.rolling_cov(x, 2 * x, 50), 37_000),
+    "rolling_std": (lambda x: stats.rolling_std(x, 50), 31_000),
+    "rolling_sem": (lambda x: stats.rolling_sem(x, 50), 32_000),
+    "rolling_corr": (lambda x: stats.rolling_corr(x, 2 * x, 50), 42_000),
+    "ema": (lambda x: stats.ema(x, decay=0.9), 25_000),
+    "ema_var": (lambda x: stats.ema_var(x, decay=0.9), 41_000),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_programs_are_short(name):
+    f, most = TEXTS[name]
+    assert len(jax.jit(f).lower(jax.ShapeDtypeStruct((2**20,), np.float32)).as_text()) <= most

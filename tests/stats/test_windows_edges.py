@@ -111,7 +111,7 @@ def test_a_spike_that_has_left_or_faded_leaves_all_digits():
     faded = stats.ema(x, decay=decay)
     np.testing.assert_allclose(faded[4:], small[3:], rtol=4 * EPS)
     later = stats.ema_var(np.tile(small, 60), decay=0.5)  # of the small ones alone
-    x[0] = 1e30
+    x[0] = 1e20  # 100 powers of two above: of 110 the squares are in range
     both = stats.ema_var(np.concatenate([x, np.tile(small, 59)]), decay=0.5)
     np.testing.assert_allclose(both[-1], later[-1], rtol=64 * EPS)
     np.testing.assert_allclose(later[-1], (w * (small - mean) ** 2).sum() / w.sum(), rtol=1e-2)
@@ -141,6 +141,7 @@ def test_weights_from_the_smallest_to_the_largest():
         x, np.arange(12) // 4, num_segments=3, weights=Reliability(w), correction=1
     )
     np.testing.assert_allclose(found, np.full(3, 5 / 3), rtol=16 * EPS)
+    w[:4] *= 2**24  # so far they fade, and no further
     found = stats.ema(x, decay=0.5, weights=w)
     np.testing.assert_allclose(found[1], 2 / 3, rtol=4 * EPS)
     assert float(found[4]) == 4.0  # beside it, what came before weighs nothing
@@ -224,8 +225,9 @@ def test_programs_do_not_grow_with_the_data(name):
     def text(n):
         return jax.jit(PROGRAMS[name]).lower(jax.ShapeDtypeStruct((n,), FLOAT)).as_text()
 
-    small, large = text(2**12), text(2**20)
-    assert len(large) < 1.2 * len(small)
+    small, large = text(2**15), text(2**20)  # longer ones are cut into pieces
+    # a window of half of it is doubled 18 times, not 13
+    assert len(large) < (2 if name == "half of it" else 1.2) * len(small)
     # constants are single numbers, and windows are slices
     constants = re.findall(r"constant dense<\[.*?> : tensor<(\d+)x", large)
     assert all(int(n) < 64 for n in constants)

@@ -24,7 +24,7 @@ from jfoundations import folds, stats
 
 LARGE = 2**20
 ONE_LAYOUT = {
-    *("rolling_corr", "rolling_cov", "rolling_mean", "rolling_var", "ema", "ema_var"),
+    *("ema", "ema_var"),
     *("corr_matrix", "cov_matrix", *public_cases.SEGMENTS),
 }
 ONE_LAYOUT_OF_FOLDS = {"count", "ema", "grouped", "iqr", "maximum", "median", "minimum", "quantile"}

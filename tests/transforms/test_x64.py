@@ -32,6 +32,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import public_cases
 import pytest
 from exact_statistics import EXACT, exact
 from helpers import assert_same, lane
@@ -67,6 +68,9 @@ LAWS = {
     "rolling_corr": (0, 0, np.nan),
     "rolling_cov": (2, 0, 0),
     "rolling_mean": (1, None, "c"),
+    "rolling_sem": (1, 0, 0),
+    "rolling_std": (1, 0, 0),
+    "rolling_sum": (1, None, None),
     "rolling_var": (2, 0, 0),
     "segment_corr": (0, 0, np.nan),
     "segment_cov": (2, 0, 0),
@@ -150,7 +154,11 @@ def test_a_shift_is_exact_where_sums_are(name):
     shift, found = LAWS[name][1], answers(name)
     for a, b in zip(leaves(found["shifted"]), leaves(found["whole"]), strict=True):
         if shift is None:
-            far = 2.0**20 * {"sum": N, "segment_sum": np.bincount(np.arange(N) % 5)}.get(name, 1)
+            much = {
+                **{"sum": N, "rolling_sum": min(20, N // 2)},
+                "segment_sum": np.bincount(np.arange(N) % 5),
+            }
+            far = 2.0**20 * much.get(name, 1)
             np.testing.assert_allclose(a - b, far, rtol=4 * EPS)
         else:
             np.testing.assert_array_equal(a, b + shift * 2.0**20)
@@ -174,7 +182,7 @@ def test_a_sample_correlates_with_itself():
     assert (leaves(answers("rolling_corr")["twice"])[0] >= 1 - 4 * EPS).all()
 
 
-WINDOWS = {"rolling_corr", "rolling_cov", "rolling_mean", "rolling_var", "ema", "ema_var"}
+WINDOWS = {*public_cases.WINDOWS, "ema", "ema_var"}
 # of powers and logarithms, which compilers contract in their own way
 CONTRACTED = {"describe", "kurtosis", "moment", "pearson_interval", "skew"}
 

@@ -1,16 +1,14 @@
-"""The memory of a stretch of neighbours, and of every stretch from the first to each of them.
+"""The memory of a stretch of neighbours, which windows and weights that fade are made of.
 
-A memory says all that a moving window or a fading weight needs: the weight, means in two words (a
-data value and an offset), and central moments over the weight, which fading does not change. All
-but the data values are wide numbers (`wide`), so that every stretch is in units of its own.
+A memory says how much its elements weigh, their means (a data value and an offset from it) and
+variances. Two stretches, one after the other, merge to one, which has seen its own elements and no
+other. Differences are taken of data values, so that constants and exact shifts leave no rounding.
 
-Source: Chan, Golub and LeVeque (1983) for the merge; Blelloch (1990), "Prefix sums and their
-applications", for the scan within rows and then over rows.
+Source: Chan, Golub and LeVeque (1983).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial, reduce
-from math import isqrt
 from typing import Any
 
 import jax
@@ -20,271 +18,257 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from ..._core.pytrees import pytree
-from ..._core.types import PyTree
-from ..numbers.units import exponent_of, inverse_unit, power_of_two
-from ..numbers.wide import Wide, choose, size_unit, total
-from ..sample.arguments import REAL, Data, Nan, Numbers, accumulator, check, join
+from ..._core.rounding import divide, protect
+from ..numbers.units import exponent_of, inverse_unit, power_of_two, unit_of
+from ..sample.arguments import accumulator
 from ..sample.weights import Probability, Reliability, Weights
-from ..sums.blocks import difference, widen
-from .moments import coefficient
-
-FADED = np.int32(4096)  # 2**-4096: of no account beside any weight, and still a weight
+from ..sums.blocks import difference
+from .moments import coefficient, root
 
 
-def check_along(
-    who: str,
-    named: dict[str, Any],
-    axis: Any,
-    weights: Weights | Numbers | None,
-    where: Numbers | None,
-    nan: str,
-) -> tuple[Data, int]:
-    """Return checked data, which are real, and the one axis they are gone through along."""
-    if axis is None or isinstance(axis, tuple):
-        raise TypeError(f"{who}: axis is {axis!r}; one int is needed")
-    data, (place,) = check(who, named, axis, weights, where, nan, real=REAL)
-    return data, place
+def in_range(x: Array, weights: Array | None, power: int) -> tuple[Array, Any]:
+    """Return data of which powers and differences are in range, and the exponent of their unit.
 
-
-def strength(data: Data, nan: Nan) -> Array:
-    """Return how much each element counts: floats in the dtype of the memory, 1 without weights."""
-    dtype = accumulator(reduce(jnp.promote_types, (v.dtype for v in data.values)))
-    joined = join(data, nan)
-    return jnp.ones(data.values[0].shape, dtype) if joined is None else joined.astype(dtype)
-
-
-@pytree
-class Variable:
-    """The mean of one variable: pivot + offset, a data value and a number; and what is no number.
-
-    Attributes:
-        pivot: the last data value that counts; floats, or integers as they were given.
-        offset: mean − pivot.
-        special: the sum of what was infinite or nan, else 0; neither pivot nor offset knows of it.
+    Integers are left as they are. The first power is so of any data in quarters: no two data values
+    are further apart than the largest number. For others the largest size along axis 0 is brought
+    near the top of the range, so that powers of what is far smaller stay in it too: squares of
+    float32 down to 2**-110 of the largest.
     """
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return x, 0
+    if power == 1:
+        return x * 0.25, 2
+    top = jnp.finfo(x.dtype).maxexp // power - 12
+    unit = unit_of(x, None if weights is None else weights != 0, (0,))
+    return protect(x * inverse_unit(unit)) * 2.0**top, exponent_of(unit[0]) - np.int32(top)
 
-    pivot: Array
-    offset: Wide
-    special: Array
+
+def out_of_range(value: Array, exponents: Sequence[Any]) -> Array:
+    """Multiply by powers of two, half of the way at a time: so it stays between the two ends."""
+    exponent = sum(exponents)
+    if isinstance(exponent, int):
+        return value * 2.0**exponent
+    half = exponent >> 1
+    way = protect(value * power_of_two(half, value.dtype))
+    return way * power_of_two(exponent - half, value.dtype)
 
 
 @pytree
 class Stretch:
-    """What is known of the elements of a stretch.
+    """What is known of the elements of stretches; arrays, stretches along axis 0.
 
     Attributes:
-        weight: the sum W of their weights.
+        weight: the sum W of their weights; a plain number, their count, where each weighs 1.
+        pivot: the last data value that counts; floats, or integers as given.
+        offset: mean − pivot. Where no power is asked for, what is infinite or nan is in here.
+        power: the variance, over W; nan where something is no number. None if not asked for.
+        cross: the covariance, where pairs are asked for: as many as there are of one variable.
         pairs: the sum of wᵢwⱼ over i ≠ j, over W²; None where no denominator needs it.
-        count: how many weights are not 0; None where no denominator needs it.
-        variables: one or two.
-        powers: central moments over W: none; that of both variables (of x alone its variance); or
-            those of x, of y and of both.
-        fade: what the stretch's length leaves of earlier weights; None if they do not fade.
+        squares: the sum of wᵢ², over W²; None where no size needs it.
+        count: how many weights are not 0, a float; None where no denominator needs it.
     """
 
-    weight: Wide
-    pairs: Wide | None
-    count: Array | None
-    variables: tuple[Variable, ...]
-    powers: tuple[Wide, ...]
-    fade: Wide | None
+    weight: Any
+    pivot: Array
+    offset: Array
+    power: Any = None
+    cross: Any = None
+    pairs: Any = None
+    squares: Any = None
+    count: Array | None = None
 
 
 def elements(
-    values: tuple[Array, ...],
-    weights: Array,
-    kind: Any = None,
-    powers: int = 0,
-    fade: Any = None,
+    x: Array,
+    weights: Array | None,
+    kind: Weights | None = None,
+    power: bool = False,
+    cross: bool = False,
+    sized: bool = False,
 ) -> Stretch:
     """Return the memories of single elements.
 
     Args:
-        values: arrays of one shape.
-        weights: floats of that shape, in the dtype of the memory; 0 for what does not count.
+        x: data in range, one variable or two, as `along` returns them.
+        weights: floats of that shape, 0 for what does not count; None where each weighs 1.
         kind: the kind of the weights, which decides what is divided by.
-        powers: how many central moments are wanted: 0, 1 or 3.
-        fade: None, or what a step leaves of earlier weights, a scalar in [0, 1).
+        power: whether the variance is wanted.
+        cross: whether there are two variables, of which the covariance is wanted.
+        sized: whether it is asked how many elements the weights stand for.
     """
-    shape, dtype = weights.shape, weights.dtype
-    zero = Wide.zero(shape, dtype)
-    weight = choose(weights == 0, zero, Wide.of(weights))
-    if fade is not None:
-        fade = Wide.of(jnp.broadcast_to(jnp.asarray(fade, dtype), shape))
-        # time that passes without an element takes nothing's weight away for good
-        gap = (weights == 0) & (fade.mantissa == 0)
-        fade = choose(gap, Wide(jnp.ones_like(weights), jnp.full_like(fade.exponent, -FADED)), fade)
-    return Stretch(
-        weight,
-        zero if isinstance(kind, Reliability) else None,
-        (weights != 0).astype(np.int32) if isinstance(kind, Probability) else None,
-        tuple(_variable(widen(x), weights) for x in values),
-        (zero,) * powers,
-        fade,
+    dtype = accumulator(x.dtype)
+    zero = jnp.zeros(x.shape, dtype)
+    if weights is not None:
+        x = jnp.where(weights == 0, jnp.zeros_like(x), x)
+    offset = known = lax.stop_gradient(x.astype(dtype)) * 0  # nan of what is no number
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        finite = jnp.isfinite(x)
+        offset = zero if power or cross else lax.stop_gradient(jnp.where(finite, zero, x))
+        x = jnp.where(finite, x, zero)
+    both = jnp.add(*jnp.split(known, 2)) if cross else None
+    made = Stretch(1.0, x, offset, known if power else None, both)
+    if weights is None:
+        return made
+    return replace(
+        made,
+        weight=weights,
+        pairs=zero if isinstance(kind, Reliability) else None,
+        squares=zero + 1 if sized and isinstance(kind, Reliability) else None,
+        count=(weights != 0).astype(zero.dtype) if isinstance(kind, Probability) else None,
     )
 
 
-def _variable(x: Array, weights: Array) -> Variable:
-    zero = Wide.zero(x.shape, weights.dtype)
-    if not jnp.issubdtype(x.dtype, jnp.inexact):
-        return Variable(x, zero, zero.mantissa)
-    x = jnp.where(weights != 0, x.astype(weights.dtype), 0)
-    finite = jnp.isfinite(x)
-    return Variable(jnp.where(finite, x, 0), zero, lax.stop_gradient(jnp.where(finite, 0, x)))
+def merge(a: Stretch, b: Stretch, fade: Array | None = None) -> Stretch:
+    """Join a stretch and the one after it; an empty one changes no bit of the other.
 
-
-def merge(a: Stretch, b: Stretch) -> Stretch:
-    """Join a stretch and the one after it; an empty one changes no bit of the other."""
-    before = a.weight if b.fade is None else (a.weight * b.fade).tidy()
-    weight = total(before, b.weight)
-    old, new = before / weight, b.weight / weight  # their shares of the weight
-    both = old * new
-    # is it empty? What has faded to nothing is not: a slower decay would show it
-    none, first, second = (v.mantissa == 0 for v in (a.weight, before, b.weight))
-    gaps = [
-        choose(none | second, Wide.zero(first.shape, old.mantissa.dtype), _gap(v, w))
-        for v, w in zip(a.variables, b.variables, strict=True)
-    ]
-
-    def moments(v: Wide, w: Wide, product: Wide) -> Wide:
-        # V = (Wa/W) Va + (Wb/W) Vb + (Wa/W) (Wb/W) D²
-        return total(old * v, new * w, both * product)
-
-    pairs = None
-    if a.pairs is not None and b.pairs is not None:
-        pairs = total(old * old * a.pairs, new * new * b.pairs, both, both)
-    which = ((0, 0), (-1, -1), (0, -1))[3 - len(a.powers) :]
-    products = [gaps[i] * gaps[j] for i, j in which]
-    return Stretch(
-        weight,
-        pairs,
-        None if a.count is None or b.count is None else a.count + b.count,
-        tuple(
-            Variable(
-                jnp.where(second, v.pivot, w.pivot),
-                choose(second, v.offset, total(w.offset, -(gap * old))),
-                jnp.where(first, 0, v.special) + w.special,
-            )
-            for v, w, gap in zip(a.variables, b.variables, gaps, strict=True)
-        ),
-        tuple(map(moments, a.powers, b.powers, products)),
-        None if a.fade is None or b.fade is None else (a.fade * b.fade).tidy(),
-    )
-
-
-def _gap(a: Variable, b: Variable) -> Wide:
-    """Return the mean of b less that of a."""
-    if jnp.issubdtype(a.pivot.dtype, jnp.inexact):
-        unit = size_unit(jnp.maximum(jnp.abs(a.pivot), jnp.abs(b.pivot)))
-        inverse = inverse_unit(unit)
-        between = Wide(b.pivot * inverse - a.pivot * inverse, exponent_of(unit))
+    Args:
+        a: the earlier one.
+        b: the later one.
+        fade: what the later one's length leaves of earlier weights, a scalar; None for all.
+    """
+    before, empty, no_more = a.weight, None, None
+    if isinstance(before, Array):
+        empty, no_more = before == 0, b.weight == 0
+        if fade is not None:
+            before = _faded(before, fade, no_more)
+            a = _forgotten(a, before == 0)
+    weight = before + b.weight
+    far, near = a.offset - difference(b.pivot, a.pivot), b.offset  # both from the new pivot
+    gap, pivot = near - far, b.pivot
+    if no_more is None:
+        old, new = (jnp.full_like(near, w / weight) for w in (before, b.weight))
+        offset = old * far + new * near
+        even = before == b.weight
     else:
-        between = Wide.of(difference(b.pivot, a.pivot).astype(a.special.dtype))
-    return total(between, b.offset, -a.offset)
+        whole = jnp.where(weight == 0, jnp.ones_like(weight), weight)
+        old, new = _share(before, whole), _share(b.weight, whole)
+        pivot = jnp.where(no_more, a.pivot, pivot)
+        offset = jnp.where(empty, near, old * far + new * near)
+        offset = jnp.where(no_more, a.offset, offset)
+        gap = jnp.where(empty | no_more, jnp.zeros_like(gap), gap)
+        even = False
+    return Stretch(
+        weight,
+        pivot,
+        offset,
+        None if a.power is None else _joined(a.power, b.power, gap * gap, old, new, even),
+        _cross(a.cross, b.cross, gap, old, new, even),
+        None if a.pairs is None else _squared(a.pairs, b.pairs, old, new) + 2 * old * new,
+        None if a.squares is None else _squared(a.squares, b.squares, old, new),
+        None if a.count is None else a.count + b.count,
+    )
 
 
-def prefixes(memory: Stretch) -> Stretch:
-    """Return the memories of the stretches from the first element to each, along axis 0.
+@jax.custom_jvp
+def _share(part: Array, whole: Array) -> Array:
+    """Divide; the slope squares nothing: the whole may be the smallest number."""
+    return part / whole
 
-    About √n rows are gone through side by side, then joined one after another, each at once, in a
-    program that does not grow with n.
+
+@_share.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    share = _share(*primals)
+    return share, (tangents[0] - share * tangents[1]) / primals[1]
+
+
+def _faded(weight: Array, fade: Array, no_more: Array) -> Array:
+    """Return what is left of a weight: never nothing of something, but by a fade of 0.
+
+    And not by that where no element has come: time alone takes no weight away for good.
     """
-    n = memory.weight.mantissa.shape[0]
-    size = isqrt(n - 1) + 1
-    rows = -(-n // size)
-
-    def cut(leaf: Array) -> Array:
-        return leaf.reshape(rows, size, *leaf.shape[1:]).swapaxes(0, 1)
-
-    def turn(leaf: Array) -> Array:
-        return jnp.swapaxes(leaf, 0, 1)
-
-    @partial(jax.checkpoint, prevent_cse=False)
-    def take(carry: Stretch, part: Stretch) -> tuple[Stretch, Stretch]:
-        both = merge(carry, part)
-        return both, both
-
-    @partial(jax.checkpoint, prevent_cse=False)
-    def join(carry: Stretch, row: Stretch) -> tuple[Stretch, Stretch]:
-        both = merge(carry, row)
-        return jax.tree.map(lambda leaf: leaf[-1:], both), both
-
-    parts = jax.tree.map(cut, padded(memory, rows * size))
-    within = jax.tree.map(turn, lax.scan(take, _nothing(parts), parts)[1])
-    first = jax.tree.map(lambda leaf: leaf[None], _nothing(memory))
-    whole = lax.scan(join, first, within)[1]
-    return jax.tree.map(lambda leaf: leaf.reshape(rows * size, *leaf.shape[2:])[:n], whole)
+    tiny = jnp.full_like(weight, jnp.finfo(weight.dtype).tiny)
+    rest = jnp.where(weight <= tiny, jnp.zeros_like(weight), weight * fade)
+    left = (weight > 0) & (no_more | (fade > 0))
+    return jnp.where(left & (rest < tiny), tiny, rest)
 
 
-def padded(memory: Stretch, n: int) -> Stretch:
-    """Return n memories along axis 0, those that were missing of nothing."""
+def _forgotten(a: Stretch, gone: Array) -> Stretch:
+    """Return a memory without what is no number where its weight has faded to 0."""
 
-    def pad(leaf: Array, nothing: Array) -> Array:
-        more = jnp.broadcast_to(nothing, (n - leaf.shape[0], *nothing.shape))
-        return jnp.concatenate([leaf, more])
+    def forget(v: Array) -> Array:
+        return jnp.where(gone & ~jnp.isfinite(v), jnp.zeros_like(v), v)
 
-    return jax.tree.map(pad, memory, _nothing(memory))
+    return replace(a, offset=forget(a.offset), power=None if a.power is None else forget(a.power))
 
 
-def _nothing(memory: Stretch) -> Stretch:
-    """Return memories of no elements, in the shape of an element along axis 0."""
+def _squared(a: Array, b: Array, old: Array, new: Array) -> Array:
+    return old * old * a + new * new * b
 
-    def empty(leaf: PyTree) -> Any:
-        if isinstance(leaf, Wide):
-            return Wide.zero(leaf.mantissa.shape[1:], leaf.mantissa.dtype)
-        return jnp.zeros(leaf.shape[1:], leaf.dtype)
 
-    none = jax.tree.map(empty, memory, is_leaf=lambda leaf: isinstance(leaf, Wide))
-    if memory.fade is None:
-        return none
-    return replace(none, fade=Wide.of(jnp.ones_like(none.fade.mantissa)))  # its length is 0
+def _cross(a: Any, b: Any, gap: Array, old: Array, new: Array, even: bool) -> Array | None:
+    if a is None:
+        return None
+    n = len(a)
+    return _joined(a, b, gap[:n] * gap[-n:], old[:n], new[:n], even)
+
+
+def _joined(a: Array, b: Array, square: Array, old: Array, new: Array, even: bool) -> Array:
+    # V = (Wa/W) Va + (Wb/W) Vb + (Wa/W) (Wb/W) D²
+    return old * (a + (new * square if even else protect(new * square))) + new * b
 
 
 def mean(memory: Stretch) -> Array:
     """Return the mean; nan of no elements."""
-    (v,) = memory.variables
-    dtype, weight = v.special.dtype, memory.weight.mantissa
-    value = total(Wide.of(v.pivot.astype(dtype)), v.offset).value + v.special
-    return jnp.where((weight == 0) | jnp.isnan(weight), jnp.nan, value)
+    return _of_some(memory, memory.pivot.astype(memory.offset.dtype) + memory.offset)
 
 
-def moment(memory: Stretch, kind: Any, correction: ArrayLike) -> Array:
-    """Return the last central moment, over what a kind of weights leaves to divide by."""
+def _of_some(memory: Stretch, value: Array) -> Array:
+    """Return nan of no elements, and of negative weights."""
     weight = memory.weight
-    free = _free(memory, kind, Wide.of(jnp.asarray(correction, weight.mantissa.dtype)))
-    known = (free.mantissa > 0) & (weight.mantissa != 0) & finite(memory)
-    return jnp.where(known, (memory.powers[-1] / free).value, jnp.nan)
+    if not isinstance(weight, Array):
+        return value
+    return jnp.where(weight > 0, value, jnp.full_like(value, jnp.nan))
+
+
+def moment(memory: Stretch, correction: ArrayLike) -> Array:
+    """Return a second moment, over what a kind of weights leaves to divide by."""
+    free = _free(memory, jnp.asarray(correction, memory.offset.dtype))
+    value = divide(memory.power, jnp.where(free > 0, free, 1))
+    return _of_some(memory, jnp.where(free > 0, value, jnp.nan))
+
+
+def covariance(memory: Stretch, correction: ArrayLike) -> Array:
+    """Return the covariance, over what a kind of weights leaves to divide by."""
+    return moment(replace(first(memory), power=memory.cross), correction)
 
 
 def correlation(memory: Stretch) -> Array:
     """Return Pearson's correlation; nan of a constant."""
-    xx, yy, xy = memory.powers
-    dtype = xx.mantissa.dtype
-    # in units of the deviations, near enough: whole powers of two, so a square's is an even one
-    x, y = (v.exponent >> 1 for v in (xx, yy))
-    mxx, myy, cxy = (
-        v.mantissa * power_of_two(v.exponent - unit, dtype)
-        for v, unit in ((xx, 2 * x), (yy, 2 * y), (xy, x + y))
-    )
-    return jnp.where(finite(memory), coefficient(mxx, myy, cxy), jnp.nan)
+    n = len(memory.cross)
+    xx, yy = memory.power[:n], memory.power[-n:]
+    return _of_some(first(memory), coefficient(xx, yy, memory.cross))
 
 
-def finite(memory: Stretch) -> Array:
-    """Tell where all elements were finite, and no weight was negative."""
-    special = sum(jnp.abs(v.special) for v in memory.variables)
-    return (special == 0) & ~jnp.isnan(memory.weight.mantissa)
+def first(memory: Stretch) -> Stretch:
+    """Return what is known of the first variable of a pair."""
+    n = len(memory.cross)
+    return jax.tree.map(lambda v: v[:n] if np.ndim(v) else v, memory)
 
 
-def _free(memory: Stretch, kind: Any, correction: Wide) -> Wide:
+def _free(memory: Stretch, correction: Array) -> Array:
     """Return what a kind leaves of the weight to divide by, over the weight."""
-    weight = memory.weight
-    one = Wide.of(jnp.ones((), weight.mantissa.dtype))
     if memory.pairs is not None:  # W − c·Σw²/W; 1 − c + c·p cancels nothing where c is 1
-        rest = total(one, -correction)
-        nothing = Wide.zero((), weight.mantissa.dtype)
-        rest = choose(rest.mantissa == 0, nothing, rest)
-        return total(rest, correction * memory.pairs)
+        return 1 - correction + correction * memory.pairs
     if memory.count is not None:
-        count = Wide.of(memory.count.astype(weight.mantissa.dtype))
-        return total(count, -correction) / count
-    return total(weight, -correction) / weight
+        count = jnp.maximum(memory.count, 1)
+        return (count - correction) / count
+    weight = memory.weight
+    whole = jnp.where(weight > 0, weight, 1) if isinstance(weight, Array) else weight
+    return (weight - correction) / whole
+
+
+def size(memory: Stretch) -> Array:
+    """Return how many elements the weights stand for: W, Kish's W²/Σw², or the count."""
+    if memory.squares is not None:
+        return divide(jnp.ones_like(memory.squares), memory.squares)
+    return jnp.asarray(memory.weight if memory.count is None else memory.count, memory.offset.dtype)
+
+
+def std(memory: Stretch, correction: ArrayLike) -> Array:
+    """Return the standard deviation."""
+    return root(moment(memory, correction))
+
+
+def sem(memory: Stretch, correction: ArrayLike) -> Array:
+    """Return the standard error of the mean."""
+    return root(divide(moment(memory, correction), size(memory)))
