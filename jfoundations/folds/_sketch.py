@@ -169,7 +169,7 @@ def counted(index: jax.Array, bins: int) -> Count:
     start = lax.optimization_barrier(jnp.zeros(bins, jnp.int32))
 
     def count(row: jax.Array) -> jax.Array:
-        return in_blocks(lambda found, part: add(found, part, None), start, row)
+        return in_blocks(add, start, row)
 
     found = jax.vmap(count)(rows) if shape else count(rows[0])
     return Count.from_array(found.reshape(*shape, bins))
