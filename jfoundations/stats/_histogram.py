@@ -226,7 +226,7 @@ def _count_rows(x: jax.Array, counts: Any, edges: jax.Array, even: bool) -> jax.
     def count(found: jax.Array, x: jax.Array, counts: Any) -> jax.Array:
         return add(found, place(x), counts)
 
-    def weigh(found: Pair, x: jax.Array, counts: jax.Array) -> Pair:
+    def weigh(found: Pair, x: jax.Array, counts: Any) -> Pair:
         return two_words.add(found, binned(place(x), counts, bins))
 
     def row(x: jax.Array, counts: Any) -> jax.Array:
@@ -318,7 +318,7 @@ def _even(first: jax.Array, last: jax.Array, bins: int) -> jax.Array:
     half = jnp.where(first == last, 0.5, 0).astype(first.dtype)
     first, last = jnp.where(good, first - half, jnp.nan), jnp.where(good, last + half, jnp.nan)
     # in a unit that gives them room, since last − first may be larger than any number
-    up, down = _room(first, last)
+    up, down = roomy(jnp.maximum(jnp.abs(first), jnp.abs(last)))
     low, high = first * up, last * up
     # jnp.linspace may fall where bins are narrower than an ulp; this is NumPy's, and rises
     steps = jnp.arange(1, bins, dtype=first.dtype)
@@ -327,22 +327,18 @@ def _even(first: jax.Array, last: jax.Array, bins: int) -> jax.Array:
     return jnp.concatenate([first[None], jnp.clip(inner, first, last), last[None]])
 
 
-def _room(first: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return roomy(jnp.maximum(jnp.abs(first), jnp.abs(last)))
-
-
 def _resolved(edges: jax.Array) -> jax.Array:
     """Tell whether even bins are so much wider than an ulp that a guess misses by one at most."""
-    up, _ = _room(edges[0], edges[-1])
-    width = jnp.min(edges[1:] * up - edges[:-1] * up)
-    ulp = jnp.finfo(edges.dtype).eps * jnp.maximum(jnp.abs(edges[0] * up), jnp.abs(edges[-1] * up))
-    return (width >= 8 * ulp) & (edges.shape[0] < 1 << 16)
+    bins = edges.shape[0] - 1
+    edges = edges * roomy(jnp.max(jnp.abs(edges[::bins])))[0]
+    ulp = jnp.finfo(edges.dtype).eps * jnp.max(jnp.abs(edges[::bins]))
+    return (jnp.min(edges[1:] - edges[:-1]) >= 8 * ulp) & (bins < 1 << 16)
 
 
 def _guess(x: jax.Array, edges: jax.Array) -> jax.Array:
     """Return each element's bin by dividing, put right by the edges themselves."""
     bins = edges.shape[0] - 1
-    up, _ = _room(edges[0], edges[-1])
+    up, _ = roomy(jnp.max(jnp.abs(edges[::bins])))
     first, last = edges[0] * up, edges[-1] * up
     scale = bins / (last - first)
     guess = jnp.clip(jnp.floor((x * up - first) * scale), 0, bins - 1).astype(jnp.uint32)

@@ -9,7 +9,7 @@ Short rows are sorted; long ones are counted on a CPU, with the same bits.
 (3.0, 5.75, 1.5)
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from .._kernels.order.occurrences import Tally, hide, rows, tally, unrow
-from .._kernels.order.quantiles import METHODS, WEIGHTED, quantiles
+from .._kernels.order.quantiles import METHODS, WEIGHTED, MethodName, quantiles
 from .._kernels.order.trimmed import trimmed
 from .._kernels.sample.arguments import (
     ORDERED,
@@ -35,22 +35,6 @@ from .._kernels.sample.arguments import (
 )
 from .._kernels.sample.weights import Weights
 from .._kernels.sums.blocks import difference
-
-Method: TypeAlias = Literal[
-    "linear",
-    "inverted_cdf",
-    "averaged_inverted_cdf",
-    "closest_observation",
-    "interpolated_inverted_cdf",
-    "hazen",
-    "weibull",
-    "median_unbiased",
-    "normal_unbiased",
-    "lower",
-    "higher",
-    "midpoint",
-    "nearest",
-]
 
 
 def median(
@@ -95,7 +79,7 @@ def quantile(
     x: ArrayLike,
     q: ArrayLike,
     *,
-    method: Method = "linear",
+    method: MethodName = "linear",
     axis: Axis = None,
     keepdims: bool = False,
     weights: Weights | ArrayLike | None = None,
@@ -155,7 +139,7 @@ def quantile(
 def iqr(
     x: ArrayLike,
     *,
-    method: Method = "linear",
+    method: MethodName = "linear",
     axis: Axis = None,
     keepdims: bool = False,
     weights: Weights | ArrayLike | None = None,

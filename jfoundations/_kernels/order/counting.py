@@ -21,7 +21,7 @@ BLOCK = 1 << 17
 # An array is cut across as many lanes, so that each of so many devices has some of each block.
 LANES = 768
 
-Step = Callable[[Any, Array, Array | None], Any]
+Step = Callable[[Any, Array, Any], Any]
 
 
 def in_blocks(
@@ -35,30 +35,32 @@ def in_blocks(
     Args:
         step: adds what elements and their counts (None, bools or numbers) say to a tree of sums.
         start: the tree, of zeros.
-        x: of shape (n,).
+        x: of shape (..., n).
         counts: of x's shape, or None.
         block: how many elements at most are a block.
     """
-    if x.shape[0] <= block:
+    if x.size <= block:
         return step(start, x, counts)
     by_blocks = functools.partial(_in_blocks, step, block)
     return lax.platform_dependent(start, x, counts, cpu=by_blocks, default=step)
 
 
 def _in_blocks(step: Step, block: int, start: PyTree, x: Array, counts: Array | None) -> Any:
-    lanes = math.gcd(x.shape[0], LANES)
-    length = x.shape[0] // lanes
-    width = min(length, max(1, block // lanes))
+    *outer, n = x.shape
+    lanes = math.gcd(n, LANES)
+    length, wide = n // lanes, math.prod(outer) * lanes
+    width = min(length, max(1, block // wide))
     # no slice cuts the axis that may be sharded: each device would be sent the whole array
-    rows = [None if a is None else a.reshape(lanes, length) for a in (x, counts)]
+    rows = jax.tree.map(lambda a: a.reshape(*outer, lanes, length), (x, counts))
+    axis, uneven = len(outer) + 1, length % width != 0
 
     def body(i: Array, carry: PyTree) -> Any:
-        at = jnp.minimum(i * width, length - width) if length % width else i * width
-        cut = (None if a is None else lax.dynamic_slice_in_dim(a, at, width, 1) for a in rows)
-        x, counts = (None if a is None else a.reshape(-1) for a in cut)
-        if length % width:
-            new = lax.broadcasted_iota(jnp.uint32, (lanes, width), 1) >= i * width - at
-            new = new.reshape(-1)
+        at = jnp.minimum(i * width, length - width) if uneven else i * width
+        cut = jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, at, width, axis), rows)
+        x, counts = jax.tree.map(lambda a: a.reshape(*outer, -1), cut)
+        if uneven:
+            places = lax.broadcasted_iota(jnp.uint32, (*outer, lanes, width), axis)
+            new = (places >= i * width - at).reshape(*outer, -1)
             counts = new if counts is None else jnp.where(new, counts, counts.dtype.type(0))
         return step(carry, x, counts)
 

@@ -10,7 +10,7 @@ Source: Hyndman and Fan (1996), "Sample quantiles in statistical packages"; Akin
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,22 @@ METHODS = {
     "nearest": Method(-1, part=lambda k, part: (part > 0.5) | ((part == 0.5) & (k % 2 == 1))),
 }
 WEIGHTED = ("linear", "inverted_cdf")
+
+MethodName: TypeAlias = Literal[
+    "linear",
+    "inverted_cdf",
+    "averaged_inverted_cdf",
+    "closest_observation",
+    "interpolated_inverted_cdf",
+    "hazen",
+    "weibull",
+    "median_unbiased",
+    "normal_unbiased",
+    "lower",
+    "higher",
+    "midpoint",
+    "nearest",
+]
 
 
 def _one(true: Any) -> Any:
@@ -155,19 +171,24 @@ def position(q: Array, last: Array | int) -> tuple[Array, Array]:
         product = protect(q * jnp.asarray(last, q.dtype))  # rounded as NumPy's
         whole = jnp.floor(product)
         return whole.astype(jnp.int32), product - whole
-    head = lax.bitcast_convert_type(q, jnp.uint32) & np.uint32(0xFFFFF000)
-    head = lax.bitcast_convert_type(head, jnp.float32)
     pieces = [last & mask for mask in (0xFFF, 0xFFF000, 0x7F000000)]
     if isinstance(last, int):
         pieces = np.array(pieces, np.float32).reshape(3, *(1,) * q.ndim)
     else:
         pieces = jnp.stack(pieces).astype(q.dtype)
-    products = jnp.stack([head, q - head])[:, None] * pieces[None]
+    products = halves(q)[:, None] * pieces[None]
     wholes = jnp.floor(products)
     rest = jnp.sum(products - wholes, axis=(0, 1))
     carry = jnp.floor(rest)
     whole = jnp.sum(wholes.astype(jnp.int32), axis=(0, 1), dtype=jnp.int32)
     return whole + carry.astype(jnp.int32), rest - carry
+
+
+def halves(q: Array) -> Array:
+    """Return two float32 numbers of 12 bits each, along a new first axis, whose sum is q."""
+    head = lax.bitcast_convert_type(q, jnp.uint32) & np.uint32(0xFFFFF000)
+    head = lax.bitcast_convert_type(head, jnp.float32)
+    return jnp.stack([head, q - head])
 
 
 def settled(part: Array, rank: Array) -> tuple[Array, Array]:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from ..._core.compat import vary, varying
 from ..._core.types import PyTree
@@ -26,7 +27,7 @@ BINS = 1 << 16
 SIDE_BY_SIDE = 16  # rows whose bins are held at once: those of a sharded axis stay where they are
 
 
-def select(x: Array, counts: Array | None, ranks: Array) -> Array:
+def select(x: Array, counts: Array | None, ranks: ArrayLike) -> Array:
     """Return the elements at ranks of rows.
 
     Derivatives flow to the elements equal to the one selected; ties share them equally, an element
@@ -40,7 +41,7 @@ def select(x: Array, counts: Array | None, ranks: Array) -> Array:
     Returns:
         The elements, of x's dtype and shape (rows, m).
     """
-    ranks = jnp.broadcast_to(ranks, (x.shape[0], ranks.shape[1]))
+    ranks = jnp.broadcast_to(ranks, (x.shape[0], jnp.shape(ranks)[1]))
     way = _differentiable if jnp.issubdtype(x.dtype, jnp.inexact) else _select
     return way(x, counts, ranks)
 
@@ -77,16 +78,14 @@ def by_sorting(x: Array, counts: Array | None, ranks: Array) -> Array:
 
 def by_counting(x: Array, counts: Array | None, ranks: Array) -> Array:
     """Return what `select` does, by counting."""
-    if x.shape[0] == 1:
-        return _row(x[0], None if counts is None else counts[0], ranks[0])[None]
     if x.shape[0] <= SIDE_BY_SIDE:
-        return jax.vmap(_row)(x, counts, ranks)
-    return lax.map(lambda row: _row(*row), (x, counts, ranks))
+        return _side_by_side(x, counts, ranks)
+    alone = jax.tree.map(lambda v: v[:, None], (x, counts, ranks))
+    return lax.map(lambda row: _side_by_side(*row)[0], alone)
 
 
-def _row(x: Array, counts: Array | None, ranks: Array) -> Array:
-    """Return the elements at ranks (m,) of one row (n,)."""
-    (m,), key = ranks.shape, jax.eval_shape(encode, x).dtype
+def _side_by_side(x: Array, counts: Array | None, ranks: Array) -> Array:
+    (rows, m), key = ranks.shape, jax.eval_shape(encode, x).dtype
     sixteen = np.array(16, key)
 
     def digit(found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -95,42 +94,45 @@ def _row(x: Array, counts: Array | None, ranks: Array) -> Array:
 
         def count(bins: Array, x: Array, counts: Array | None) -> Array:
             keys = encode(x) >> shift.astype(key)
-            row = _first(prefix, keys >> sixteen)
-            return add(bins, row * BINS + (keys & (BINS - 1)).astype(jnp.uint32), counts)
+            index = _slot(prefix, keys >> sixteen) * BINS + (keys & (BINS - 1)).astype(jnp.uint32)
+            return add(bins, index.reshape(-1), None if counts is None else counts.reshape(-1))
 
-        bins = in_blocks(count, jnp.zeros(m * BINS, jnp.int32), x, counts).reshape(m, 256, 256)
+        bins = in_blocks(count, jnp.zeros(rows * m * BINS, jnp.int32), x, counts)
         # by 256 groups of 256 bins: a cumulative sum over 65,536 takes as long as a pass over 1e6
-        mine = _first(prefix, prefix)  # ranks with one prefix share bins
-        group, rest = _walk(jnp.dot(bins, jnp.ones(256, jnp.int32))[mine], rest)
-        place, rest = _walk(bins[mine, group], rest)
-        place = (group * 256 + place).astype(key)
-        return shift - 16, (prefix << sixteen) | place, rest
+        bins = bins.reshape(rows * m, 256, 256)
+        mine = _slot(prefix, prefix).reshape(-1)  # ranks with one prefix share bins
+        group, before = _walk(jnp.dot(bins, jnp.ones(256, jnp.int32))[mine], rest)
+        place, within = _walk(bins[mine, group], rest - before)
+        place = (group * 256 + place).astype(key).reshape(rows, m)
+        return shift - 16, (prefix << sixteen) | place, rest - (before + within)
 
     ranks = vary(ranks, varying(x))
-    start = np.int32(8 * key.itemsize - 16), jnp.zeros_like(ranks, key), ranks
+    start = jnp.int32(8 * key.itemsize - 16), jnp.zeros_like(ranks, key), ranks.reshape(-1)
     _, keys, _ = lax.while_loop(lambda found: found[0] >= 0, digit, start)
     return decode(keys, x.dtype)
 
 
-def _first(prefix: Array, keys: Array) -> Array:
-    """Return the place of each key (n,) among prefixes (m,), the first if there are two; else m."""
-    shape = prefix.shape[0], keys.shape[0]
-    same = lax.broadcast_in_dim(prefix, shape, (0,)) == lax.broadcast_in_dim(keys, shape, (1,))
-    place = lax.broadcasted_iota(jnp.uint32, shape, 0)
-    none = lax.full_like(place, shape[0])
-    return lax.reduce_min(lax.select(same, place, none), (0,))
+def _slot(prefix: Array, keys: Array) -> Array:
+    """Return for each key (rows, n) the first of all prefixes (rows, m) that it has, or rows·m."""
+    shape = prefix.shape[1], *keys.shape
+    same = lax.broadcast_in_dim(prefix.T, shape, (0, 1)) == lax.broadcast_in_dim(
+        keys, shape, (1, 2)
+    )
+    rank, row = (lax.broadcasted_iota(jnp.uint32, shape, k) for k in (0, 1))
+    none = lax.full_like(rank, prefix.size)
+    return lax.reduce_min(lax.select(same, row * shape[0] + rank, none), (0,))
 
 
 @jax.jit  # in a program once, called twice
 def _walk(bins: Array, rest: Array) -> tuple[Array, Array]:
-    """Return the bin of (m, 256) that holds a rank, and the rank within it."""
+    """Return the bin of (m, 256) that holds a rank, and how many come before it."""
     # sums by products, which are no code of their own
     earlier, later = (lax.broadcasted_iota(jnp.int32, (256, 256), k) for k in (0, 1))
     before = jnp.dot(bins, (earlier < later).astype(jnp.int32))
     below = (before <= rest[:, None]).astype(jnp.int32)
     none = np.int32(0), np.int32(0)
     number, before = lax.reduce((below, before * below), none, _count_and_most, (1,))
-    return (number - 1).astype(jnp.uint32), rest - before
+    return (number - 1).astype(jnp.uint32), before
 
 
 def _count_and_most(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
