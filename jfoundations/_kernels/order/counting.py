@@ -49,7 +49,8 @@ def _in_blocks(step: Step, block: int, start: PyTree, x: Array, counts: Array | 
     *outer, n = x.shape
     lanes = math.gcd(n, LANES)
     length, wide = n // lanes, math.prod(outer) * lanes
-    width = min(length, max(1, block // wide))
+    most = min(length, max(1, block // wide))
+    width = next((w for w in range(most, most // 2, -1) if length % w == 0), most)
     # no slice cuts the axis that may be sharded: each device would be sent the whole array
     rows = jax.tree.map(lambda a: a.reshape(*outer, lanes, length), (x, counts))
     axis, uneven = len(outer) + 1, length % width != 0

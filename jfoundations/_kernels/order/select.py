@@ -41,7 +41,8 @@ def select(x: Array, counts: Array | None, ranks: ArrayLike) -> Array:
     Returns:
         The elements, of x's dtype and shape (rows, m).
     """
-    ranks = jnp.broadcast_to(ranks, (x.shape[0], jnp.shape(ranks)[1]))
+    ranks = jnp.asarray(ranks, np.int32)
+    ranks = jnp.broadcast_to(ranks, (x.shape[0], ranks.shape[1]))
     way = _differentiable if jnp.issubdtype(x.dtype, jnp.inexact) else _select
     return way(x, counts, ranks)
 
@@ -118,9 +119,10 @@ def _slot(prefix: Array, keys: Array) -> Array:
     same = lax.broadcast_in_dim(prefix.T, shape, (0, 1)) == lax.broadcast_in_dim(
         keys, shape, (1, 2)
     )
-    rank, row = (lax.broadcasted_iota(jnp.uint32, shape, k) for k in (0, 1))
-    none = lax.full_like(rank, prefix.size)
-    return lax.reduce_min(lax.select(same, row * shape[0] + rank, none), (0,))
+    slot = lax.broadcasted_iota(jnp.uint32, shape, 0)
+    if len(prefix) > 1:
+        slot = slot + lax.broadcasted_iota(jnp.uint32, shape, 1) * shape[0]
+    return lax.reduce_min(lax.select(same, slot, lax.full_like(slot, prefix.size)), (0,))
 
 
 @jax.jit  # in a program once, called twice

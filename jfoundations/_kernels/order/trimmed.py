@@ -39,7 +39,8 @@ def _of_whole(x: Array, counts: Any, proportion: Array) -> Array:
     cut = cut + _near(part, cut).astype(cut.dtype)
     rest = size - cut
     ends = jnp.concatenate([cut, rest - 1, jnp.full_like(cut, size - 1)], axis=1)
-    found, dtype = select(x, counts, jnp.maximum(ends, 0)), accumulator(x.dtype)
+    ends = ends if counts is None else jnp.maximum(ends, 0)
+    found, dtype = select(x, counts, ends), accumulator(x.dtype)
     low, high, last = (found[:, k : k + 1].astype(dtype) for k in range(3))
     x = hide(x, counts).astype(dtype)
 
@@ -61,7 +62,8 @@ def _of_whole(x: Array, counts: Any, proportion: Array) -> Array:
 
     most = jnp.maximum(jnp.abs(low), jnp.abs(high))
     mean = mean_about(low, most, (rest - cut).astype(dtype), sum_of)
-    return jnp.where((last == last) & (size > 0), mean, jnp.nan)[:, 0]
+    good = last == last if counts is None else (last == last) & (size > 0)
+    return jnp.where(good, mean, jnp.nan)[:, 0]
 
 
 def _of_fractions(x: Array, counts: Array, proportion: Array) -> Array:
