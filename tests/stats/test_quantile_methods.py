@@ -56,7 +56,7 @@ def test_the_inverted_cdf_of_weights_is_numpys():
             assert equal(found, want), (w, kind)
     ten = np.full(10, 0.1, DEFAULT)  # W is not 1, and 0.3·W not the third sum
     found = stats.quantile(np.arange(10.0), 0.3, weights=ten, method="inverted_cdf")
-    assert found == np.quantile(np.arange(10), 0.3, method="inverted_cdf") == 2
+    assert float(found) == np.quantile(np.arange(10.0), 0.3, method="inverted_cdf") == 2
     assert stats.iqr([1.0, 2.0, 4.0], weights=[0.5, 3, 0.5], method="inverted_cdf") == 0
 
 
