@@ -23,12 +23,12 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .._core.pytrees import pytree, static
+from .._core.rounding import protect
 from .._kernels.numbers.counts import Count
 from .._kernels.numbers.sortable_bits import decode, encode
 from .._kernels.order.counting import add, in_blocks
-from .._kernels.order.quantiles import between, settled
+from .._kernels.order.quantiles import between, halves, settled
 from .._kernels.sample.arguments import accumulator
-from ._words import Words
 
 KEPT = 8  # bits of the mantissa
 
@@ -88,20 +88,17 @@ class Sketch:
         Args:
             q: of shape (m,).
         """
-        shape = (len(q), *self.bins.low.shape[:-1])
+        shape, total = (len(q), *self.bins.low.shape[:-1]), self._size()
         known = _rows(jax.tree.map(lambda v: v[..., :-1], self.bins))
-        size = _rows(jax.tree.map(lambda v: v[..., None], self._size()))
-        spoilt = jnp.zeros(shape[1:], bool)
+        size = _rows(jax.tree.map(lambda v: v[..., None], total))
+        inside = (q >= 0) & (q <= 1)
+        low, high, part = _ranks(jnp.where(inside, q, 0), size)
+        ends = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), low, high)
+        places, ranks = jax.tree.map(lambda v: v.reshape(2, *shape), _find(known, ends))
+        good = total.positive()
         if self.nan == "propagate":
-            spoilt = (self.bins.high[..., -1] | self.bins.low[..., -1]) != 0
-        inside = ((q >= 0) & (q <= 1)).reshape(-1, *(1,) * (len(shape) - 1))
-        safe = jnp.where((q >= 0) & (q <= 1), q, 0)
-        low, high, part = jax.vmap(lambda p: _ranks(p, jax.tree.map(lambda v: v[:, 0], size)))(safe)
-        through = _cumulative(known)
-        find = jax.vmap(jax.vmap(_find), in_axes=(None, 0))
-        ends = jax.tree.map(lambda a, b: jnp.stack([a, b]), find(through, low), find(through, high))
-        places, ranks = jax.tree.map(lambda v: v.reshape(2, *shape), ends)
-        good = (self._size().positive() & ~spoilt)[None] & inside
+            good = good & ((self.bins.high[..., -1] | self.bins.low[..., -1]) == 0)
+        good = good[None] & inside.reshape(-1, *(1,) * (len(shape) - 1))
         return Places(places, ranks, part.reshape(shape), good)
 
     def _size(self) -> Count:
@@ -169,7 +166,7 @@ def counted(index: jax.Array, bins: int) -> Count:
     start = lax.optimization_barrier(jnp.zeros(bins, jnp.int32))
 
     def count(row: jax.Array) -> jax.Array:
-        return in_blocks(lambda found, part: add(found, part, None), start, row)
+        return in_blocks(add, start, row)
 
     found = jax.vmap(count)(rows) if shape else count(rows[0])
     return Count.from_array(found.reshape(*shape, bins))
@@ -188,51 +185,71 @@ def _rows(count: Count) -> Count:
 
 def _cumulative(bins: Count) -> Count:
     # in digits of 11 bits, of which even 2**18 sums do not overflow 32; then the carries
-    low = bins.low
-    digits = low & np.uint32(0x7FF), (low >> 11) & np.uint32(0x7FF), low >> 22, bins.high
-    first, second, third, high = (jnp.cumsum(d, axis=1, dtype=np.uint32) for d in digits)
+    shifts, eleven = np.array([0, 11, 22], np.uint32)[:, None, None], np.uint32(0x7FF)
+    digits = jnp.concatenate([(bins.low[None] >> shifts) & eleven, bins.high[None]])
+    first, second, third, high = jnp.cumsum(digits, axis=2, dtype=np.uint32)
     second = second + (first >> 11)
     third = third + (second >> 11)
-    low = (first & np.uint32(0x7FF)) | (second & np.uint32(0x7FF)) << 11 | third << 22
+    low = (first & eleven) | (second & eleven) << 11 | third << 22
     return Count(high + (third >> 10), low)
 
 
-def _find(through: Count, rank: Count) -> tuple[jax.Array, Count]:
-    """Return the first bin whose cumulative count is above a rank, and the rank within it."""
-    above = (rank.high < through.high) | ((rank.high == through.high) & (rank.low < through.low))
-    place = jnp.argmax(above).astype(jnp.int32)
-    before = jnp.maximum(place - 1, 0)
-    start = jax.tree.map(lambda v: jnp.where(place > 0, v[before], 0), through)
-    return place, _minus(rank, start)
+def _find(bins: Count, ranks: Count) -> tuple[jax.Array, Count]:
+    """Return the bins that ranks lie in, and the ranks within them.
+
+    Args:
+        bins: of shape (rows, bins).
+        ranks: of shape (m, rows).
+    """
+    through = _cumulative(bins)
+    low, high = ranks.low[..., None], ranks.high[..., None]
+    passed = (through.high[None] < high) | (
+        (through.high[None] == high) & (through.low[None] <= low)
+    )
+    place = jnp.sum(passed, axis=-1, dtype=np.uint32)
+
+    def before(word: jax.Array) -> jax.Array:
+        word = jnp.pad(word, ((0, 0), (1, 0)))
+        return jnp.take_along_axis(word, place.T, axis=1, mode="clip").T
+
+    rest = _minus(ranks, jax.tree.map(before, through))
+    return jnp.minimum(place.astype(np.int32), bins.low.shape[1] - 1), rest
 
 
 def find_all(bins: Count, ranks: Count) -> jax.Array:
     """Return for each row of counts (..., bins) the bin in which a rank (...) lies."""
-    shape = ranks.low.shape
-    through = _cumulative(_rows(bins))
-    found, _ = jax.vmap(_find)(through, jax.tree.map(jnp.ravel, ranks))
-    return found.reshape(shape)
+    found, _ = _find(_rows(bins), jax.tree.map(lambda v: v.reshape(1, -1), ranks))
+    return found.reshape(ranks.low.shape)
 
 
 def _ranks(q: jax.Array, size: Count) -> tuple[Count, Count, jax.Array]:
-    """Return the whole part of q·(n - 1), the next whole number, and the share of that one."""
-    one = jax.tree.map(lambda n: jnp.broadcast_to(n, size.low.shape), Count.of(1))
-    some = size.positive()
-    last = jax.tree.map(lambda n: jnp.where(some, n, 0), _minus(size, one))
-    product = Words.of(jnp.broadcast_to(q, some.shape)) * Words.of_count(last, q.dtype)
-    whole = jnp.floor(product.high)
-    part = (product.high - whole) + product.low
-    carry = jnp.floor(part)
-    rank = _minus(_whole(whole) + _whole(jnp.maximum(carry, 0)), _whole(jnp.maximum(-carry, 0)))
-    near, part = settled(part - carry, product.high)
-    rank = rank + jax.tree.map(lambda n: jnp.where(near, n, 0), one)
-    step = jax.tree.map(lambda n: jnp.where(part > 0, n, 0), one)
-    return rank, rank + step, part
+    """Return the whole part of q·(n - 1), the next whole number, and the share of that one.
 
+    Args:
+        q: of shape (m,).
+        size: n, of shape (rows, 1).
 
-def _whole(x: jax.Array) -> Count:
-    high = jnp.floor(x * 2.0**-32)
-    return Count(high.astype(np.uint32), (x - high * 2.0**32).astype(np.uint32))
+    Returns:
+        Each of shape (m, rows).
+    """
+    size = jax.tree.map(lambda v: v[:, 0], size)
+    last = _minus(size, Count.from_array(size.positive()))
+    if q.dtype == np.float64:
+        products = protect(q[:, None] * last.astype(q.dtype))[None]
+    else:  # of 12 and of at most 12 bits: exact
+        masks = np.array([0xFFF, 0xFFF000, 0xFF000000], np.uint32)[:, None]
+        low, high = ((word[None] & masks).astype(q.dtype) for word in (last.low, last.high))
+        pieces = jnp.concatenate([low, high * 2.0**32])
+        products = halves(q[:, None])[:, None] * pieces[None, :, None]
+        products = products.reshape(-1, *products.shape[2:])
+    wholes = jnp.floor(products)
+    part = jnp.sum(products - wholes, axis=0)
+    wholes = jnp.concatenate([wholes, jnp.floor(part)[None]])
+    high = jnp.floor(wholes * 2.0**-32)
+    rank = Count(high.astype(np.uint32), (wholes - high * 2.0**32).astype(np.uint32)).sum(0)
+    near, part = settled(part - wholes[-1], rank.astype(q.dtype))
+    rank = rank + Count.from_array(near)
+    return rank, rank + Count.from_array(part > 0), part
 
 
 def _minus(a: Count, b: Count) -> Count:

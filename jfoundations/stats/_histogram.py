@@ -19,10 +19,11 @@ from jax.typing import ArrayLike, DTypeLike
 
 from .._core.rounding import divide, protect
 from .._core.types import PyTree
-from .._kernels.numbers import two_words as two_words
+from .._kernels.numbers import two_words
 from .._kernels.numbers.two_words import Pair
 from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.order.counting import add, in_blocks
+from .._kernels.order.fractions import roomy
 from .._kernels.order.occurrences import rows, unrow
 from .._kernels.sample.arguments import (
     ORDERED,
@@ -197,12 +198,7 @@ def _histogram(
     given = edges.astype(known)
     if even and ends is None and jnp.issubdtype(x.dtype, jnp.integer):
         x, edges = _from_least(x, counts, edges)
-    x, counts = rows(x, axes), rows(counts, axes)
-    if even:
-        by = functools.partial(functools.partial, _count_rows)
-        found = lax.cond(_resolved(edges), by(_guess), by(_search), x, counts, edges)
-    else:
-        found = _count_rows(_search, x, counts, edges)
+    found = _count_rows(rows(x, axes), rows(counts, axes), edges, even)
     found = unrow(found, data, axes)
     return jnp.expand_dims(found, axes) if keepdims else found, given
 
@@ -217,18 +213,20 @@ def _from_least(x: jax.Array, counts: Any, edges: jax.Array) -> tuple[jax.Array,
     return x - jnp.where(one, least, 0), jnp.where(one, apart, edges)
 
 
-def _count_rows(find: Any, x: jax.Array, counts: Any, edges: jax.Array) -> jax.Array:
+def _count_rows(x: jax.Array, counts: Any, edges: jax.Array, even: bool) -> jax.Array:
     bins = edges.shape[0] - 1
+    near = _resolved(edges) if even else False
 
     def place(x: jax.Array) -> jax.Array:
         x, exact = below(x, edges.dtype)
         inside = (x >= edges[0]) & ((x < edges[-1]) | ((x == edges[-1]) & exact))
-        return jnp.where(inside, jnp.minimum(find(x, edges), bins - 1), bins)
+        found = lax.cond(near, _guess, _search, x, edges) if even else _search(x, edges)
+        return jnp.where(inside, jnp.minimum(found, bins - 1), bins)
 
     def count(found: jax.Array, x: jax.Array, counts: Any) -> jax.Array:
         return add(found, place(x), counts)
 
-    def weigh(found: Pair, x: jax.Array, counts: jax.Array) -> Pair:
+    def weigh(found: Pair, x: jax.Array, counts: Any) -> Pair:
         return two_words.add(found, binned(place(x), counts, bins))
 
     def row(x: jax.Array, counts: Any) -> jax.Array:
@@ -293,20 +291,25 @@ def _outer(x: jax.Array, counts: Any, dtype: DTypeLike) -> tuple[jax.Array, jax.
     """Return the least and the greatest element that counts as floats; 0 and 1 of none."""
     least, most = _ends(x, counts)
     (least, _), most = below(least, dtype), _above(most, dtype)
-    some = True if counts is None else jnp.any(counts.astype(bool))
-    some = some if x.size else False
+    if counts is None:
+        return (least, most) if x.size else (jnp.zeros((), dtype), jnp.ones((), dtype))
+    some = jnp.any(counts.astype(bool))
     return jnp.where(some, least, 0), jnp.where(some, most, 1)
 
 
 def _above(x: jax.Array, dtype: DTypeLike) -> jax.Array:
     value, exact = below(x, dtype)
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        return value
     return jnp.where(exact, value, jnp.nextafter(value, jnp.array(np.inf, dtype)))
 
 
 def _ends(x: jax.Array, counts: Any) -> tuple[jax.Array, jax.Array]:
     """Return the least and the greatest element that counts; of none a greater and a smaller."""
-    keep = True if counts is None else counts.astype(bool)
     least, most = bounds(x.dtype)
+    if counts is None:
+        return jnp.min(x, initial=least), jnp.max(x, initial=most)
+    keep = counts.astype(bool)
     return jnp.min(x, where=keep, initial=least), jnp.max(x, where=keep, initial=most)
 
 
@@ -314,37 +317,34 @@ def _even(first: jax.Array, last: jax.Array, bins: int) -> jax.Array:
     good = jnp.isfinite(first) & jnp.isfinite(last) & (first <= last)
     half = jnp.where(first == last, 0.5, 0).astype(first.dtype)
     first, last = jnp.where(good, first - half, jnp.nan), jnp.where(good, last + half, jnp.nan)
-    # in units, since last − first may be larger than any number
-    unit = _unit(first, last)
-    low, high = first * inverse_unit(unit), last * inverse_unit(unit)
+    # in a unit that gives them room, since last − first may be larger than any number
+    up, down = roomy(jnp.maximum(jnp.abs(first), jnp.abs(last)))
+    low, high = first * up, last * up
     # jnp.linspace may fall where bins are narrower than an ulp; this is NumPy's, and rises
     steps = jnp.arange(1, bins, dtype=first.dtype)
     width = divide(high - low, jnp.asarray(bins, first.dtype))
-    inner = jnp.clip(low + protect(width * steps), low, high) * unit
+    inner = jnp.clip(low + protect(width * steps), low, high) * down
     return jnp.concatenate([first[None], jnp.clip(inner, first, last), last[None]])
-
-
-def _unit(first: jax.Array, last: jax.Array) -> jax.Array:
-    return binary_unit(jnp.maximum(jnp.abs(first), jnp.abs(last)))
 
 
 def _resolved(edges: jax.Array) -> jax.Array:
     """Tell whether even bins are so much wider than an ulp that a guess misses by one at most."""
-    edges = edges * inverse_unit(_unit(edges[0], edges[-1]))
-    ulp = jnp.finfo(edges.dtype).eps * jnp.maximum(jnp.abs(edges[0]), jnp.abs(edges[-1]))
-    return (jnp.min(jnp.diff(edges)) >= 8 * ulp) & (edges.shape[0] < 1 << 16)
+    bins = edges.shape[0] - 1
+    edges = edges * roomy(jnp.max(jnp.abs(edges[::bins])))[0]
+    ulp = jnp.finfo(edges.dtype).eps * jnp.max(jnp.abs(edges[::bins]))
+    return (jnp.min(edges[1:] - edges[:-1]) >= 8 * ulp) & (bins < 1 << 16)
 
 
 def _guess(x: jax.Array, edges: jax.Array) -> jax.Array:
     """Return each element's bin by dividing, put right by the edges themselves."""
     bins = edges.shape[0] - 1
-    inverse = inverse_unit(_unit(edges[0], edges[-1]))
-    first, last = edges[0] * inverse, edges[-1] * inverse
+    up, _ = roomy(jnp.max(jnp.abs(edges[::bins])))
+    first, last = edges[0] * up, edges[-1] * up
     scale = bins / (last - first)
-    guess = jnp.clip(jnp.floor((x * inverse - first) * scale), 0, bins - 1).astype(jnp.int32)
-    guess = guess - (x < edges[guess]).astype(jnp.int32)
-    return guess + (x >= edges[guess + 1]).astype(jnp.int32)
+    guess = jnp.clip(jnp.floor((x * up - first) * scale), 0, bins - 1).astype(jnp.uint32)
+    guess = guess - (x < edges[guess]).astype(jnp.uint32)
+    return guess + (x >= edges[guess + 1]).astype(jnp.uint32)
 
 
 def _search(x: jax.Array, edges: jax.Array) -> jax.Array:
-    return jnp.searchsorted(edges, x, side="right").astype(jnp.int32) - 1
+    return jnp.searchsorted(edges, x, side="right").astype(jnp.uint32) - 1

@@ -1,6 +1,6 @@
 """Statistics of order: median, quantiles, trimmed mean, median deviation, extremes.
 
-Short rows are sorted; long ones are never sorted, but counted, with the same bits.
+Short rows are sorted; long ones are counted on a CPU, with the same bits.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations import stats
@@ -19,7 +19,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from .._kernels.order.occurrences import Tally, hide, rows, tally, unrow
-from .._kernels.order.quantiles import quantiles
+from .._kernels.order.quantiles import METHODS, WEIGHTED, MethodName, quantiles
 from .._kernels.order.trimmed import trimmed
 from .._kernels.sample.arguments import (
     ORDERED,
@@ -72,23 +72,25 @@ def median(
     18.0
     """
     data, axes = check("median", {"x": x}, axis, weights, where, nan, real=ORDERED)
-    return _quantile(data, 0.5, axes, bool(keepdims), nan)
+    return _median(data, axes, bool(keepdims), nan)
 
 
 def quantile(
     x: ArrayLike,
     q: ArrayLike,
     *,
+    method: MethodName = "linear",
     axis: Axis = None,
     keepdims: bool = False,
     weights: Weights | ArrayLike | None = None,
     where: ArrayLike | None = None,
     nan: Nan = "propagate",
 ) -> jax.Array:
-    """Return quantiles by linear interpolation, NumPy's default.
+    """Return quantiles, by default by linear interpolation, as NumPy does.
 
-    With total weight W, the quantile is the mean, over the window [h, h + 1] with h = q·(W − 1), of
-    the step function on [0, W] in which each element, in ascending order, is as wide as its weight.
+    With total weight W, the linear quantile is the mean, over the window [h, h + 1] with
+    h = q·(W − 1), of the step function on [0, W] in which each element, in ascending order, is as
+    wide as its weight.
     For whole weights that is the interpolated quantile of the repeated sample, to the bit; a window
     wider than everything (W < 1) is cut, which leaves the weighted mean. For whole weights an h
     that misses a whole number by the rounding of q alone is taken as whole. Derivatives flow to x,
@@ -98,6 +100,11 @@ def quantile(
     Args:
         x: real array of any shape; bool and int become the default float.
         q: probabilities, a scalar or of shape (m,).
+        method: which definition, by NumPy's names: "linear" and the other eight of Hyndman and Fan,
+            "inverted_cdf", "averaged_inverted_cdf", "closest_observation",
+            "interpolated_inverted_cdf", "hazen", "weibull", "median_unbiased", "normal_unbiased";
+            and "lower", "higher", "midpoint", "nearest". With weights "linear" and "inverted_cdf",
+            the least element at which the weights up to it reach q·W.
         axis: the axis or axes to reduce; all by default.
         keepdims: keep reduced axes with length 1.
         weights: how often each element was seen; a bare array holds frequencies. `Reliability` and
@@ -113,21 +120,26 @@ def quantile(
 
     Raises:
         TypeError: x or q holds no numbers that can be ordered.
-        ValueError: q is outside [0, 1] or has two or more dimensions; shapes or axes do not fit.
+        ValueError: q is outside [0, 1] or has two or more dimensions; the method is unknown, or has
+            no meaning with weights; shapes or axes do not fit.
 
-    Source: Hyndman and Fan (1996), "Sample quantiles in statistical packages", type 7; for weights,
+    Source: Hyndman and Fan (1996), "Sample quantiles in statistical packages"; for weights,
     Akinshin (2023), "Weighted quantile estimators".
 
+    >>> float(quantile([1.0, 2.0, 4.0, 18.0], 0.7, method="inverted_cdf"))
+    4.0
     >>> quantile([1.0, 2.0, 4.0, 18.0], [0.0, 0.25, 1.0]).tolist()
     [1.0, 1.75, 18.0]
     """
     data, axes = check("quantile", {"x": x}, axis, weights, where, nan, real=ORDERED)
-    return _quantile(data, probabilities("quantile", q), axes, bool(keepdims), nan)
+    _defined("quantile", method, data)
+    return _quantile(data, probabilities("quantile", q), method, axes, bool(keepdims), nan)
 
 
 def iqr(
     x: ArrayLike,
     *,
+    method: MethodName = "linear",
     axis: Axis = None,
     keepdims: bool = False,
     weights: Weights | ArrayLike | None = None,
@@ -138,6 +150,7 @@ def iqr(
 
     Args:
         x: real array of any shape; bool and int become the default float.
+        method: which quantiles, as in `quantile`.
         axis: the axis or axes to reduce; all by default.
         keepdims: keep reduced axes with length 1.
         weights: as in `quantile`.
@@ -149,13 +162,15 @@ def iqr(
 
     Raises:
         TypeError: x holds no numbers that can be ordered.
-        ValueError: shapes or axes do not fit.
+        ValueError: the method is unknown, or has no meaning with weights; shapes or axes do not
+            fit.
 
     >>> float(iqr([1.0, 2.0, 4.0, 18.0]))
     5.75
     """
     data, axes = check("iqr", {"x": x}, axis, weights, where, nan, real=ORDERED)
-    return _iqr(data, axes, bool(keepdims), nan)
+    _defined("iqr", method, data)
+    return _iqr(data, method, axes, bool(keepdims), nan)
 
 
 def trim_mean(
@@ -260,20 +275,37 @@ def _fraction(who: str, name: str, value: Any) -> jax.Array:
     return value
 
 
+def _defined(who: str, method: Any, data: Data) -> None:
+    if method not in METHODS:
+        names = ", ".join(METHODS)
+        raise ValueError(f"{who}: method is {method!r}; it must be one of {names}")
+    if data.weights is not None and method not in WEIGHTED:
+        raise ValueError(
+            f"{who}: method {method!r} has no meaning with weights; those that have one are "
+            f"{' and '.join(WEIGHTED)}"
+        )
+
+
 @compiled()
-def _quantile(data: Data, q: Array, axes: Axes, keepdims: bool, nan: Nan) -> Any:
-    (x,), q = data.values, jnp.asarray(q)
-    value = quantiles(rows(x, axes), tally(data, axes, nan), q.reshape(-1))
+def _median(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> Any:
+    value = _middle(rows(data.values[0], axes), tally(data, axes, nan))
+    return answer(unrow(value[:, 0], data, axes), data, axes, keepdims)
+
+
+@compiled("method")
+def _quantile(data: Data, q: Array, method: str, axes: Axes, keepdims: bool, nan: Nan) -> Any:
+    q = jnp.asarray(q)
+    value = quantiles(rows(data.values[0], axes), tally(data, axes, nan), q.reshape(-1), method)
     value = jnp.moveaxis(unrow(value, data, axes), -1, 0)
     value = answer(value, data, tuple(a + 1 for a in axes), keepdims)
     return value.reshape(q.shape + value.shape[1:])
 
 
-@compiled()
-def _iqr(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> Any:
+@compiled("method")
+def _iqr(data: Data, method: str, axes: Axes, keepdims: bool, nan: Nan) -> Any:
     tallied = tally(data, axes, nan)
     x, _ = _shifted(rows(data.values[0], axes), tallied)
-    value = quantiles(x, tallied, jnp.array([0.25, 0.75]))
+    value = quantiles(x, tallied, np.array([0.25, 0.75]), method)
     return answer(unrow(value[:, 1] - value[:, 0], data, axes), data, axes, keepdims)
 
 
@@ -311,5 +343,6 @@ def _shifted(x: jax.Array, tallied: Tally) -> tuple[jax.Array, jax.Array]:
     return difference(x, pivot), pivot.astype(dtype)
 
 
+@jax.jit  # in a program once, however often it is called
 def _middle(x: jax.Array, tallied: Tally) -> jax.Array:
-    return quantiles(x, tallied, jnp.array([0.5]))
+    return quantiles(x, tallied, np.array([0.5]))

@@ -11,21 +11,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from .._core.rounding import protect
-from .._core.types import PyTree
 from .._kernels.moments.moments import coefficient
-from .._kernels.moments.total import total as sum_of
 from .._kernels.numbers.sortable_bits import encode, last_key
-from .._kernels.numbers.two_words import Pair, add, each, exact_words, one_word
+from .._kernels.numbers.two_words import Pair, each, exact_words, one_word
 from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
-from .._kernels.order.occurrences import hide, padded, rows, tally, unrow
+from .._kernels.order.counting import present
+from .._kernels.order.occurrences import hide, padded, rows, tally, total, unrow
+from .._kernels.order.sorting import argsort
 from .._kernels.sample.arguments import (
     ORDERED,
     Axes,
     Axis,
+    Data,
     Nan,
     accumulator,
     answer,
@@ -78,48 +80,74 @@ def rank_corr(
 
 
 @compiled()
-def _rank_corr(data: PyTree, axes: Axes, keepdims: bool, nan: Nan) -> Any:
+def _rank_corr(data: Data, axes: Axes, keepdims: bool, nan: Nan) -> Any:
     counts, bad = tally(data, axes, nan)
     pairs = [rows(v, axes) for v in data.values]
-    (x, counts), (y, _) = (padded(v, counts) for v in pairs)
-    dtype = accumulator(jnp.result_type(*(v.dtype for v in pairs)))
-    often = jnp.ones(x.shape, bool) if counts is None else counts
-    often = exact_words(often, dtype)
+    pairs = [padded(v, counts) for v in pairs]
+    counts = pairs[0][1]
+    x, y = (hide(v, counts) for v, _ in pairs)
+    dtype = accumulator(jnp.result_type(x.dtype, y.dtype))
+    both = [_keys(v, counts) for v in (x, y)]
+    key = np.promote_types(*(v.dtype for v in both))
+    ranks = centred_ranks(jnp.stack([v.astype(key) for v in both]), counts, dtype)
+    a, b = (jnp.where(v == v, r, jnp.nan) for v, r in zip((x, y), ranks, strict=True))
+    often = None if counts is None else _often(counts, dtype)[0]
+
+    def sum_of(product: jax.Array) -> jax.Array:
+        product = protect(product)
+        return jnp.sum(product if often is None else product * often, axis=1)
+
+    value = coefficient(sum_of(a * a), sum_of(b * b), sum_of(a * b))
+    value = value if bad is None else jnp.where(bad, jnp.nan, value)
+    return answer(unrow(value, data, axes), data, axes, keepdims)
+
+
+def _keys(x: jax.Array, counts: jax.Array | None) -> jax.Array:
+    # −0.0 and 0.0 tie, though their keys differ
+    keys = encode(jnp.where(x == jnp.zeros((), x.dtype), jnp.zeros((), x.dtype), x))
+    return keys if counts is None else jnp.where(present(counts), keys, last_key(keys.dtype))
+
+
+def _often(counts: jax.Array, dtype: DTypeLike) -> Pair:
+    """Return counts in two words, in units of the largest."""
+    often = exact_words(counts, dtype)
     inverse = inverse_unit(unit_of(one_word(often), None, (1,)))
-    often = each(lambda word: word * inverse, often)
-    a, b = centred_ranks(x, often), centred_ranks(y, often)
-    products = jnp.stack([protect(u * v) for u, v in ((a, a), (b, b), (a, b))])
-    weights = jnp.broadcast_to(one_word(often), products.shape)
-    value = coefficient(*sum_of(products, weights, (2,), "default")[..., 0])
-    spoilt = jnp.broadcast_to(bad, value.shape)
-    for v in (x, y):
-        if jnp.issubdtype(v.dtype, jnp.inexact):
-            spoilt = spoilt | jnp.any(jnp.isnan(hide(v, counts)), axis=1)
-    value = unrow(jnp.where(spoilt, jnp.nan, value), data, axes)
-    return answer(value, data, axes, keepdims)
+    return each(lambda word: word * inverse, often)
 
 
-def centred_ranks(x: jax.Array, counts: Pair) -> jax.Array:
+def centred_ranks(keys: jax.Array, counts: jax.Array | None, dtype: DTypeLike) -> jax.Array:
     """Return (what counts below) − (what counts above) of each element, by a power of two.
 
     That is twice the midrank less W + 1, so its mean is 0 with no subtraction, and the values are
     integers while W < 2²⁴; the power of two keeps their squares' sums in range.
+
+    Args:
+        keys: of shape (2, rows, n), the last key of what does not count.
+        counts: of shape (rows, n), or None.
+        dtype: that of the answer, of shape (2, rows, n).
     """
-    keys, places = encode(x), lax.broadcasted_iota(jnp.int32, x.shape, 1)
-    # −0.0 and 0.0 tie, though their keys differ
-    keys = jnp.where(x == jnp.zeros((), x.dtype), encode(jnp.zeros((), x.dtype)), keys)
-    keys = jnp.where(one_word(counts) > 0, keys, last_key(keys.dtype))
-    keys, high, low, order = lax.sort((keys, *counts, places), num_keys=1)
-    through = running_sum((high, low))
-    size = each(lambda word: word[:, -1:], through)
-    step = keys[:, 1:] != keys[:, :-1]
-    edge = jnp.ones((x.shape[0], 1), bool)
-    first, last = jnp.concatenate([edge, step], axis=1), jnp.concatenate([step, edge], axis=1)
-    begin = lax.cummax(jnp.where(first, places, 0), axis=1)
-    end = lax.cummin(jnp.where(last, places, x.shape[1] - 1), axis=1, reverse=True)
-    before = each(lambda word: jnp.pad(word, ((0, 0), (1, 0)))[:, :-1], through)
-    before = each(lambda word: jnp.take_along_axis(word, begin, axis=1), before)
-    after = each(lambda word: jnp.take_along_axis(word, end, axis=1), through)
-    ranks = one_word(add(add(before, after), each(jnp.negative, size)))
-    ranks = ranks * inverse_unit(binary_unit(one_word(size)))
-    return jax.vmap(lambda row, at: jnp.zeros_like(row).at[at].set(row))(ranks, order)
+    shape, keys = keys.shape, keys.reshape(-1, keys.shape[-1])
+    n = keys.shape[1]
+    keys, order = argsort(keys)
+    places = lax.broadcasted_iota(jnp.int32, keys.shape, 1)
+    first = jnp.pad(keys[:, 1:] != keys[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    begin = lax.cummax(jnp.where(first, places, 0), axis=1)  # of each run of ties
+    if counts is None or counts.dtype == np.bool_:
+        size = n if counts is None else jnp.tile(total(counts, counts), (2, 1))
+        before, often = places, (places < size).astype(jnp.int32)
+    else:
+        words = each(lambda word: jnp.tile(word, (2, 1)), _often(counts, dtype))
+        words = each(lambda word: jnp.take_along_axis(word, order, axis=1), words)
+        through, often = one_word(running_sum(words)), one_word(words)
+        before = jnp.pad(through, ((0, 0), (1, 0)))[:, :-1]
+        size = through[:, -1:]
+
+    def row(order: Any, begin: Any, before: Any, often: Any, size: Any) -> jax.Array:
+        run = jnp.zeros_like(often).at[begin].add(often)
+        below = before[begin]
+        ranks = (below + (below + run[begin] - size)).astype(dtype)
+        return jnp.zeros_like(ranks).at[order].set(ranks, unique_indices=True)
+
+    size = jnp.broadcast_to(jnp.asarray(size, often.dtype), (keys.shape[0], 1))
+    ranks = jax.vmap(row)(order, begin, before, often, size)
+    return (ranks * inverse_unit(binary_unit(size.astype(dtype)))).reshape(shape)

@@ -1,4 +1,4 @@
-"""Order statistics against NumPy and jnp: python tests/benchmarks/order.py [n …]."""
+"""Order statistics against NumPy, SciPy and jnp: python tests/benchmarks/order.py [n …]."""
 
 import functools
 import sys
@@ -6,6 +6,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.stats
 from _timing import interleaved, table
 
 from jfoundations import stats
@@ -41,6 +42,8 @@ def _ours() -> dict:
         "quantile of 3": lambda x, mask, times: stats.quantile(x, jnp.array([0.1, 0.5, 0.9])),
         "histogram 100": lambda x, mask, times: stats.histogram(x, 100),
         "minmax": lambda x, mask, times: stats.minmax(x),
+        "trim_mean 0.1": lambda x, mask, times: stats.trim_mean(x, 0.1),
+        "rank_corr": lambda x, mask, times: stats.rank_corr(x, jnp.flip(x)),
     }
 
 
@@ -58,6 +61,8 @@ def _numpy(x: np.ndarray) -> dict:
         "quantile of 3": lambda: np.quantile(x, [0.1, 0.5, 0.9]),
         "histogram 100": lambda: np.histogram(x, 100),
         "minmax": lambda: (x.min(), x.max()),
+        "trim_mean 0.1": lambda: scipy.stats.trim_mean(x, 0.1),
+        "rank_corr": lambda: scipy.stats.spearmanr(x, x[::-1]),
     }
 
 

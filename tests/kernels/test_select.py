@@ -17,9 +17,11 @@ from order_cases import (
 )
 
 from jfoundations import stats
-from jfoundations._kernels.numbers.sortable_bits import decode, encode
-from jfoundations._kernels.order import select as _select
+from jfoundations._kernels.numbers.sortable_bits import decode, encode, last_key
+from jfoundations._kernels.order.counting import add, in_blocks
 from jfoundations._kernels.order.quantiles import position
+from jfoundations._kernels.order.select import by_counting, by_sorting
+from jfoundations._kernels.order.sorting import by_numbers, by_pairs
 
 pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, not seconds
 
@@ -40,36 +42,56 @@ def test_keys_keep_the_order_and_come_back(dtype):
 @pytest.mark.parametrize("dtype", FLOATS + INTS[:5:2] + INTS[5:])
 def test_sorting_and_counting_give_the_same_bits(dtype):
     rng = np.random.default_rng(3)
-    x = jnp.asarray(np.round(rng.normal(size=800) * 40, 1)).astype(dtype)
-    ranked = jax.jit(_select._by_counting), jax.jit(_select._by_sorting)
-    kinds = [None, rng.integers(0, 4, 800).astype(np.int32), rng.integers(0, 2, 800) > 0]
+    x = jnp.asarray(np.round(rng.normal(size=(1, 800)) * 40, 1)).astype(dtype)
+    counting, sorting = jax.jit(by_counting), jax.jit(by_sorting)
+    kinds = [None, rng.integers(0, 4, (1, 800)).astype(np.int32), rng.integers(0, 2, (1, 800)) > 0]
     for counts in kinds if dtype == jnp.float32 else kinds[1:2]:
-        row = None if counts is None else counts[None]
-        size = int(_select.total(x[None], row)[0])
-        ranks = np.array([0, 1, size // 3, size // 2, size - 2, size - 1], np.int32)
-        a, b = ranked[0](x, counts, ranks), ranked[1](x[None], row, ranks[None])
-        assert_same(a, jax.tree.map(lambda part: part[0], b))
-        times = 1 if counts is None else counts.astype(int)
-        want = np.sort(np.repeat(np.asarray(x), times))
-        assert equal(a.low, want[ranks]) and equal(a.high, want[np.minimum(ranks + 1, size - 1)])
+        size = 800 if counts is None else int(counts.sum())
+        ranks = np.array([[0, 1, size // 3, size // 2, size - 2, size - 1]], np.int32)
+        a, b = counting(x, counts, ranks), sorting(x, counts, ranks)
+        assert_same(a, b)
+        times = 1 if counts is None else counts[0].astype(int)
+        assert equal(a[0], np.sort(np.repeat(np.asarray(x[0]), times))[ranks[0]])
 
 
-def test_a_nan_is_seen_by_both_paths_where_it_counts():
-    x = np.random.default_rng(0).normal(size=(1, 50)).astype(np.float32)
-    x[0, 7] = -np.nan  # with its sign bit set, in front of −inf by its bits
-    seen = np.ones((1, 50), bool)
-    ranks = np.array([[3]], np.int32)
-    counting, sorting = jax.jit(_select._by_counting), jax.jit(_select._by_sorting)
-    for counts, spoilt in ((None, True), (seen, True), (seen & ~np.isnan(x), False)):
-        row = None if counts is None else counts[0]
-        assert bool(sorting(x, counts, ranks).spoilt[0]) == spoilt
-        assert bool(counting(x[0], row, ranks[0]).spoilt) == spoilt
+@pytest.mark.parametrize("rows", [1, 3, 20])
+def test_rows_are_counted_as_they_are_sorted(rows):
+    x = np.random.default_rng(rows).integers(0, 90, (rows, 500)).astype(np.float32)
+    x[:, 3] = -np.nan  # with its sign bit set, in front of −inf by its bits
+    ranks = np.tile(np.array([[7, 250, 499]], np.int32), (rows, 1))
+    a, b = jax.jit(by_counting)(x, None, ranks), jax.jit(by_sorting)(x, None, ranks)
+    assert_same(a, b)
+    assert np.isnan(a[:, 2]).all() and not np.isnan(a[:, :2]).any()
+    seen = ~np.isnan(x)
+    assert_same(jax.jit(by_counting)(x, seen, ranks - 1), jax.jit(by_sorting)(x, seen, ranks - 1))
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint16, jnp.uint32])
+def test_numbers_are_sorted_as_pairs_are(dtype):
+    keys = jnp.asarray(np.random.default_rng(0).integers(0, 50, (3, 400))).astype(dtype)
+    keys = keys.at[:, ::7].set(last_key(dtype))
+    want = jax.jit(by_pairs)(keys)
+    assert_same(want[1], jnp.argsort(keys, axis=1, stable=True).astype(jnp.int32))
+    assert_same(jax.jit(by_numbers)(keys), want)
+    batched = jax.jit(jax.vmap(by_numbers))(keys[:, None])
+    assert_same(jax.tree.map(lambda v: v[:, 0], batched), want)
+
+
+@pytest.mark.parametrize("n", [100, 101, 96, 768])
+def test_blocks_count_what_the_whole_does(n):
+    x = np.random.default_rng(n).integers(0, 9, n).astype(np.uint32)
+    weights = np.where(x == 3, np.inf, x).astype(np.float32)
+    for counts in (None, x > 4, weights):
+        start = jnp.zeros(9, jnp.int32 if counts is None else counts.dtype).astype(
+            jnp.float32 if counts is weights else jnp.int32
+        )
+        found = jax.jit(lambda x, c: in_blocks(add, start, x, c, block=16))(x, counts)  # noqa: B023
+        assert_same(found, add(start, x, counts))
 
 
 @pytest.fixture(scope="module")
 def long():
     """A row long enough to be counted, of several blocks and a remainder."""
-    assert _select._long(1 << 15, 1) and not _select._long(1000, 1)
     return np.random.default_rng(5).normal(size=300_001).astype(np.float32)
 
 

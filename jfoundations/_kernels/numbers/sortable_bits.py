@@ -25,26 +25,26 @@ def encode(x: jax.Array) -> jax.Array:
     """Return keys of 16, 32 or 64 bits: a < b of values is a < b of keys."""
     x = _carrier(x)
     unsigned = UNSIGNED[x.dtype.itemsize]
-    bits = lax.bitcast_convert_type(x, unsigned)
-    top = _top(unsigned)
-    if jnp.issubdtype(x.dtype, jnp.unsignedinteger):
-        return bits
     if jnp.issubdtype(x.dtype, jnp.integer):
-        return bits ^ top
-    keys = jnp.where(bits >= top, ~bits, bits | top)
-    return jnp.where(jnp.isnan(x), last_key(unsigned), keys)
+        bits = lax.bitcast_convert_type(x, unsigned)
+        return bits if jnp.issubdtype(x.dtype, jnp.unsignedinteger) else bits ^ _top(unsigned)
+    signed = _signed(unsigned)
+    bits = lax.bitcast_convert_type(x, signed)
+    # of positive numbers the sign is turned, of negative ones all bits
+    keys = bits ^ (_sign(bits) | _top(unsigned).view(signed))
+    return jnp.where(jnp.isnan(x), last_key(unsigned), lax.bitcast_convert_type(keys, unsigned))
 
 
 def decode(keys: jax.Array, dtype: DTypeLike) -> jax.Array:
     """Return the values of keys, the inverse of `encode`."""
     carrier = _carrier(jnp.zeros((), dtype)).dtype
-    top = _top(keys.dtype)
-    if jnp.issubdtype(carrier, jnp.unsignedinteger):
-        bits = keys
-    elif jnp.issubdtype(carrier, jnp.integer):
-        bits = keys ^ top
+    if jnp.issubdtype(carrier, jnp.integer):
+        unsigned = jnp.issubdtype(carrier, jnp.unsignedinteger)
+        bits = keys if unsigned else keys ^ _top(keys.dtype)
     else:
-        bits = jnp.where(keys >= top, keys ^ top, ~keys)
+        signed = _signed(keys.dtype)
+        bits = lax.bitcast_convert_type(keys, signed)
+        bits = bits ^ (~_sign(bits) | _top(keys.dtype).view(signed))
     return lax.bitcast_convert_type(bits, carrier).astype(dtype)
 
 
@@ -66,3 +66,12 @@ def _carrier(x: jax.Array) -> jax.Array:
 
 def _top(dtype: DTypeLike) -> Any:
     return np.array(1 << (8 * np.dtype(dtype).itemsize - 1), dtype)
+
+
+def _signed(unsigned: DTypeLike) -> Any:
+    return np.dtype(f"int{8 * np.dtype(unsigned).itemsize}")
+
+
+def _sign(bits: jax.Array) -> jax.Array:
+    """Return signed integers whose bits are all the sign's."""
+    return lax.shift_right_arithmetic(bits, np.array(8 * bits.dtype.itemsize - 1, bits.dtype))

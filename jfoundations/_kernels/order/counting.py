@@ -1,13 +1,16 @@
 """Walk along an array in blocks that stay in the cache, and count into bins on the way."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
+from jax import Array, lax
 
+from ..._core.compat import vary, varying
 from ..._core.types import PyTree
 
 # XLA:CPU writes a scatter's indices out before it uses them: at 1e7 elements, 80 MB of fresh pages
@@ -18,38 +21,67 @@ BLOCK = 1 << 17
 # An array is cut across as many lanes, so that each of so many devices has some of each block.
 LANES = 768
 
+Step = Callable[[Any, Array, Any], Any]
 
-def in_blocks(step: Callable[..., Any], start: PyTree, *arrays: jax.Array | None) -> Any:
-    """Return `step(carry, *blocks)` folded over blocks of equally long one-dimensional arrays.
 
-    The elements come in an order of their own. Absent arrays (None) stay absent. The first block is
-    done outside the loop: it takes up the remainder, and gives the carry the sharding of the data.
+def in_blocks(
+    step: Step, start: PyTree, x: Array, counts: Array | None = None, block: int = BLOCK
+) -> Any:
+    """Return `step(start, x, counts)`, on a CPU folded over blocks of x and counts.
+
+    The elements come in an order of their own, and the last block may hold some that were taken
+    before, at count 0.
+
+    Args:
+        step: adds what elements and their counts (None, bools or numbers) say to a tree of sums.
+        start: the tree, of zeros.
+        x: of shape (..., n).
+        counts: of x's shape, or None.
+        block: how many elements at most are a block.
     """
-    n = next(a.shape[0] for a in arrays if a is not None)
-    lanes = math.gcd(n, LANES) if n > BLOCK else 1
-    length, width = n // lanes, BLOCK // lanes
-    first = min(length, width + length % width)
+    if x.size <= block:
+        return step(start, x, counts)
+    by_blocks = functools.partial(_in_blocks, step, block)
+    return lax.platform_dependent(start, x, counts, cpu=by_blocks, default=step)
+
+
+def _in_blocks(step: Step, block: int, start: PyTree, x: Array, counts: Array | None) -> Any:
+    *outer, n = x.shape
+    lanes = math.gcd(n, LANES)
+    length, wide = n // lanes, math.prod(outer) * lanes
+    most = min(length, max(1, block // wide))
+    width = next((w for w in range(most, most // 2, -1) if length % w == 0), most)
     # no slice cuts the axis that may be sharded: each device would be sent the whole array
-    rows = [None if a is None else a.reshape(lanes, length) for a in arrays]
-    carry = step(start, *(None if a is None else a[:, :first].reshape(-1) for a in rows))
-    if length == first:
-        return carry
+    rows = jax.tree.map(lambda a: a.reshape(*outer, lanes, length), (x, counts))
+    axis, uneven = len(outer) + 1, length % width != 0
 
-    def body(i: jax.Array, carry: PyTree) -> Any:
-        at = first + i * width
-        cut = (None if a is None else lax.dynamic_slice_in_dim(a, at, width, 1) for a in rows)
-        return step(carry, *(None if a is None else a.reshape(-1) for a in cut))
+    def body(i: Array, carry: PyTree) -> Any:
+        at = jnp.minimum(i * width, length - width) if uneven else i * width
+        cut = jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, at, width, axis), rows)
+        x, counts = jax.tree.map(lambda a: a.reshape(*outer, -1), cut)
+        if uneven:
+            places = lax.broadcasted_iota(jnp.uint32, (*outer, lanes, width), axis)
+            new = (places >= i * width - at).reshape(*outer, -1)
+            counts = new if counts is None else jnp.where(new, counts, counts.dtype.type(0))
+        return step(carry, x, counts)
 
-    return lax.fori_loop(0, (length - first) // width, body, carry)
+    start = jax.tree.map(lambda leaf: vary(leaf, varying(x)), start)
+    return lax.fori_loop(np.uint32(0), np.uint32(-(-length // width)), body, start)
 
 
-def present(counts: jax.Array) -> jax.Array:
+def present(counts: Array) -> Array:
     """Return which elements count at all, as bools."""
     return counts if counts.dtype == jnp.bool_ else counts > 0
 
 
-def add(bins: jax.Array, index: jax.Array, counts: jax.Array | None) -> jax.Array:
-    """Add 1, or each element's count, to its bin; indices past the end and False add nothing."""
+def add(bins: Array, index: Array, counts: Array | None) -> Array:
+    """Add 1, or each element's count, to its bin; indices past the end and False add nothing.
+
+    Args:
+        bins: of shape (bins,).
+        index: unsigned integers of shape (n,).
+        counts: of shape (n,), or None.
+    """
     # False adds 0: sent past the end, a mask without pattern costs a mispredicted branch each
     added = 1 if counts is None else counts.astype(bins.dtype)
     return bins.at[index].add(added, mode="drop")

@@ -16,7 +16,6 @@ import numpy as np
 from jax import Array
 
 from ..._core.rounding import divide
-from ..moments.total import total as sum_of
 from ..sample.arguments import Axes, Data, Nan, accumulator, join
 from ..sample.weights import Frequency, Probability, Reliability
 from ..sums.blocks import widen
@@ -28,7 +27,7 @@ class Tally(NamedTuple):
 
     Attributes:
         counts: None, bools, integers of 32 bits or more or floats, ≥ 0, of shape (rows, n).
-        bad: whether a weight that is not hidden is negative or nan, of shape (rows,), or False.
+        bad: whether a weight that is not hidden is negative or nan, of shape (rows,), or None.
     """
 
     counts: Any
@@ -38,14 +37,14 @@ class Tally(NamedTuple):
 def tally(data: Data, axes: Axes, nan: Nan) -> Tally:
     """Return the elements' counts, in rows (see `rows`)."""
     if data.weights is None:
-        return Tally(rows(join(data, nan), axes), False)
+        return Tally(rows(join(data, nan), axes), None)
     values = jnp.asarray(data.weights.values)
     if isinstance(data.weights, Frequency) and jnp.issubdtype(values.dtype, jnp.integer):
         return _whole(data, widen(values), axes, nan)
     data = data._replace(weights=type(data.weights)(values))
     counts = rows(join(data, nan), axes)
     if counts.dtype == np.bool_:
-        return Tally(counts, False)
+        return Tally(counts, None)
     bad = jnp.any(jnp.isnan(counts), axis=1)
     counts = jnp.where(jnp.isnan(counts), 0, jax.lax.stop_gradient(counts))
     return Tally(_effective(data.weights, counts), bad)
@@ -64,9 +63,9 @@ def _effective(kind: Any, counts: jax.Array) -> jax.Array:
     # by the largest first: equal weights become exactly 1, and nothing overflows
     largest = jnp.max(counts, axis=1, keepdims=True, initial=0)
     counts = divide(counts, jnp.where(largest > 0, largest, 1))
-    whole = sum_of(counts, None, (1,), "default")
+    whole = jnp.sum(counts, axis=1, keepdims=True)
     if isinstance(kind, Reliability):
-        scale = whole / _positive(sum_of(counts, counts, (1,), "default"))
+        scale = whole / _positive(jnp.sum(counts * counts, axis=1, keepdims=True))
     else:
         seen = jnp.sum(counts > 0, axis=1, keepdims=True, dtype=jnp.int32)
         scale = seen.astype(counts.dtype) / _positive(whole)
@@ -80,6 +79,13 @@ def _positive(x: jax.Array) -> jax.Array:
 def hide(x: jax.Array, counts: Any) -> jax.Array:
     """Return x with 0 where nothing counts, so that nan there reaches no derivative."""
     return x if counts is None else jnp.where(present(counts), x, jnp.zeros((), x.dtype))
+
+
+def total(x: jax.Array, counts: jax.Array | None) -> Any:
+    """Return how many elements each row has: an int, or int32 of shape (rows, 1)."""
+    if counts is None:
+        return x.shape[1]
+    return jnp.sum(counts, axis=1, keepdims=True, dtype=jnp.int32)
 
 
 def rows(x: Array | None, axes: Axes) -> Any:

@@ -1,102 +1,197 @@
 """Quantiles of rows that hold each element some number of times, whole or fractional.
 
-Element i fills an interval as long as its count; end to end, in ascending order, the intervals are
-a step function Q on [0, W]. The quantile q is the mean of Q over the window [h, h + 1] with
-h = q·(W − 1). For whole counts that is NumPy's linear interpolation in the repeated sample, and it
-is continuous in every weight.
+Of whole counts they are NumPy's, of the repeated sample. Of fractional counts, element i fills an
+interval as long as its count; end to end, in ascending order, the intervals are a step function Q
+on [0, W]. The linear quantile q is the mean of Q over the window [h, h + 1] with h = q·(W − 1):
+for whole counts the same number, and continuous in every count.
 
-Source: Hyndman and Fan (1996), "Sample quantiles in statistical packages", type 7; Akinshin (2023),
+Source: Hyndman and Fan (1996), "Sample quantiles in statistical packages"; Akinshin (2023),
 "Weighted quantile estimators".
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jax.typing import DTypeLike
+from jax import Array, lax
 
 from ..._core.rounding import protect
-from ..moments.total import total as sum_of
-from ..numbers.sortable_bits import encode, last_key
-from ..numbers.two_words import Pair, add, each, exact_words, multiply, one_word
-from ..numbers.units import binary_unit, inverse_unit, unit_of
+from ..numbers.two_words import add, each, multiply
 from ..sample.arguments import accumulator
-from ..sums.tree_sums import running_sum
-from .occurrences import Tally, hide, is_whole, padded
-from .select import neighbours, total
+from .fractions import in_order, roomy
+from .occurrences import Tally, is_whole, padded, total
+from .select import select
 
 
-def quantiles(x: jax.Array, tallied: Tally, q: jax.Array) -> jax.Array:
+class Method(NamedTuple):
+    """A definition of quantiles: the rank h = q·(n + more) + slope·q + shift, counted from 0.
+
+    Attributes:
+        more: a whole number.
+        slope: a number.
+        shift: a number.
+        part: how much the element after ⌊h⌋ weighs, given ⌊h⌋ and h − ⌊h⌋: by default the latter.
+    """
+
+    more: int = 0
+    slope: float = 0.0
+    shift: float = 0.0
+    part: Callable[[Any, Any], Any] | None = None
+
+
+METHODS = {
+    "linear": Method(-1),
+    "inverted_cdf": Method(shift=-1, part=lambda k, part: part > 0),
+    "averaged_inverted_cdf": Method(shift=-1, part=lambda k, part: 0.5 + 0.5 * _one(part > 0)),
+    "closest_observation": Method(shift=-1.5, part=lambda k, part: (part > 0) | (k % 2 == 0)),
+    "interpolated_inverted_cdf": Method(shift=-1),
+    "hazen": Method(shift=-0.5),
+    "weibull": Method(1, shift=-1),
+    "median_unbiased": Method(slope=1 / 3, shift=-2 / 3),
+    "normal_unbiased": Method(slope=1 / 4, shift=-5 / 8),
+    "lower": Method(-1, part=lambda k, part: 0 * part),
+    "higher": Method(-1, part=lambda k, part: part > 0),
+    "midpoint": Method(-1, part=lambda k, part: 0.5 * _one(part > 0)),
+    "nearest": Method(-1, part=lambda k, part: (part > 0.5) | ((part == 0.5) & (k % 2 == 1))),
+}
+WEIGHTED = ("linear", "inverted_cdf")
+
+MethodName: TypeAlias = Literal[
+    "linear",
+    "inverted_cdf",
+    "averaged_inverted_cdf",
+    "closest_observation",
+    "interpolated_inverted_cdf",
+    "hazen",
+    "weibull",
+    "median_unbiased",
+    "normal_unbiased",
+    "lower",
+    "higher",
+    "midpoint",
+    "nearest",
+]
+
+
+def _one(true: Any) -> Any:
+    return true.astype(np.float32)
+
+
+def quantiles(
+    x: Array, tallied: Tally, q: Array | np.ndarray[Any, Any], method: str = "linear"
+) -> Array:
     """Return quantiles of rows.
 
     Args:
         x: of shape (rows, n).
         tallied: how often each element is there.
-        q: floats of shape (m,).
+        q: floats of shape (m,); of NumPy's, multiples of ¼, ranks are known while tracing.
+        method: a name of `METHODS`; of fractional counts one of `WEIGHTED`.
 
     Returns:
         Floats of shape (rows, m): nan over nothing, where a nan or a bad weight counts, and for q
         outside [0, 1].
     """
-    q = q.astype(accumulator(x.dtype))
-    inside = (q >= 0) & (q <= 1)
-    safe = jnp.where(inside, q, 0)
     x, counts = padded(x, tallied.counts)
-    value = by_kind(_of_whole, _of_fractions, x, counts, safe)
-    good = inside[None] & ~jnp.broadcast_to(tallied.bad, x.shape[:1])[:, None]
-    return jnp.where(good, value, jnp.nan)
+    dtype, good = accumulator(x.dtype), True
+    if counts is not None or not isinstance(q, np.ndarray):
+        q = jnp.asarray(q, dtype)
+        inside = (q >= 0) & (q <= 1)
+        q, good = jnp.where(inside, q, 0), inside[None]
+    if tallied.bad is not None:
+        good = good & ~tallied.bad[:, None]
+    value = by_kind(_of_whole, _of_fractions, x, counts, q, method)
+    return value if good is True else jnp.where(good, value, jnp.nan)
 
 
-def by_kind(of_whole: Any, of_fractions: Any, x: jax.Array, counts: Any, *rest: Any) -> jax.Array:
+def by_kind(
+    of_whole: Any, of_fractions: Any, x: Array, counts: Any, given: Any, *options: Any
+) -> Array:
     """Call the first function for whole counts, the second for fractional ones, or too many.
 
     Sums of fractions are not exact, so whole numbers given as floats are worth a look at the data.
     """
     if counts is None or counts.dtype == np.bool_:
-        return of_whole(x, counts, *rest)
+        return of_whole(x, counts, given, *options)
 
-    def as_integers(x: jax.Array, counts: jax.Array, *rest: Any) -> jax.Array:
-        return of_whole(x, counts.astype(jnp.int32), *rest)
+    def as_integers(x: Array, counts: Array, given: Array) -> Array:
+        return of_whole(x, counts.astype(jnp.int32), given, *options)
 
-    return lax.cond(is_whole(counts), as_integers, of_fractions, x, counts, *rest)
+    def as_they_are(x: Array, counts: Array, given: Array) -> Array:
+        return of_fractions(x, counts, given, *options)
 
-
-def _of_whole(x: jax.Array, counts: Any, q: jax.Array) -> jax.Array:
-    size = total(x, counts)[:, None]
-    rank, part = position(q[None], jnp.maximum(size - 1, 0))
-    near, part = settled(part, rank.astype(part.dtype) + part)
-    rank = rank + near.astype(rank.dtype)
-    low, high, spoilt = neighbours(x, counts, rank)
-    value = between(low.astype(part.dtype), high.astype(part.dtype), part)
-    return jnp.where((size > 0) & ~spoilt[:, None], value, jnp.nan)
+    return lax.cond(is_whole(counts), as_integers, as_they_are, x, counts, given)
 
 
-def position(q: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _of_whole(x: Array, counts: Any, q: Any, method: str) -> Array:
+    size, dtype = total(x, counts), accumulator(x.dtype)
+    rank, part = _rank(q[None], size, METHODS[method])
+    xp = np if isinstance(rank, np.ndarray) else jnp
+    m, last = rank.shape[1], xp.broadcast_to(xp.maximum(size - 1, 0), (rank.shape[0], 1))
+    found = select(x, counts, xp.concatenate([rank, xp.minimum(rank + 1, last), last], axis=1))
+    low, high, end = found[:, :m].astype(dtype), found[:, m:-1].astype(dtype), found[:, -1:]
+    good = end == end if counts is None else (end == end) & (size > 0)
+    return jnp.where(good, between(low, high, jnp.asarray(part, dtype)), jnp.nan)
+
+
+def _rank(q: Any, size: Any, method: Method) -> tuple[Any, Any]:
+    """Return ⌊h⌋, from 0 to size − 1, and how much the element after that weighs."""
+    if isinstance(q, np.ndarray):
+        xp, h = np, q * (size + method.more) + (method.slope * q + method.shift)
+        rank = np.floor(h).astype(np.int32)
+        part = h - rank
+    else:
+        last = size + method.more
+        last = max(last, 0) if isinstance(last, int) else jnp.maximum(last, 0)
+        xp, (rank, part) = jnp, position(q, last)
+        if method.shift:
+            part = part + (method.slope * q + method.shift)
+            carry = jnp.floor(part)
+            rank, part = rank + carry.astype(rank.dtype), part - carry
+        near, part = settled(part, rank.astype(part.dtype) + part)
+        rank = rank + near.astype(rank.dtype)
+    if method.part is not None:
+        part = method.part(rank, part).astype(part.dtype)
+        rank, part = rank + (part == 1).astype(rank.dtype), xp.where(part == 1, 0, part)
+    if method.shift:
+        part = xp.where((rank < 0) | (rank >= size - 1), 0, part)
+        rank = xp.clip(rank, 0, xp.maximum(size - 1, 0))
+    return rank, part
+
+
+def position(q: Array, last: Array | int) -> tuple[Array, Array]:
     """Return the whole and the fractional part of q·last, in effect without rounding.
 
     A float32 product is off by whole ranks from 2²⁴ elements on, and by a visible part of one long
     before. Here q is split into 12 and 12 bits, last into 7, 12 and 12: their products are exact.
     """
     if q.dtype == np.float64:
-        product = protect(q * last.astype(q.dtype))  # rounded as NumPy's
+        product = protect(q * jnp.asarray(last, q.dtype))  # rounded as NumPy's
         whole = jnp.floor(product)
         return whole.astype(jnp.int32), product - whole
-    bits = lax.bitcast_convert_type(q, jnp.uint32) & np.uint32(0xFFFFF000)
-    head = lax.bitcast_convert_type(bits, jnp.float32)
-    pieces = (last & 0xFFF, last & 0xFFF000, last & 0x7F000000)
-    products = [a * p.astype(q.dtype) for a in (head, q - head) for p in pieces]
-    wholes = [jnp.floor(p) for p in products]
-    rest = sum(p - w for p, w in zip(products, wholes, strict=True))
+    pieces = [last & mask for mask in (0xFFF, 0xFFF000, 0x7F000000)]
+    if isinstance(last, int):
+        pieces = np.array(pieces, np.float32).reshape(3, *(1,) * q.ndim)
+    else:
+        pieces = jnp.stack(pieces).astype(q.dtype)
+    products = halves(q)[:, None] * pieces[None]
+    wholes = jnp.floor(products)
+    rest = jnp.sum(products - wholes, axis=(0, 1))
     carry = jnp.floor(rest)
-    whole = carry.astype(jnp.int32)
-    for part in wholes:
-        whole = whole + part.astype(jnp.int32)
-    return whole, rest - carry
+    whole = jnp.sum(wholes.astype(jnp.int32), axis=(0, 1), dtype=jnp.int32)
+    return whole + carry.astype(jnp.int32), rest - carry
 
 
-def settled(part: jax.Array, rank: jax.Array) -> tuple[jax.Array, jax.Array]:
+def halves(q: Array) -> Array:
+    """Return two float32 numbers of 12 bits each, along a new first axis, whose sum is q."""
+    head = lax.bitcast_convert_type(q, jnp.uint32) & np.uint32(0xFFFFF000)
+    head = lax.bitcast_convert_type(head, jnp.float32)
+    return jnp.stack([head, q - head])
+
+
+def settled(part: Array, rank: Array) -> tuple[Array, Array]:
     """Return whether a rank is the next whole one, and its fractional part, 0 of a whole one.
 
     A rank is whole where it misses a whole number by what rounding q moves it alone: 0.8·10 is
@@ -109,108 +204,41 @@ def settled(part: jax.Array, rank: jax.Array) -> tuple[jax.Array, jax.Array]:
     return near, part + lax.stop_gradient(whole - part)  # the slope in q stays
 
 
-def between(low: jax.Array, high: jax.Array, part: jax.Array) -> jax.Array:
-    """Return low + part·(high − low): their rounded mean at ½, and either end exactly.
+@jax.custom_jvp
+def between(low: Array, high: Array, part: Array) -> Array:
+    """Return low + part·(high − low): their rounded mean at ½, and the lower end exactly.
 
-    Infinite ends keep their meaning: −inf and 1 give −inf, inf and inf give inf. The distance is
-    taken in units of the ends, since it may be larger than any number.
+    Infinite ends keep their meaning: −inf and 1 give −inf, inf and inf give inf. The distance may
+    be larger than any number, and is taken in a unit that gives it room.
     """
-    finite = jnp.isfinite(low) & jnp.isfinite(high)
-    a, b = jnp.where(finite, low, 0), jnp.where(finite, high, 0)
-    unit = binary_unit(jnp.maximum(jnp.abs(a), jnp.abs(b)))
-    left, right = a * inverse_unit(unit), b * inverse_unit(unit)
-    nearer = part < 0.5
-    step = protect((right - left) * jnp.where(nearer, part, 1 - part)) * unit
-    value = jnp.where(nearer, a + step, b - step)
-    # the last term is 0 there; it keeps the derivative in q
-    middle = (left + right) * 0.5 * unit + (right - left) * (part - 0.5) * unit
-    value = jnp.where(part == 0.5, middle, value)
-    ends = jnp.where((part == 0) | (low == high), low, low + high)
-    return jnp.where(finite, value, ends)
+    up, down = roomy(jnp.maximum(jnp.abs(low), jnp.abs(high)))
+    a, b = low * up, high * up
+    step = protect((b - a) * jnp.minimum(part, 1 - part)) * down
+    value = jnp.where(part < 0.5, low + step, high - step)
+    value = jnp.where(part == 0.5, (a + b) * 0.5 * down, value)
+    value = jnp.where(jnp.isfinite(b - a), value, low + high)
+    return jnp.where(part == 0, low, value)
 
 
-def _of_fractions(x: jax.Array, counts: jax.Array, q: jax.Array) -> jax.Array:
+@between.defjvp
+def _slopes(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (low, high, part), (d_low, d_high, d_part) = primals, tangents
+    step = high - low
+    step = jnp.where(jnp.isfinite(step), step, 0)
+    return between(low, high, part), d_low * (1 - part) + d_high * part + d_part * step
+
+
+def _of_fractions(x: Array, counts: Array, q: Array, method: str) -> Array:
     order = in_order(x, counts, q.dtype)
     none = jnp.zeros_like(order.one)
     last = add(order.size, (-order.one, none))
     last = each(lambda word: jnp.where(last[0] > 0, word, 0), last)
     width = jnp.minimum(order.size[0], order.one)
 
-    def window(q: jax.Array) -> jax.Array:
-        return order.mean(multiply((jnp.broadcast_to(q, none.shape), none), last), width)
+    def window(q: Array) -> Array:
+        start = jnp.broadcast_to(q, none.shape), none
+        if method == "inverted_cdf":
+            return order.inverse(multiply(start, order.size))
+        return order.mean(multiply(start, last), width)
 
     return jax.vmap(window, out_axes=1)(q)
-
-
-class InOrder(NamedTuple):
-    """Rows in ascending order, with fractional counts; what counts 0 is last.
-
-    Counts are in units of a power of two, and their running sums in two words: neither their scale
-    nor how many there are costs digits.
-
-    Attributes:
-        value: the elements as floats, of shape (rows, n).
-        often: how often each is there.
-        through: the running sums of the counts.
-        one: a count of one, of shape (rows, 1).
-        good: whether anything counts, and no nan does, of shape (rows,).
-    """
-
-    value: jax.Array
-    often: jax.Array
-    through: Pair
-    one: jax.Array
-    good: jax.Array
-
-    @property
-    def size(self) -> Pair:
-        """The sum of all counts, of shape (rows, 1)."""
-        return each(lambda word: word[:, -1:], self.through)
-
-    def mean(self, start: Pair, width: jax.Array) -> jax.Array:
-        """Return the mean of the elements over a window of their counts, of shape (rows,)."""
-        end = one_word(add(self.through, each(jnp.negative, start)))
-        begin = jnp.concatenate([-one_word(start), end[:, :-1]], axis=1)
-        share = jnp.maximum(jnp.minimum(end, width) - jnp.maximum(begin, 0), 0)
-        share = jnp.where(self.often > 0, share / jnp.where(width > 0, width, 1), 0)
-        # the element that the window begins in: all of a window too narrow for two words
-        place = lax.broadcasted_iota(jnp.int32, end.shape, 1)
-        last = jnp.max(jnp.where(self.often > 0, place, 0), axis=1, keepdims=True)
-        at = jnp.min(jnp.where((end > 0) & (place < last), place, last), axis=1, keepdims=True)
-        about = jnp.take_along_axis(self.value, at, axis=1)
-        found = average(self.value, share, about, jnp.ones(at.shape[:1], share.dtype))
-        return jnp.where(self.good, found, jnp.nan)
-
-
-def in_order(x: jax.Array, counts: jax.Array, dtype: DTypeLike) -> InOrder:
-    """Return rows sorted, the counts' sums in floats of a dtype."""
-    x = hide(x, counts)
-    keys = jnp.where(counts > 0, encode(x), last_key(encode(x).dtype))
-    places = lax.broadcasted_iota(jnp.int32, x.shape, 1)
-    _, counts, places = lax.sort((keys, counts, places), num_keys=1)
-    x = jnp.take_along_axis(x, places, axis=1)
-    words = exact_words(counts, dtype)
-    inverse = inverse_unit(unit_of(one_word(words), None, (1,)))
-    words = each(lambda word: word * inverse, words)
-    through = running_sum(words)
-    good = (through[0][:, -1] > 0) & ~jnp.any(jnp.isnan(x), axis=1)
-    return InOrder(x.astype(dtype), one_word(words), through, inverse, good)
-
-
-def average(x: jax.Array, share: jax.Array, about: jax.Array, size: jax.Array) -> jax.Array:
-    """Return Σ share·x / size of rows, taken about a value: a constant's is the constant.
-
-    Args:
-        x: of shape (rows, n).
-        share: ≥ 0, of shape (rows, n); where it is 0, x does not matter.
-        about: a typical value, of shape (rows, 1).
-        size: Σ share, of shape (rows,).
-    """
-    used, finite = share > 0, jnp.isfinite(x)
-    about = lax.stop_gradient(jnp.where(jnp.isfinite(about), about, 0))
-    # in units: a difference of two numbers, and the sum of many, may be larger than any number
-    unit = unit_of(x, used, (1,))
-    rest = jnp.where(used & finite, x * inverse_unit(unit) - about * inverse_unit(unit), 0)
-    mean = sum_of(rest, share, (1,), "default") / jnp.where(size > 0, size, 1)[:, None]
-    ends = jnp.sum(jnp.where(used & ~finite, x, 0), axis=1)
-    return jnp.where(jnp.any(used & ~finite, axis=1), ends, (about + mean * unit)[:, 0])

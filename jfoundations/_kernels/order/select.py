@@ -1,18 +1,23 @@
-"""Order statistics: the k-th smallest of what counts, and the one after it, exact to the bit.
+"""The elements at given ranks of rows: sorted, or on a CPU counted, with the same bits.
 
-Two algorithms, one answer. Sorting keys is best for short and batched rows. A long row is counted
-instead: a histogram of the leading 16 bits of the keys finds the bin that holds rank k, a second
-one of the next 16 bits counts that bin's elements only, and so on; two passes for 32 bits.
+A long row is not sorted on a CPU. Its keys are counted by their leading 16 bits; the counts say in
+which bin each rank lies; the keys of these bins are counted by their next 16 bits, and so on: two
+reads for keys of 32 bits, however many ranks.
+
+>>> import jax.numpy as jnp
+>>> select(jnp.array([[4.0, 1.0, 2.0]]), None, jnp.array([[0, 2]])).tolist()
+[[1.0, 4.0]]
 """
 
-import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 
+from ..._core.compat import vary, varying
 from ..._core.types import PyTree
 from ..numbers.sortable_bits import decode, encode, last_key
 from ..sample.arguments import accumulator
@@ -22,197 +27,130 @@ BINS = 1 << 16
 SIDE_BY_SIDE = 16  # rows whose bins are held at once: those of a sharded axis stay where they are
 
 
-class Neighbours(NamedTuple):
-    """The elements at ranks k and k + 1 of each row.
-
-    Attributes:
-        low: the k-th smallest, counted from 0, of shape (rows, ranks).
-        high: the one after it, or the last.
-        spoilt: whether a nan counts, of shape (rows,).
-    """
-
-    low: jax.Array
-    high: jax.Array
-    spoilt: jax.Array
-
-
-def neighbours(x: jax.Array, counts: jax.Array | None, ranks: jax.Array) -> Neighbours:
-    """Return the elements at `ranks` and at the next ranks.
+def select(x: Array, counts: Array | None, ranks: ArrayLike) -> Array:
+    """Return the elements at ranks of rows.
 
     Derivatives flow to the elements equal to the one selected; ties share them equally, an element
     that counts k times k-fold.
 
     Args:
-        x: of shape (rows, n), n > 0.
+        x: of shape (rows, n), n > 0; nan comes last.
         counts: how often each element is there: None, bools, or int32 ≥ 0, of x's shape.
         ranks: int32 of shape (rows, m), from 0 to the row's total count − 1.
+
+    Returns:
+        The elements, of x's dtype and shape (rows, m).
     """
-    if jnp.issubdtype(x.dtype, jnp.inexact):
-        return _differentiable(x, counts, ranks)
-    return _neighbours(x, counts, ranks)
+    ranks = jnp.asarray(ranks, np.int32)
+    ranks = jnp.broadcast_to(ranks, (x.shape[0], ranks.shape[1]))
+    way = _differentiable if jnp.issubdtype(x.dtype, jnp.inexact) else _select
+    return way(x, counts, ranks)
 
 
-def total(x: jax.Array, counts: jax.Array | None) -> jax.Array:
-    """Return how many elements each row has, int32 of shape (rows,)."""
-    if counts is None:
-        return jnp.full(x.shape[:1], x.shape[1], jnp.int32)
-    return jnp.sum(counts, axis=1, dtype=jnp.int32)
-
-
-def _neighbours(x: jax.Array, counts: Any, ranks: jax.Array) -> Neighbours:
+def _select(x: Array, counts: Array | None, ranks: Array) -> Array:
     if not _long(x.shape[1], ranks.shape[1]):
-        return _by_sorting(x, counts, ranks)
-    if x.shape[0] == 1:
-        one = _by_counting(x[0], None if counts is None else counts[0], ranks[0])
-        return Neighbours(*(part[None] for part in one))
-    if x.shape[0] <= SIDE_BY_SIDE:
-        return jax.vmap(_by_counting)(x, counts, ranks)
-    return lax.map(lambda row: _by_counting(*row), (x, counts, ranks))
+        return by_sorting(x, counts, ranks)
+    return lax.platform_dependent(x, counts, ranks, cpu=by_counting, default=by_sorting)
 
 
 def _long(n: int, m: int) -> bool:
-    """Tell whether to count rather than sort.
+    """Tell whether to count rather than sort, on a CPU.
 
-    On XLA:CPU a counting pass takes about 1 ns an element and 0.2 ms in all, and m ranks need
-    1 + m of them; sorting 32-bit keys took 28 ns an element at 1e4 and 42 at 1e6, on one thread.
-    Accelerators sort in parallel, and their scatters collide in a bin that many elements share.
+    On XLA:CPU a counting pass takes about 2 ns an element, and its bins 0.1 ms a rank; sorting
+    32-bit keys took 28 ns an element at 1e4 and 57 at 1e6, on one thread. Accelerators sort in
+    parallel, and their scatters collide in a bin that many elements share.
     """
-    return jax.default_backend() == "cpu" and n >= 1 << 15 and m <= 16
+    return n >= max(1 << 15, m << 11) and m <= 33
 
 
-def _by_sorting(x: jax.Array, counts: Any, ranks: jax.Array) -> Neighbours:
-    keys, end = encode(x), total(x, counts)[:, None] - 1
-    ends = jnp.concatenate([ranks, jnp.minimum(ranks + 1, end), end], axis=1)
-    ends = jnp.maximum(ends, 0)
+def by_sorting(x: Array, counts: Array | None, ranks: Array) -> Array:
+    """Return what `select` does, by sorting."""
+    keys = encode(x)
     if counts is not None:
         keys = jnp.where(present(counts), keys, last_key(keys.dtype))
     if counts is None or counts.dtype == np.bool_:
-        keys = jnp.sort(keys, axis=1)
+        keys = jnp.sort(keys, axis=1, stable=False)
     else:
         keys, counts = lax.sort((keys, counts), num_keys=1)
-        ends = first_above(jnp.cumsum(counts, axis=1, dtype=counts.dtype), ends)
-    found = decode(jnp.take_along_axis(keys, ends, axis=1), x.dtype)
-    m = ranks.shape[1]
-    return Neighbours(found[:, :m], found[:, m : 2 * m], _isnan(found[:, -1]))
+        through = jnp.cumsum(counts, axis=1, dtype=counts.dtype)
+        ranks = jnp.sum(through[:, None] <= ranks[:, :, None], axis=2, dtype=jnp.int32)
+    return decode(jnp.take_along_axis(keys, ranks.astype(np.uint32), axis=1, mode="clip"), x.dtype)
 
 
-def first_above(rising: jax.Array, levels: jax.Array) -> jax.Array:
-    """Return where each rising row first exceeds its levels: the last place if it never does."""
-    find = functools.partial(jnp.searchsorted, side="right")
-    return jnp.minimum(jax.vmap(find)(rising, levels), rising.shape[1] - 1)
+def by_counting(x: Array, counts: Array | None, ranks: Array) -> Array:
+    """Return what `select` does, by counting."""
+    if x.shape[0] <= SIDE_BY_SIDE:
+        return _side_by_side(x, counts, ranks)
+    alone = jax.tree.map(lambda v: v[:, None], (x, counts, ranks))
+    return lax.map(lambda row: _side_by_side(*row)[0], alone)
 
 
-def _by_counting(x: jax.Array, counts: Any, ranks: jax.Array) -> Neighbours:
-    """Return the neighbours of one row: x of shape (n,), ranks of shape (m,)."""
-    leading = _histogram(x, counts, None, 0)
-    end = jnp.sum(leading, dtype=jnp.int32) - 1
-    # nan has the last key, and no number shares its 16 leading bits
-    spoilt = leading[-1] > 0 if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.zeros((), bool)
+def _side_by_side(x: Array, counts: Array | None, ranks: Array) -> Array:
+    (rows, m), key = ranks.shape, jax.eval_shape(encode, x).dtype
+    sixteen = np.array(16, key)
 
-    def find(rank: jax.Array) -> tuple[jax.Array, jax.Array]:
-        bins, prefix, rest = leading, None, rank
-        for digit in range(1, _digits(x)):
-            place, rest, _ = _locate(bins, rest)
-            prefix = _append(x, prefix, place)
-            bins = _histogram(x, counts, prefix, digit)
-        place, rest, here = _locate(bins, rest)
-        key, near = (
-            _append(x, prefix, place),
-            jnp.where(rest + 1 < here, place, _after(bins, place)),
-        )
-        # all but always the next element shares the leading bits; else it is the least one above
-        lonely = (near == BINS) & (rank < end)
-        after = _append(x, prefix, jnp.where(near == BINS, place, near))
-        return key, lax.cond(lonely, lambda: _next(x, counts, key), lambda: after)
+    def digit(found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        # how far the digit is from the last, the leading bits of each rank's key, its rank in those
+        shift, prefix, rest = found
 
-    if ranks.shape[0] == 1:
-        low, high = (key[None] for key in find(ranks[0]))
-    else:
-        low, high = lax.map(find, ranks)
-    return Neighbours(decode(low, x.dtype), decode(high, x.dtype), spoilt)
+        def count(bins: Array, x: Array, counts: Array | None) -> Array:
+            keys = encode(x) >> shift.astype(key)
+            index = _slot(prefix, keys >> sixteen) * BINS + (keys & (BINS - 1)).astype(jnp.uint32)
+            return add(bins, index.reshape(-1), None if counts is None else counts.reshape(-1))
+
+        bins = in_blocks(count, jnp.zeros(rows * m * BINS, jnp.int32), x, counts)
+        # by 256 groups of 256 bins: a cumulative sum over 65,536 takes as long as a pass over 1e6
+        bins = bins.reshape(rows * m, 256, 256)
+        mine = _slot(prefix, prefix).reshape(-1)  # ranks with one prefix share bins
+        group, before = _walk(jnp.dot(bins, jnp.ones(256, jnp.int32))[mine], rest)
+        place, within = _walk(bins[mine, group], rest - before)
+        place = (group * 256 + place).astype(key).reshape(rows, m)
+        return shift - 16, (prefix << sixteen) | place, rest - (before + within)
+
+    ranks = vary(ranks, varying(x))
+    start = jnp.int32(8 * key.itemsize - 16), jnp.zeros_like(ranks, key), ranks.reshape(-1)
+    _, keys, _ = lax.while_loop(lambda found: found[0] >= 0, digit, start)
+    return decode(keys, x.dtype)
 
 
-def _histogram(x: jax.Array, counts: Any, prefix: Array | None, digit: int) -> jax.Array:
-    """Count the keys that begin with `prefix` by their next 16 bits."""
-    shift = 16 * (_digits(x) - 1 - digit)
-
-    def step(bins: jax.Array, x: jax.Array, counts: Any) -> jax.Array:
-        keys = encode(x)
-        index = ((keys >> shift) & (BINS - 1)).astype(jnp.int32)
-        if prefix is not None:
-            index = jnp.where((keys >> (shift + 16)) == prefix, index, BINS)
-        return add(bins, index, counts)
-
-    return in_blocks(step, jnp.zeros(BINS, jnp.int32), x, counts)
+def _slot(prefix: Array, keys: Array) -> Array:
+    """Return for each key (rows, n) the first of all prefixes (rows, m) that it has, or rows·m."""
+    shape = prefix.shape[1], *keys.shape
+    same = lax.broadcast_in_dim(prefix.T, shape, (0, 1)) == lax.broadcast_in_dim(
+        keys, shape, (1, 2)
+    )
+    slot = lax.broadcasted_iota(jnp.uint32, shape, 0)
+    if len(prefix) > 1:
+        slot = slot + lax.broadcasted_iota(jnp.uint32, shape, 1) * shape[0]
+    return lax.reduce_min(lax.select(same, slot, lax.full_like(slot, prefix.size)), (0,))
 
 
-def _locate(bins: jax.Array, rank: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the bin that holds a rank, the rank within it, and the bin's count."""
-    # by 256 groups of 256 bins: a cumulative sum over 65,536 takes as long as a pass over 1e6
-    groups = bins.reshape(256, 256)
-    group, rest, _ = _walk(jnp.sum(groups, axis=1, dtype=jnp.int32), rank)
-    place, rest, here = _walk(groups[group], rest)
-    return group * 256 + place, rest, here
+@jax.jit  # in a program once, called twice
+def _walk(bins: Array, rest: Array) -> tuple[Array, Array]:
+    """Return the bin of (m, 256) that holds a rank, and how many come before it."""
+    # sums by products, which are no code of their own
+    earlier, later = (lax.broadcasted_iota(jnp.int32, (256, 256), k) for k in (0, 1))
+    before = jnp.dot(bins, (earlier < later).astype(jnp.int32))
+    below = (before <= rest[:, None]).astype(jnp.int32)
+    none = np.int32(0), np.int32(0)
+    number, before = lax.reduce((below, before * below), none, _count_and_most, (1,))
+    return (number - 1).astype(jnp.uint32), before
 
 
-def _append(x: jax.Array, prefix: Array | None, place: jax.Array) -> jax.Array:
-    place = place.astype(_key_dtype(x))
-    return place if prefix is None else (prefix << 16) | place
+def _count_and_most(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+    return a[0] + b[0], lax.max(a[1], b[1])
 
 
-def _after(bins: jax.Array, place: jax.Array) -> jax.Array:
-    """Return the first bin after a place that is not empty, BINS if there is none."""
-    index = lax.iota(jnp.int32, BINS)
-    return jnp.min(jnp.where((index > place) & (bins > 0), index, BINS))
-
-
-def _walk(bins: jax.Array, rank: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    through = jnp.cumsum(bins, dtype=bins.dtype)
-    place = jnp.minimum(jnp.sum(through <= rank, dtype=jnp.int32), bins.shape[0] - 1)
-    return place, rank - (through[place] - bins[place]), bins[place]
-
-
-def _next(x: jax.Array, counts: Any, key: jax.Array) -> jax.Array:
-    """Return the least counted key above `key`."""
-
-    def step(least: jax.Array, x: jax.Array, counts: Any) -> jax.Array:
-        keys = encode(x)
-        above = keys > key if counts is None else (keys > key) & present(counts)
-        return jnp.minimum(least, jnp.min(jnp.where(above, keys, last_key(keys.dtype))))
-
-    return in_blocks(step, jnp.asarray(last_key(key.dtype)), x, counts)
-
-
-def _key_dtype(x: jax.Array) -> Any:
-    return jax.eval_shape(encode, x).dtype
-
-
-def _digits(x: jax.Array) -> int:
-    return _key_dtype(x).itemsize // 2
-
-
-def _isnan(x: jax.Array) -> jax.Array:
-    return jnp.isnan(x) if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.zeros(x.shape, bool)
-
-
-_differentiable = jax.custom_jvp(_neighbours)
+_differentiable = jax.custom_jvp(_select)
 
 
 @_differentiable.defjvp
 def _tangents(primals: PyTree, tangents: PyTree) -> Any:
     x, counts, ranks = primals
     found = _differentiable(x, counts, ranks)
-    share = jax.vmap(functools.partial(_share, x, counts, tangents[0]), in_axes=1, out_axes=1)
-    none: Any = np.zeros(found.spoilt.shape, jax.dtypes.float0)
-    return found, Neighbours(share(found.low), share(found.high), none)
-
-
-def _share(x: jax.Array, counts: Any, tangent: jax.Array, value: jax.Array) -> jax.Array:
-    """Return the mean tangent of the elements equal to each row's value."""
-    equal = x == value[:, None]
     dtype = accumulator(x.dtype)
-    often = equal.astype(dtype) * (1 if counts is None else counts.astype(dtype))
-    often = often / jnp.maximum(jnp.sum(often, axis=1, keepdims=True), 1)
+    often = (x[:, None] == found[:, :, None]).astype(dtype)  # (rows, m, n)
+    often = often if counts is None else often * counts[:, None].astype(dtype)
     # what is not selected may hold nan
-    kept = jnp.where(often > 0, tangent, 0).astype(dtype)
-    return jnp.sum(often * kept, axis=1).astype(x.dtype)
+    moved = jnp.sum(often * jnp.where(often > 0, tangents[0][:, None].astype(dtype), 0), axis=2)
+    return found, (moved / jnp.maximum(jnp.sum(often, axis=2), 1)).astype(x.dtype)

@@ -1,19 +1,20 @@
 """The trimmed mean of rows: what is cut is found by rank, what is kept is averaged unsorted."""
 
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from ..numbers.two_words import add, multiply, one_word
 from ..sample.arguments import accumulator
-from .occurrences import Tally, hide, padded
-from .quantiles import average, by_kind, in_order, position
-from .select import neighbours, total
+from .fractions import in_order, mean_about
+from .occurrences import Tally, hide, padded, total
+from .quantiles import by_kind, position
+from .select import select
 
 
-def trimmed(x: jax.Array, tallied: Tally, proportion: jax.Array) -> jax.Array:
+def trimmed(x: Array, tallied: Tally, proportion: Array) -> Array:
     """Return means without the lowest and the highest ⌊proportion·W⌋ of each row.
 
     Args:
@@ -29,39 +30,43 @@ def trimmed(x: jax.Array, tallied: Tally, proportion: jax.Array) -> jax.Array:
     inside = (proportion >= 0) & (proportion < 0.5)
     x, counts = padded(x, tallied.counts)
     value = by_kind(_of_whole, _of_fractions, x, counts, jnp.where(inside, proportion, 0))
-    return jnp.where(inside & ~jnp.broadcast_to(tallied.bad, value.shape), value, jnp.nan)
+    return jnp.where(inside if tallied.bad is None else inside & ~tallied.bad, value, jnp.nan)
 
 
-def _of_whole(x: jax.Array, counts: Any, proportion: jax.Array) -> jax.Array:
+def _of_whole(x: Array, counts: Any, proportion: Array) -> Array:
     size = total(x, counts)
-    cut, part = position(proportion[None], size)
+    cut, part = position(proportion.reshape(1, 1), size)
     cut = cut + _near(part, cut).astype(cut.dtype)
-    ranks = jnp.maximum(jnp.stack([cut, size - cut - 1], axis=1), 0)
-    found = neighbours(x, counts, ranks)
-    dtype = accumulator(x.dtype)
-    x, ends = hide(x, counts), found.low.astype(dtype)
-    often, kept_low, kept_high = _kept(x, counts, found.low, cut, size - cut)
-    share = jnp.concatenate([often, kept_low, kept_high], axis=1).astype(dtype)
-    value = jnp.concatenate([x.astype(dtype), ends], axis=1)
-    mean = average(value, share, ends[:, :1], (size - 2 * cut).astype(dtype))
-    return jnp.where((size > 0) & ~found.spoilt, mean, jnp.nan)
+    rest = size - cut
+    ends = jnp.concatenate([cut, rest - 1, jnp.full_like(cut, size - 1)], axis=1)
+    ends = ends if counts is None else jnp.maximum(ends, 0)
+    found, dtype = select(x, counts, ends), accumulator(x.dtype)
+    low, high, last = (found[:, k : k + 1].astype(dtype) for k in range(3))
+    x = hide(x, counts).astype(dtype)
+
+    def seen(which: Array) -> Array:
+        often = which if counts is None else jnp.where(which, counts, counts.dtype.type(0))
+        return jnp.sum(often, axis=1, keepdims=True, dtype=jnp.int32)
+
+    # of what is as large as an end, only some is kept
+    some_low = (jnp.minimum(seen(x <= low), rest) - cut).astype(dtype)
+    some_high = (rest - seen(x < high)).astype(dtype)
+    some_high = jnp.where(low < high, some_high, 0)
+    inner = (low < x) & (x < high)
+
+    def sum_of(off: Callable[[Array], Array]) -> Array:
+        inside = jnp.where(inner, off(x), 0)
+        inside = inside if counts is None else inside * counts.astype(dtype)
+        ends = some_low * off(low) + jnp.where(some_high > 0, some_high * off(high), 0)
+        return jnp.sum(inside, axis=1, keepdims=True) + ends
+
+    most = jnp.maximum(jnp.abs(low), jnp.abs(high))
+    mean = mean_about(low, most, (rest - cut).astype(dtype), sum_of)
+    good = last == last if counts is None else (last == last) & (size > 0)
+    return jnp.where(good, mean, jnp.nan)[:, 0]
 
 
-def _kept(x: Array, counts: Any, ends: Any, first: Any, last: Any) -> tuple[Any, Any, Any]:
-    """Return how often at ranks first … last − 1 there is each inner element, and each end."""
-    counts = jnp.ones(x.shape, jnp.int32) if counts is None else counts.astype(jnp.int32)
-    low, high, first, last = ends[:, :1], ends[:, 1:], first[:, None], last[:, None]
-
-    def tied(value: jax.Array) -> jax.Array:
-        below = jnp.sum(jnp.where(x < value, counts, 0), axis=1, keepdims=True, dtype=counts.dtype)
-        equal = jnp.sum(jnp.where(x == value, counts, 0), axis=1, keepdims=True, dtype=counts.dtype)
-        return jnp.minimum(below + equal, last) - jnp.maximum(below, first)
-
-    inner = jnp.where((x > low) & (x < high), counts, 0)
-    return inner, tied(low), jnp.where(high > low, tied(high), 0)
-
-
-def _of_fractions(x: jax.Array, counts: jax.Array, proportion: jax.Array) -> jax.Array:
+def _of_fractions(x: Array, counts: Array, proportion: Array) -> Array:
     order = in_order(x, counts, proportion.dtype)
     none = jnp.zeros_like(order.one)
     cut = one_word(multiply((jnp.broadcast_to(proportion, none.shape), none), order.size))
@@ -72,7 +77,7 @@ def _of_fractions(x: jax.Array, counts: jax.Array, proportion: jax.Array) -> jax
     return order.mean((cut, none), one_word(add(order.size, (-2 * cut, none))))
 
 
-def _near(part: jax.Array, whole: jax.Array) -> jax.Array:
+def _near(part: Array, whole: Array) -> Array:
     """Tell whether a product is below the next whole number by rounding alone.
 
     0.35·20 is 6.9999999 in float32.
