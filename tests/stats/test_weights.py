@@ -1,7 +1,7 @@
 """Weights and masks: deletion and repetition to a bound, and what each kind divides by.
 
-With reproducible=True both hold to the last bit; by default sums go over other pivots and in another
-order, so that answers differ by a few roundings.
+With reproducible=True both hold to the last bit; by default sums are about other pivots and in
+another order, so that answers differ by a few roundings.
 """
 
 import functools
