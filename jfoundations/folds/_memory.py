@@ -174,16 +174,16 @@ def of_element(
     zero = lax.full_like(pivots[0], 0)
     count = Count.of(1, zero.shape) if keep is None else Count.from_array(keep.astype(np.int32))
     if kind is None or weight is None:
-        weight = Weight(count)
+        known = Weight(count)
     else:
         heavy = Words.of(weight.astype(dtype))
-        weight = Weight(heavy, heavy if issubclass(kind, Reliability) else None, count)
+        known = Weight(heavy, heavy if issubclass(kind, Reliability) else None, count)
     offsets = tuple(map(Words.of, offsets))
     if order == 0:
-        return Memory(weight, pivots, offsets)
+        return Memory(known, pivots, offsets)
     least = binary_unit(zero)
     powers = 3 if len(values) == 2 else order - 1
-    return Memory(weight, pivots, offsets, (least,) * len(values), (Words.of(zero),) * powers)
+    return Memory(known, pivots, offsets, (least,) * len(values), (Words.of(zero),) * powers)
 
 
 def _about_finite(pivot: jax.Array, offset: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -226,13 +226,14 @@ def _power_mean(
     call: Call,
     pivot: jax.Array,
     offset: jax.Array,
-    unit: jax.Array,
+    unit: jax.Array | None,
     total: jax.Array,
     order: int,
 ) -> jax.Array:
     """Return Σw(x − pivot − offset)^order / W, summed in units of the largest deviation."""
     axes, weights = call.axes, call.weights
-    words = (jnp.expand_dims(v, axes) for v in (pivot, offset, unit))
+    one = jnp.ones_like(offset) if unit is None else unit
+    words = (jnp.expand_dims(v, axes) for v in (pivot, offset, one))
     raw = deviations(x, weights, *words, axes)
     size = jnp.where(jnp.isfinite(raw), jnp.abs(lax.stop_gradient(raw)), 0)
     near = binary_unit(jnp.max(size, axis=axes, keepdims=True))

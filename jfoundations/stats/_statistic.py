@@ -92,7 +92,7 @@ class Statistic:
             raise TypeError(
                 f"{self.name}: {len(values)} arrays were given, and it is of {self.variables}"
             )
-        named = dict(zip(("x", "y"), values, strict=False))
+        named: dict[str, Numbers] = dict(zip(("x", "y"), values, strict=False))
         data, axes = check(self.name, named, axis, weights, where, nan, real=REAL)
         run = compiled(_of_array, self.formula, order=self.order, axes=axes, nan=nan)
         return answer(run(data), data, axes, bool(keepdims))
