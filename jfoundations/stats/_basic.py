@@ -33,7 +33,7 @@ def sum(
     accuracy: Accuracy = "default",
     reproducible: bool = False,
 ) -> jax.Array:
-    """Return the sum Σx or Σwx, in two words: a constant's is n times it, rounded once.
+    """Return the sum Σx or Σwx: a constant's is n times it, rounded once.
 
     With ``reproducible=True`` elements are added as integers (see `limbs`), so any permutation of
     them and any sharding of the array under `jit` give the same bits, and the sum is correctly
@@ -51,8 +51,8 @@ def sum(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" sums arrays of any size in two words; the default does up to 8192 elements,
-            and of larger ones joins the sums of blocks so.
+        accuracy: "high" finds the mean in two words; the default sums deviations from a value of
+            the data plainly, to a few roundings of their sizes' sum.
         reproducible: whether any order and any sharding of the elements give the same bits.
 
     Returns:
@@ -92,9 +92,8 @@ def mean(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
-            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
-            5.5; up to 8192 elements both are the same.
+        accuracy: "high" sums in two words: 6.8 digits in float32, whatever the data. The default
+            keeps 6.2 of one long axis, but of many short columns the worst may keep 5.5.
         reproducible: whether any order and any sharding of the elements give the same bits; see
             `sum`.
         return_bound: whether to return a bound on the error too, for the price of a second look at
@@ -145,9 +144,8 @@ def var(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
-            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
-            5.5; up to 8192 elements both are the same.
+        accuracy: "high" sums in two words: 6.8 digits in float32, whatever the data. The default
+            keeps 6.2 of one long axis, but of many short columns the worst may keep 5.5.
         reproducible: whether any order and any sharding of the elements give the same bits; see
             `sum`.
         return_bound: whether to return a bound on the error too; see `mean`.
@@ -159,8 +157,11 @@ def var(
         TypeError: x holds no numbers, or `where` no bools.
         ValueError: an axis is out of range or repeated; weights or `where` do not broadcast.
 
-    Source: blocks about pivots, joined as by Chan, Golub and LeVeque (1983), "Algorithms for
-    computing the sample variance"; a second pass where the first says that it lost digits.
+    Masks and weights of 0 delete, and integer weights repeat, to a few roundings by default and to
+    the last bit with ``reproducible=True``.
+
+    Source: sums about a pivot, as by Chan, Golub and LeVeque (1983), "Algorithms for computing the
+    sample variance"; a second read where the first says that it lost digits.
 
     >>> float(var([1.0, 2.0, 4.0, 18.0]))
     47.1875
@@ -196,9 +197,8 @@ def std(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
-            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
-            5.5; up to 8192 elements both are the same.
+        accuracy: "high" sums in two words: 6.8 digits in float32, whatever the data. The default
+            keeps 6.2 of one long axis, but of many short columns the worst may keep 5.5.
         reproducible: whether any order and any sharding of the elements give the same bits; see
             `sum`.
         return_bound: whether to return a bound on the error too; see `mean`.
@@ -238,9 +238,8 @@ def mean_abs_dev(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are.
         nan: "propagate", or "omit" to leave nan out.
-        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
-            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
-            5.5; up to 8192 elements both are the same.
+        accuracy: "high" sums in two words: 6.8 digits in float32, whatever the data. The default
+            keeps 6.2 of one long axis, but of many short columns the worst may keep 5.5.
 
     Returns:
         A real array in x's floating dtype; nan over no elements.

@@ -46,9 +46,8 @@ def cov(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are, listwise.
         nan: "propagate", or "omit" to leave nan out, listwise.
-        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
-            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
-            5.5; up to 8192 elements both are the same.
+        accuracy: "high" sums in two words: 6.8 digits in float32, whatever the data. The default
+            keeps 6.2 of one long axis, but of many short columns the worst may keep 5.5.
         reproducible: whether any order and any sharding of the elements give the same bits; see
             `sum`.
         return_bound: whether to return a bound on the error too; see `mean`.
@@ -96,9 +95,8 @@ def corr(
             weights give nan.
         where: a bool array that broadcasts against x: which elements there are, listwise.
         nan: "propagate", or "omit" to leave nan out, listwise.
-        accuracy: "high" always sums in two words: 6.8 digits in float32, whatever the data.
-            The default keeps 6.2 of one long axis, but of many short columns the worst may keep
-            5.5; up to 8192 elements both are the same.
+        accuracy: "high" sums in two words: 6.8 digits in float32, whatever the data. The default
+            keeps 6.2 of one long axis, but of many short columns the worst may keep 5.5.
         reproducible: whether any order and any sharding of the elements give the same bits; see
             `sum`.
         return_bound: whether to return a bound on the error too; see `mean`.

@@ -231,9 +231,8 @@ def _std(call: Call, values: Sequence[Array]) -> jax.Array:
 def _mean_abs_dev(call: Call, values: Sequence[Array]) -> jax.Array:
     (x,), (unit,) = call.ranged(values, coarse_unit)
     spread = jnp.abs(_deviations(call, x))
-    return times(
-        _mean(call, (spread,)), lax.squeeze(unit, call.axes)
-    )  # the kernel's sum too: where= stays deletion
+    unit = None if unit is None else lax.squeeze(unit, call.axes)
+    return times(_mean(call, (spread,)), unit)
 
 
 def _deviations(call: Call, x: jax.Array) -> jax.Array:

@@ -1,0 +1,82 @@
+"""Statistics of one's own: formulas of moments, as exact as what they are made of."""
+
+import gc
+import weakref
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import assert_same, raises
+
+from jfoundations import stats
+
+VARIATION = stats.Statistic(lambda m: m.std() / m.mean, name="variation")
+SLOPE = stats.Statistic(lambda m: m.cov() / m.var(), variables=2)
+SHAPE = stats.Statistic(lambda m: m.kurtosis - m.skew**2, order=4)
+EPS = float(np.finfo(np.float32).eps)
+
+
+def draw(shape=(60, 3)):
+    return np.random.default_rng(0).gamma(3.0, size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, (0, 1)])
+def test_it_is_the_formula(axis):
+    x = draw()
+    options = {"axis": axis, "where": x < 5, "weights": stats.Reliability(x + 1)}
+    right = stats.std(x, **options) / stats.mean(x, **options)
+    np.testing.assert_allclose(VARIATION(x, **options), right, rtol=4 * EPS)
+    kept = VARIATION(x, keepdims=True, **options)
+    assert kept.ndim == 2
+    right = stats.kurtosis(x, axis=axis) - stats.skew(x, axis=axis) ** 2
+    np.testing.assert_allclose(SHAPE(x, axis=axis), right, rtol=64 * EPS)
+    y = 3 * x + 1
+    np.testing.assert_allclose(SLOPE(x, y, axis=axis), np.full(np.shape(right), 3), rtol=8 * EPS)
+
+
+def test_laws_and_masks_come_with_it():
+    x = draw((200,))
+    assert VARIATION(jnp.full(9, 0.1)) == 0
+    assert VARIATION(x * np.float32(2.0**60)) == VARIATION(x)
+    bad = np.where(x < 5, x, np.float32(np.nan))
+    assert_same(VARIATION(bad, nan="omit"), VARIATION(x, where=x < 5))
+    assert np.isnan(VARIATION(bad)) and np.isnan(VARIATION(x[:0]))
+    slope = jax.grad(lambda x: VARIATION(x, where=x < 5))(bad)
+    assert np.isfinite(slope).all() and not slope[x >= 5].any()
+    batch = jax.jit(jax.vmap(VARIATION))(x.reshape(4, 50))
+    np.testing.assert_allclose(batch, VARIATION(x.reshape(4, 50), axis=1), rtol=4 * EPS)
+
+
+def test_equal_formulas_are_traced_once_and_are_not_kept():
+    traces = []
+
+    def formula(m):
+        traces.append(1)
+        return m.mean
+
+    statistic = stats.Statistic(formula)
+    x = draw((10,))
+    for _ in range(3):
+        statistic(x)
+        stats.Statistic(formula)(x + 1)
+    assert len(traces) == 1
+    gone = weakref.ref(formula)
+    del statistic, formula
+    gc.collect()
+    assert gone() is None
+
+
+def test_bad_input():
+    with raises(ValueError, "order is 3"):
+        stats.Statistic(lambda m: m.mean, order=3)
+    with raises(ValueError, "variables is 3"):
+        stats.Statistic(lambda m: m.mean, variables=3)
+    with raises(ValueError, "pairs have moments of order 2 alone"):
+        stats.Statistic(lambda m: m.mean, variables=2, order=4)
+    with raises(TypeError, "variation", "2 arrays were given, and it is of 1"):
+        VARIATION(draw(), draw())
+    with raises(TypeError, "variation", "complex"):
+        VARIATION(draw() * 1j)
+    with raises(ValueError, "axis 5 is out of range"):
+        VARIATION(draw(), axis=5)
