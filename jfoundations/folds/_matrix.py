@@ -21,7 +21,7 @@ from .._kernels.numbers.units import inverse_unit
 from .._kernels.sample.arguments import accumulator, scalar
 from .._kernels.sums.blocks import largest_within, widen
 from ._elements import one, zero_rows
-from ._memory import Memory, gather, merge
+from ._memory import Memory, Weight, gather, merge
 from ._words import Words
 
 
@@ -130,7 +130,7 @@ def _merge(a: _Matrix, b: _Matrix) -> _Matrix:
     both = merge(_as_pairs(a), _as_pairs(b))
     rows = (both.pivots[0], both.offsets[0], both.units[0], both.powers[0])
     pivot, offset, unit, squares = jax.tree.map(lambda v: v[:, 0], rows)
-    weight = a.each.weight + b.each.weight
+    weight = Weight(a.each.weight.total + b.each.weight.total)  # of counts
     return _Matrix(Memory(weight, (pivot,), (offset,), (unit,), (squares,)), both.powers[2])
 
 

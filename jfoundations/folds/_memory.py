@@ -24,6 +24,7 @@ from .._kernels.moments.central_sums import two_words
 from .._kernels.moments.derivatives import memory as sums_of
 from .._kernels.moments.moments import times
 from .._kernels.numbers.counts import Count
+from .._kernels.numbers.two_words import two_sum
 from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
 from .._kernels.sample.weights import Frequency, Probability, Reliability
 from .._kernels.sums.blocks import accumulator, counted, widen
@@ -265,7 +266,9 @@ def merge(a: Memory, b: Memory) -> Memory:
 
 def _quarter(x: jax.Array, ox: Words, y: jax.Array, oy: Words) -> jax.Array:
     """Return a quarter of the distance of two means: the whole may be larger than any number."""
-    return (y / 4 - x / 4) + ((oy.high / 4 - ox.high / 4) + (oy.low / 4 - ox.low / 4))
+    between, lost = two_sum(y / 4, -x / 4)
+    rest = (oy.high / 4 - ox.high / 4) + (oy.low / 4 - ox.low / 4)
+    return between + (lax.stop_gradient(lost) + rest)
 
 
 def _moved(offset: Words, gap: jax.Array, share: jax.Array, a: Words, b: Words) -> Words:

@@ -299,8 +299,7 @@ def test_the_plain_sum(n, weighted):
             if weighted
             else fractions(x)
         )
-        steps = height(n, 1) + 4  # of one word; what is small is summed in two
-        far = sum(map(abs, terms)) * steps * Fraction(2) ** (-24 if n > 2**13 else -44)
+        far = sum(map(abs, terms)) * (height(n, 1) + 4) * Fraction(2) ** -24
         exact = sum(terms)
         found = Fraction(float(stats.sum(x, weights=w)))
         assert abs(found - exact) <= far + abs(exact) * Fraction(2) ** -24 * Fraction(1001, 1000), (

@@ -55,7 +55,11 @@ def check(found, right):
     """Compare to the bound that two sums of the same numbers keep."""
     assert found.keys() == right.keys()
     for name in found:
-        np.testing.assert_allclose(found[name], right[name], rtol=64 * U, err_msg=name)
+        a, b = (np.asarray(v).astype(complex) for v in (found[name], right[name]))
+        u = max(U, float(jnp.finfo(found[name].dtype).eps) / 2)
+        # of products that cancel, what the factors' sizes leave
+        size = {"cov": abs(right.get("var", 1)), "corr": 1}.get(name, 0)
+        np.testing.assert_allclose(a, b, rtol=64 * u, atol=64 * u * float(size), err_msg=name)
 
 
 EXACT = ("mean", "var", "std", "cov", "corr")
@@ -283,9 +287,9 @@ def test_complex_data():
     v = (z * (2 + 1j) + rng.normal(size=50)).astype(np.complex64)
     mask = chosen(rng, 50, 31)
     hidden = np.where(mask, z, np.complex64(complex(np.nan, np.inf)))
-    assert_same(every(hidden, v, where=mask), every(z[mask], v[mask]))
+    check(every(hidden, v, where=mask), every(z[mask], v[mask]))
     k = rng.multinomial(75, np.ones(50) / 50)
-    assert_same(every(z, v, weights=k), every(np.repeat(z, k), np.repeat(v, k)))
+    check(every(z, v, weights=k), every(np.repeat(z, k), np.repeat(v, k)))
 
 
 @pytest.mark.slow
@@ -294,7 +298,7 @@ def test_other_dtypes(dtype):
     rng = np.random.default_rng(7)
     x, y = (jnp.asarray(rng.integers(0, 2 if dtype == jnp.bool_ else 99, 50), dtype) for _ in "xy")
     mask = chosen(rng, 50, 31)
-    assert_same(every(x, y, where=mask), every(x[mask], y[mask]))
+    check(every(x, y, where=mask), every(x[mask], y[mask]))
     k = rng.multinomial(75, np.ones(50) / 50)
     repeated = every(
         jnp.repeat(x, k, total_repeat_length=75), jnp.repeat(y, k, total_repeat_length=75)

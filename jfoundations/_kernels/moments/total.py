@@ -41,6 +41,7 @@ def bare_total(
     top = jnp.finfo(high.dtype).maxexp // 2
     scale = select(lax.max(abs(high), abs(low)) > 2.0**top, 2.0**-top, lax.full_like(high, 1))
     p, lost = two_product(sums.weight, high * scale)
+    lost = select(lax.is_finite(p), lost, 0)
     value = p + (lost + sums.weight * (low * scale))
     return value / scale * one
 
