@@ -60,6 +60,11 @@ def block_all(blocks: Any, xs: PyTree) -> Any:
     return tuple(block(xs) for block in blocks)
 
 
+def block_where_all(blocks: Any, xs: PyTree, kept: Any) -> Any:
+    """Return the memories of those elements of a block that are kept."""
+    return tuple(block(xs, kept) for block in blocks)
+
+
 def finished_all(finished: Any, memory: PyTree) -> Any:
     """Tell whether all are finished."""
     answers = [done(m) for done, m in zip(finished, memory, strict=True)]

@@ -25,6 +25,7 @@ from .._core.values import Static, Structural, identity, name_of, partial
 from .._pipes.pipe import Pipe
 from .answers import (
     block_all,
+    block_where_all,
     evaluate,
     evaluation,
     finished_all,
@@ -37,14 +38,14 @@ from .answers import (
 from .blocks import init_after, one_by_one, step_after
 from .blocks import like_of as like_of
 from .blocks import like_of_block as like_of_block
-from .functions import Block, Finished, Init, Merge, Step
-from .rows import block_after
+from .functions import Block, BlockWhere, Finished, Init, Merge, Step
+from .rows import block_after, kept_by_rows
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-FIELDS = ("init", "step", "merge", "extract", "block", "finished")
-OPTIONAL = ("merge", "block", "finished")
+FIELDS = ("init", "step", "merge", "extract", "block", "finished", "block_where")
+OPTIONAL = ("merge", "block", "finished", "block_where")
 
 
 @pytree
@@ -65,6 +66,9 @@ class Fold(Structural, Generic[R]):
         finished: `memory -> bool scalar`: whether further elements will change nothing, so that
             whoever feeds the fold may stop reading. The default block then is a loop that stops
             there, which has no reverse mode.
+        block_where: `(elements, kept) -> memory` of those elements whose place in the bool array
+            `kept` holds, what the others hold being nothing to it; by default what is kept is cut
+            into rows, which are merged. `where` uses it, and `jf.fold` for blocks of many lengths.
         name: how messages call it.
 
     | operator | meaning |
@@ -85,6 +89,7 @@ class Fold(Structural, Generic[R]):
     extract: Callable[[Any], R] = function()
     block: Block = function()
     finished: Finished | None = function()
+    block_where: BlockWhere | None = function()
     name: str = static()
 
     __array_ufunc__ = None  # else NumPy would take `array + fold` apart
@@ -98,15 +103,19 @@ class Fold(Structural, Generic[R]):
         block: Block | None = None,
         *,
         finished: Finished | None = None,
+        block_where: BlockWhere | None = None,
         name: str | None = None,
     ):
-        given = (init, step, merge, extract, block, finished)
+        given = (init, step, merge, extract, block, finished, block_where)
         for field, value in zip(FIELDS, given, strict=True):
             if not (callable(value) or (value is None and field in OPTIONAL)):
                 raise TypeError(f"Fold: {field} is {value!r}, which is not callable")
             object.__setattr__(self, field, value)
         if block is None:
             object.__setattr__(self, "block", partial(one_by_one, init, step, finished))
+        if block_where is None and merge is not None:
+            by_rows = partial(kept_by_rows, init, step, merge, self.block)
+            object.__setattr__(self, "block_where", by_rows)
         object.__setattr__(self, "name", name or name_of(step))
 
     def _with(self, **changes: Any) -> "Fold[Any]":
@@ -120,15 +129,16 @@ class Fold(Structural, Generic[R]):
     @functools.cached_property
     def _parts(self) -> "tuple[Fold[Any], ...]":
         """The folds that `combine` has put side by side here; none if this is another."""
-        held = (self.init, self.step, self.merge, self.block)
-        if not all(map(_is_of, held, (init_all, step_all, merge_all, block_all))):
+        held = (self.init, self.step, self.merge, self.block, self.block_where)
+        made_of = (init_all, step_all, merge_all, block_all, block_where_all)
+        if not all(map(_is_of, held, made_of)):
             return ()
         functions = [function.args[0] for function in held]  # type: ignore[union-attr]
         ends = self.finished.args[0] if _is_of(self.finished, finished_all) else ()  # type: ignore
         ends = ends or (None,) * len(functions[0])
         return tuple(
-            Fold(init, step, merge, identity, block, finished=end, name="")._with(name="")
-            for init, step, merge, block, end in zip(*functions, ends, strict=True)
+            Fold(*four[:3], identity, *four[3:], finished=end, block_where=where)._with(name="")
+            for *four, where, end in zip(*functions, ends, strict=True)
         )
 
     @functools.cached_property
@@ -187,13 +197,14 @@ class Fold(Structural, Generic[R]):
 
     def _after(self, asks: bool, function: Any) -> "Fold[R]":
         # maps and predicates, one after another, are one list: never a nest
-        init, step, block = self.init, self.step, self.block
+        init, step, block, block_where = self.init, self.step, self.block, self.block_where
         plan: tuple[bool, ...] = ()
         functions: tuple[Any, ...] = ()
         if _is_of(step, step_after) and _is_of(init, init_after):
             step, plan, functions = step.args  # type: ignore[attr-defined]
             init = init.args[0]  # type: ignore[attr-defined]
-            block = block.args[3] if _is_of(block, block_after) else block  # type: ignore
+            if _is_of(block, block_after):
+                block, block_where = block.args[:2]  # type: ignore[attr-defined]
         if not asks and plan[:1] == (False,):  # maps one after another are one
             function, plan, functions = Pipe(function, functions[0]), plan[1:], functions[1:]
         plan = (asks, *plan)
@@ -203,7 +214,8 @@ class Fold(Structural, Generic[R]):
         return self._with(
             init=partial(init_after, init, *ways),
             step=partial(step_after, step, *ways),
-            block=None if loop else partial(block_after, init, step, self.merge, block, *ways),
+            block=None if loop else partial(block_after, block, block_where, *ways),
+            block_where=block_where and partial(block_after, block, block_where, *ways),
         )
 
     def __add__(self, other: object) -> "Fold[Any]":
@@ -303,6 +315,9 @@ def _joined(folds: tuple[Fold[Any], ...], last: Callable[..., Any], name: str) -
         evaluation(tokens),
         partial(block_all, tuple(p.block for p in parts)),
         finished=partial(finished_all, tuple(p.finished for p in parts)) if finite else None,
+        block_where=partial(block_where_all, tuple(p.block_where for p in parts))
+        if mergeable
+        else None,
         name=name,
     )
     made.__dict__["_parts"] = parts if mergeable else ()

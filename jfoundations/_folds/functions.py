@@ -38,6 +38,14 @@ class Block(Protocol):
         ...
 
 
+class BlockWhere(Protocol):
+    """Folds those elements of a block that are kept."""
+
+    def __call__(self, elements: Any, kept: Any, /) -> Any:
+        """Return the memory of the elements whose place in a bool array holds."""
+        ...
+
+
 class Finished(Protocol):
     """Tells whether a fold wants no more."""
 

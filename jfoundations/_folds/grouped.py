@@ -63,6 +63,7 @@ def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
         merge,
         partial(_extract, a_fold.extract),
         block,
+        block_where=block,
         name=f"grouped {a_fold.name}",
     )
 
@@ -110,15 +111,16 @@ def _extract(extract: Any, memory: PyTree) -> Any:
     return jax.vmap(extract)(memory)
 
 
-def _block(n: int, f: Fold[Any], xs: PyTree) -> Any:
+def _block(n: int, f: Fold[Any], xs: PyTree, kept: Any = None) -> Any:
     group, x = jax.tree.map(jnp.asarray, _pair(xs, 1))
-    size, like = len(group), like_of_block(x)
+    place = placed(group, n)
+    place = place if kept is None else jnp.where(kept, place, n)
+    size, like = len(place), like_of_block(x)
     width = min(max(size // n, SHORTEST), LONGEST)
     bytes_of = sum(m.size * m.dtype.itemsize for m in jax.tree.leaves(f.init(like)))
     if size == 0 or bytes_of * (size // width + n) > max(ROOM, 4 * n * bytes_of):
         start = _start(f.init, like, n)
-        return lax.scan(lambda m, e: (_step(n, f.step, m, e), None), start, (group, x))[0]
-    place = placed(group, n)
+        return lax.scan(lambda m, e: (_step(n, f.step, m, e), None), start, (place, x))[0]
     order = _order(place, n)
     count = jnp.zeros(n, np.int32).at[place].add(1, mode="drop")
     first = jnp.cumsum(count, dtype=np.int32) - count

@@ -22,6 +22,7 @@ from jax import lax
 
 from .._core.inputs import elements
 from .._core.types import PyTree
+from .._core.values import partial
 from .blocks import like_of_block, on_the_way, step_where, unless_left_out
 
 LONGEST, SHORTEST = 128, 4  # elements in a row
@@ -31,28 +32,41 @@ FAN = 16  # memories that are merged one after another: a tree's level is then c
 
 
 def block_after(
-    init: Any, step: Any, merge: Any, block: PyTree, plan: Any, functions: Any, xs: PyTree
+    block: Any, block_where: Any, plan: Any, functions: Any, xs: PyTree, kept: Any = None
 ) -> Any:
     """Return the memory of a block, mapped, of those elements that are not left out.
 
     Args:
-        init: a fold's.
-        step: its.
-        merge: its, not None if there are predicates.
-        block: its.
+        block: a fold's.
+        block_where: its, not None if there are predicates.
         plan: as in `on_the_way`.
         functions: likewise.
         xs: arrays.
+        kept: bools, which elements are not left out to begin with; None: all.
     """
-    xs, kept = elements(xs), None
+    xs = elements(xs)
     for asks, function in zip(plan, functions, strict=True):
         if asks:
             holds = jax.vmap(lambda x, p=function: on_the_way((True,), (p,), x)[1])(xs)
             kept = holds if kept is None else kept & holds
         else:
             xs = jax.vmap(function)(xs if kept is None else _replaced(kept, xs))
-    if kept is None:
-        return block(xs)
+    return block(xs) if kept is None else block_where(xs, kept)
+
+
+def kept_by_rows(
+    init: Any, step: Any, merge: Any, block: PyTree, xs: PyTree, kept: jax.Array
+) -> Any:
+    """Return the memory of the elements kept: `block_where` of a fold that has none of its own.
+
+    Args:
+        init: a fold's.
+        step: its.
+        merge: its.
+        block: its.
+        xs: arrays.
+        kept: bools, one an element.
+    """
     empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
     if len(kept) == 0 or not jax.tree.leaves(empty):
         return empty
@@ -64,6 +78,15 @@ def block_after(
 
         return merge_stacked(merge, jax.vmap(alone)(kept, xs), empty, 2)
     return _by_rows(step, merge, block, kept, xs, spare, empty)
+
+
+def is_by_rows(block_where: Any) -> bool:
+    """Tell whether what is kept is cut into rows somewhere, for want of a function of its own."""
+    if isinstance(block_where, tuple):
+        return any(map(is_by_rows, block_where))
+    if type(block_where) is not partial:
+        return False
+    return block_where.func is kept_by_rows or is_by_rows(block_where.args)
 
 
 def _spare(kept: jax.Array, xs: PyTree) -> Any:

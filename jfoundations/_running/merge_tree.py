@@ -19,6 +19,7 @@ from .._core.programs import compiled
 from .._core.pytrees import Flat, flat, unflat
 from .._core.sharding import automatic
 from .._folds.fold import Fold
+from .lengths import block_memory, filled
 
 Node = tuple[int, int]  # height, place
 LEVEL = 4
@@ -37,7 +38,7 @@ class MergeTree:
     """
 
     a_fold: Fold[Any]
-    block: Callable[[Any], Flat]
+    block: Callable[..., Flat]
     merge: Callable[..., Flat]
     nodes: dict[Node, Flat] = field(default_factory=dict)
     finished: ClassVar[bool] = False  # what merges wants all chunks
@@ -49,7 +50,7 @@ class MergeTree:
 
     def fold(self, i: int, block: Any) -> tuple["MergeTree", Flat]:
         """Return the tree with a block folded as chunk i, and the memory of that block alone."""
-        memory = self.block(block)
+        memory = self.block(*filled(block))
         return self.add(0, i, memory), memory
 
     def add(self, height: int, place: int, memory: Any) -> "MergeTree":
@@ -63,7 +64,7 @@ class MergeTree:
 
     def like(self, block: Any) -> Any:
         """Return the shapes and dtypes of a memory, given a block."""
-        return unflat(jax.eval_shape(self.block, block))
+        return unflat(jax.eval_shape(self.block, *filled(block)))
 
     def saved(self) -> dict[Node, Any]:
         """Return the memories for a checkpoint."""
@@ -96,12 +97,6 @@ class MergeTree:
             # only a loop of a known length has a gradient in reverse mode
             return _merged(self.a_fold, memories, count)
         return self.merge(memories + memories[:1] * (WIDE - count), count)
-
-
-@automatic
-def block_memory(a_fold: Fold[Any], xs: Any) -> Flat:
-    """Return the memory of a block."""
-    return flat(a_fold.block(jax.tree.map(jnp.asarray, xs)))
 
 
 def _complete(nodes: dict[Node, Flat], height: int, place: int) -> list[Node]:

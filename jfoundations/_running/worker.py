@@ -21,7 +21,7 @@ from .._core.programs import compiled
 from .._core.pytrees import Flat
 from .._core.settings import under
 from .._folds.fold import Fold
-from .merge_tree import block_memory
+from .lengths import block_memory, filled
 from .source import (
     Loader,
     as_block,
@@ -150,11 +150,14 @@ class ChunkFunction:
         with under(self.settings):  # each time: a worker may serve several folds by turns
             name = chunk_name(i, self.total)
             block = as_block(load_chunk(self.load, i, self.total), f"fold's {name}")
-            memory = jax.device_get(fold_block(self._program, block, name))
+            memory = jax.device_get(fold_block(self._memory, block, name))
             return FoldedChunk(memory, element_of(block), rows_in(block))
 
+    def _memory(self, block: Any) -> Flat:
+        return self._program(*filled(block))
+
     @cached_property
-    def _program(self) -> Callable[[Any], Flat]:
+    def _program(self) -> Callable[..., Flat]:
         return compiled(block_memory, self.a_fold)
 
     @cached_property

@@ -50,7 +50,7 @@ def cov_matrix(*, correction: float = 0) -> Fold[jax.Array]:
      [-1.  1.]]
     """
     correction = float(scalar("folds.cov_matrix", "correction", correction))
-    return Fold(_init, _step, _merge, partial(_cov, correction), _block, name="cov_matrix")
+    return _fold(partial(_cov, correction), "cov_matrix")
 
 
 def corr_matrix() -> Fold[jax.Array]:
@@ -64,18 +64,23 @@ def corr_matrix() -> Fold[jax.Array]:
     [[1. 1.]
      [1. 1.]]
     """
-    return Fold(_init, _step, _merge, _corr, _block, name="corr_matrix")
+    return _fold(_corr, "corr_matrix")
 
 
-def _block(xs: PyTree) -> _Matrix:
+def _fold(extract: Any, name: str) -> Fold[jax.Array]:
+    return Fold(_init, _step, _merge, extract, _block, block_where=_block, name=name)
+
+
+def _block(xs: PyTree, kept: jax.Array | None = None) -> _Matrix:
     x = _joined(xs) if is_pytree(xs) else _vectors(xs)
     x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
-    each = gather((x,), None, None, 2)
+    rows = None if kept is None else kept[:, None]
+    each = gather((x,), None if rows is None else jnp.broadcast_to(rows, x.shape), None, 2)
     (unit,), (squares,) = each.units, each.powers
     if x.size == 0:
         return _Matrix(each, Words.of(jnp.zeros((*unit.shape, *unit.shape), unit.dtype)))
     means = ([v[None]] for v in (each.pivots[0], each.offsets[0].value, unit))
-    products = central_products((x,), None, 1, About(*means)).products
+    products = central_products((x,), rows, 1, About(*means)).products
     return _Matrix(each, Words.of(_with_diagonal(products, squares.value)))
 
 
