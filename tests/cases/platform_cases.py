@@ -1,12 +1,13 @@
 """Every public function as a program of two arrays, to be lowered and compiled for any platform.
 
-    python tests/cases/platform_cases.py tpu|cuda [CASE …]
+    python tests/cases/platform_cases.py tpu|cuda [--size N] [CASE …]
 
 compiles some, or all, for an accelerator that need not be there, and says what does not compile and
 how many CPU seconds each takes. A TPU's compiler is in `libtpu`, a GPU's in `jax-cuda13-plugin` and
 `jax-cuda13-pjrt`: `pip install 'jfoundations[platforms]'`.
 """
 
+import argparse
 import os
 import sys
 import time
@@ -124,9 +125,9 @@ def target(platform):
     return topologies.get_topology_desc(**kind).devices[0]
 
 
-def compile_for(platform, names, size=SIZE, dtype="float32"):
+def compile_for(platform, names, size):
     """Compile some, say how long each takes, and return what fails, by name."""
-    like = jax.ShapeDtypeStruct((size,), dtype, sharding=SingleDeviceSharding(target(platform)))
+    like = jax.ShapeDtypeStruct((size,), "float32", sharding=SingleDeviceSharding(target(platform)))
     table, failed = cases(), {}
     for name in names or table:
         start = time.process_time()
@@ -140,4 +141,9 @@ def compile_for(platform, names, size=SIZE, dtype="float32"):
 
 
 if __name__ == "__main__":
-    sys.exit(bool(compile_for(sys.argv[1], sys.argv[2:])))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("platform", choices=["tpu", "cuda"])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--size", type=int, default=SIZE)
+    given = parser.parse_args()
+    sys.exit(bool(compile_for(given.platform, given.names, given.size)))
