@@ -21,7 +21,8 @@ FEW = (10, 11, 9, 10, 13, 12, 3, 15, 0, 10, 9)  # more than a round of devices, 
 def cut(data, lengths):
     """Return blocks of those lengths."""
     ends = np.cumsum(lengths)
-    return [jax.tree.map(lambda a, s=slice(e - n, e): a[s], data) for n, e in zip(lengths, ends)]
+    rows = [slice(end - n, end) for n, end in zip(lengths, ends, strict=True)]
+    return [jax.tree.map(lambda a, s=s: a[s], data) for s in rows]
 
 
 def compiled(name):

@@ -30,7 +30,8 @@ def fold(
     Exact: the memory of nothing changes no answer, merged from either side; `f.map` and `f.of`
     keep identity and composition. To rounding, and exact for integer answers: bracketing three
     merges either way; the answer of `xs ++ ys` and of the merge of both; a step and the merge of a
-    block of one; a `block_where` of your own and the block of what is kept. A fold whose `merge` is None is held to going on where it left.
+    block of one; a `block_where` of your own and the block of what is kept. A fold whose `merge` is
+    None is held to going on where it left.
 
     To rounding means that answers differ by no more than `rtol` times the largest of the answers
     of the whole, its parts and its first element. So data with a large offset tells a stable
