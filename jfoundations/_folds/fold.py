@@ -137,8 +137,8 @@ class Fold(Structural, Generic[R]):
         ends = self.finished.args[0] if _is_of(self.finished, finished_all) else ()  # type: ignore
         ends = ends or (None,) * len(functions[0])
         return tuple(
-            Fold(*four[:3], identity, *four[3:], finished=end, block_where=where)._with(name="")
-            for *four, where, end in zip(*functions, ends, strict=True)
+            Fold(init, step, merge, block=block, block_where=where, finished=end)._with(name="")
+            for init, step, merge, block, where, end in zip(*functions, ends, strict=True)
         )
 
     @functools.cached_property

@@ -34,8 +34,9 @@ def leafwise(a_fold: Fold[Any], *, weighted: bool = False) -> Fold[Any]:
         a_fold: of single arrays.
         weighted: whether its elements are `(x, weight)`. The weight is then that of all leaves.
     """
-    functions = (a_fold.init, a_fold.block, a_fold.block_where)
-    init, block, block_where = (f and partial(_take, f, weighted) for f in functions)
+    init, block = (partial(_take, f, weighted) for f in (a_fold.init, a_fold.block))
+    kept = a_fold.block_where
+    block_where = None if kept is None else partial(_take, kept, weighted)
     step = partial(_step, a_fold.step, weighted)
     merge = None if a_fold.merge is None else partial(_merge, a_fold.merge)
     extract = partial(_extract, a_fold.extract)

@@ -145,5 +145,5 @@ if __name__ == "__main__":
     parser.add_argument("platform", choices=["tpu", "cuda"])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--size", type=int, default=SIZE)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     sys.exit(bool(compile_for(given.platform, given.names, given.size)))
