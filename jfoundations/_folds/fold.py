@@ -66,9 +66,8 @@ class Fold(Structural, Generic[R]):
         finished: `memory -> bool scalar`: whether further elements will change nothing, so that
             whoever feeds the fold may stop reading. The default block then is a loop that stops
             there, which has no reverse mode.
-        block_where: `(elements, kept) -> memory` of those elements whose place in the bool array
-            `kept` holds, what the others hold being nothing to it; by default what is kept is cut
-            into rows, which are merged. `where` uses it, and `jf.fold` for blocks of many lengths.
+        block_where: `(elements, kept) -> memory` of the elements for which a bool array holds, for
+            `where` and for blocks of many lengths; by default they are cut into rows and merged.
         name: how messages call it.
 
     | operator | meaning |
@@ -306,6 +305,7 @@ def _joined(folds: tuple[Fold[Any], ...], last: Callable[..., Any], name: str) -
         tokens += ((_moved(where, new), function) for where, function in _tokens(fold))
     tokens.append((len(folds), last))
     parts = tuple(places)
+    kept = tuple(part.block_where for part in parts)
     mergeable = all(part.merge is not None for part in parts)
     finite = bool(parts) and all(part.finished is not None for part in parts)
     made = Fold(
@@ -315,9 +315,7 @@ def _joined(folds: tuple[Fold[Any], ...], last: Callable[..., Any], name: str) -
         evaluation(tokens),
         partial(block_all, tuple(p.block for p in parts)),
         finished=partial(finished_all, tuple(p.finished for p in parts)) if finite else None,
-        block_where=partial(block_where_all, tuple(p.block_where for p in parts))
-        if mergeable
-        else None,
+        block_where=partial(block_where_all, kept) if mergeable else None,
         name=name,
     )
     made.__dict__["_parts"] = parts if mergeable else ()

@@ -203,9 +203,7 @@ def powers(weights: Kind, nan: Nan) -> Fold[Any]:
     return _of_arrays(checked("describe", weights, nan), 4, identity, "describe")
 
 
-def _block(
-    taken: Taken, order: int, xs: PyTree, kept: jax.Array | None = None
-) -> tuple[Memory, ...]:
+def _block(taken: Taken, order: int, xs: PyTree, kept: Any = None) -> tuple[Memory, ...]:
     """Return a memory for real data, two for complex ones, four for complex pairs."""
     values, weights = rows_of(taken, xs, kept)
     kind = taken.kind
