@@ -17,11 +17,15 @@ if os.environ.get("JFOUNDATIONS_X64"):
     jax.config.update("jax_enable_x64", True)
 
 
-def pytest_collection_modifyitems(items):
-    """Begin with the modules that hold slow tests.
+def pytest_collection_modifyitems(config, items):
+    """Begin with the modules that hold slow tests, and run those of `platforms` when asked.
 
     A long module at the end would leave all workers but its own without work.
     """
+    if "platforms" not in config.option.markexpr:
+        not_asked = [item for item in items if item.get_closest_marker("platforms")]
+        config.hook.pytest_deselected(items=not_asked)
+        items[:] = [item for item in items if item not in not_asked]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -39,7 +39,13 @@ def like_of_block(block: PyTree) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), block)
 
 
-def fold_elements(step: Step, finished: Finished | None, memory: PyTree, xs: PyTree) -> Any:
+def fold_elements(
+    step: Step,
+    finished: Finished | None,
+    memory: PyTree,
+    xs: PyTree,
+    count: jax.Array | None = None,
+) -> Any:
     """Return the memory after a block more, of which no element is read once it is finished.
 
     Args:
@@ -47,6 +53,7 @@ def fold_elements(step: Step, finished: Finished | None, memory: PyTree, xs: PyT
         finished: its `finished`, or None: then all elements are taken.
         memory: arrays.
         xs: the block, of arrays.
+        count: how many of its elements there are, an int32 scalar; None: all.
     """
 
     def checked(m: PyTree, x: PyTree) -> Any:
@@ -54,14 +61,15 @@ def fold_elements(step: Step, finished: Finished | None, memory: PyTree, xs: PyT
         check_like(new, m, "the step of a fold", "memory")
         return new
 
-    if finished is None:
+    if finished is None and count is None:
         return lax.scan(lambda m, x: (checked(m, x), None), memory, xs)[0]
     n = jax.tree.leaves(xs)[0].shape[0]
     if n == 0:
         return memory
 
     def going(carry: PyTree) -> Any:
-        return (carry[0] < n) & ~finished(carry[1])
+        more = carry[0] < (n if count is None else count)
+        return more if finished is None else more & ~finished(carry[1])
 
     def take(carry: PyTree) -> Any:
         k, m = carry

@@ -11,9 +11,11 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from jax import Array
+
 from .._core.types import Function, PyTree
 from .._core.values import Static, partial
-from .protocols import Block, Finished, Init, Merge, Step
+from .protocols import Block, BlockWhere, Finished, Init, Merge, Step
 
 Takes: TypeAlias = int | tuple[int | None, ...]  # so many answers before; or memories, by place
 Operation: TypeAlias = Callable[[PyTree, PyTree], PyTree]
@@ -39,6 +41,13 @@ def evaluate(plan: tuple[Takes, ...], functions: tuple[Function, ...], memory: P
     return answers[0]
 
 
+def moved(takes: Takes, new: Sequence[int]) -> Takes:
+    """Return what a function takes, where the memories have new places."""
+    if isinstance(takes, int):
+        return takes
+    return tuple(None if place is None else new[place] for place in takes)
+
+
 def named(names: tuple[str, ...], *answers: object) -> dict[str, Any]:
     """Return answers by their names."""
     return dict(zip(names, answers, strict=True))
@@ -62,6 +71,11 @@ def merge_all(merges: tuple[Merge, ...], a: PyTree, b: PyTree) -> Any:
 def block_all(blocks: tuple[Block, ...], xs: PyTree) -> Any:
     """Return the memories of a block."""
     return tuple(block(xs) for block in blocks)
+
+
+def block_where_all(blocks: tuple[BlockWhere, ...], xs: PyTree, kept: Array) -> Any:
+    """Return the memories of those elements of a block that are kept."""
+    return tuple(block(xs, kept) for block in blocks)
 
 
 def finished_all(finished: tuple[Finished, ...], memory: PyTree) -> Any:

@@ -31,23 +31,25 @@ from .combined import (
     Operation,
     Takes,
     block_all,
+    block_where_all,
     evaluate,
     evaluation,
     finished_all,
     init_all,
     merge_all,
+    moved,
     named,
     step_all,
     with_right_operand,
 )
-from .protocols import Block, Extract, Finished, Init, Merge, Predicate, Step
-from .rows import block_after
+from .protocols import Block, BlockWhere, Extract, Finished, Init, Merge, Predicate, Step
+from .rows import block_after, kept_by_rows
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-FIELDS = ("init", "step", "merge", "extract", "block", "finished")
-OPTIONAL = ("merge", "block", "finished")
+FIELDS = ("init", "step", "merge", "extract", "block", "finished", "block_where")
+OPTIONAL = ("merge", "block", "finished", "block_where")
 
 
 @pytree
@@ -68,6 +70,8 @@ class Fold(Structural, Generic[R]):
         finished: `memory -> bool scalar`: whether further elements will change nothing, so that
             whoever feeds the fold may stop reading. The default block then is a loop that stops
             there, which has no reverse mode.
+        block_where: `(elements, kept) -> memory` of the elements for which a bool array holds, for
+            `where` and for blocks of many lengths; by default they are cut into rows and merged.
         name: how messages call it.
 
     | operator | meaning |
@@ -88,6 +92,7 @@ class Fold(Structural, Generic[R]):
     extract: Extract[R] = function()
     block: Block = function()
     finished: Finished | None = function()
+    block_where: BlockWhere | None = function()
     name: str = static()
 
     __array_ufunc__ = None  # else NumPy would take `array + fold` apart
@@ -101,15 +106,19 @@ class Fold(Structural, Generic[R]):
         block: Block | None = None,
         *,
         finished: Finished | None = None,
+        block_where: BlockWhere | None = None,
         name: str | None = None,
     ):
-        given = (init, step, merge, extract, block, finished)
+        given = (init, step, merge, extract, block, finished, block_where)
         for field, value in zip(FIELDS, given, strict=True):
             if not (callable(value) or (value is None and field in OPTIONAL)):
                 raise TypeError(f"Fold: {field} is {value!r}, which is not callable")
             object.__setattr__(self, field, value)
         if block is None:
             object.__setattr__(self, "block", partial(one_by_one, init, step, finished))
+        if block_where is None and merge is not None:
+            by_rows = partial(kept_by_rows, init, step, merge, self.block)
+            object.__setattr__(self, "block_where", by_rows)
         object.__setattr__(self, "name", name or name_of(step))
 
     def _with(self, **changes: Any) -> "Fold[Any]":
@@ -123,15 +132,16 @@ class Fold(Structural, Generic[R]):
     @functools.cached_property
     def _parts(self) -> "tuple[Fold[Any], ...]":
         """The folds that `combine` has put side by side here; none if this is another."""
-        held = (self.init, self.step, self.merge, self.block)
-        if not all(map(_is_of, held, (init_all, step_all, merge_all, block_all))):
+        held = (self.init, self.step, self.merge, self.block, self.block_where)
+        made_of = (init_all, step_all, merge_all, block_all, block_where_all)
+        if not all(map(_is_of, held, made_of)):
             return ()
         functions = [function.args[0] for function in held]  # type: ignore[union-attr]
         ends = self.finished.args[0] if _is_of(self.finished, finished_all) else ()  # type: ignore
         ends = ends or (None,) * len(functions[0])
         return tuple(
-            Fold(init, step, merge, identity, block, finished=end, name="")._with(name="")
-            for init, step, merge, block, end in zip(*functions, ends, strict=True)
+            Fold(init, step, merge, block=block, block_where=where, finished=end)._with(name="")
+            for init, step, merge, block, where, end in zip(*functions, ends, strict=True)
         )
 
     @functools.cached_property
@@ -190,13 +200,14 @@ class Fold(Structural, Generic[R]):
 
     def _after(self, asks: bool, function: Function) -> "Fold[R]":
         # maps and predicates, one after another, are one list: never a nest
-        init, step, block = self.init, self.step, self.block
+        init, step, block, block_where = self.init, self.step, self.block, self.block_where
         plan: tuple[bool, ...] = ()
         functions: tuple[Any, ...] = ()
         if _is_of(step, step_after) and _is_of(init, init_after):
             step, plan, functions = step.args  # type: ignore[attr-defined]
             init = init.args[0]  # type: ignore[attr-defined]
-            block = block.args[3] if _is_of(block, block_after) else block  # type: ignore
+            if _is_of(block, block_after):
+                block, block_where = block.args[:2]  # type: ignore[attr-defined]
         if not asks and plan[:1] == (False,):  # maps one after another are one
             function, plan, functions = Pipe(function, functions[0]), plan[1:], functions[1:]
         plan = (asks, *plan)
@@ -206,7 +217,8 @@ class Fold(Structural, Generic[R]):
         return self._with(
             init=partial(init_after, init, *ways),
             step=partial(step_after, step, *ways),
-            block=None if loop else partial(block_after, init, step, self.merge, block, *ways),
+            block=None if loop else partial(block_after, block, block_where, *ways),
+            block_where=block_where and partial(block_after, block, block_where, *ways),
         )
 
     def __add__(self, other: object) -> "Fold[Any]":
@@ -294,9 +306,10 @@ def _joined(folds: tuple[Fold[Any], ...], last: Function, name: str) -> Fold[Any
     for fold in folds:
         parts = fold._parts or (fold._with(extract=identity, name=""),)
         new = [places.setdefault(part, len(places)) for part in parts]
-        tokens += ((_moved(where, new), function) for where, function in _tokens(fold))
+        tokens += ((moved(where, new), function) for where, function in _tokens(fold))
     tokens.append((len(folds), last))
     parts = tuple(places)
+    kept = tuple(part.block_where for part in parts)
     mergeable = all(part.merge is not None for part in parts)
     finite = bool(parts) and all(part.finished is not None for part in parts)
     made = Fold(
@@ -306,6 +319,7 @@ def _joined(folds: tuple[Fold[Any], ...], last: Function, name: str) -> Fold[Any
         evaluation(tokens),
         partial(block_all, tuple(p.block for p in parts)),
         finished=partial(finished_all, tuple(p.finished for p in parts)) if finite else None,
+        block_where=partial(block_where_all, kept) if mergeable else None,
         name=name,
     )
     made.__dict__["_parts"] = parts if mergeable else ()
@@ -319,12 +333,6 @@ def _tokens(fold: Fold[Any]) -> list[tuple[Takes, Function]]:
         plan, functions = extract.args
         return list(zip(plan, functions, strict=True))
     return [(tuple(range(len(fold._parts))) if fold._parts else (None, 0), fold.extract)]
-
-
-def _moved(takes: Takes, new: list[int]) -> Takes:
-    if isinstance(takes, int):
-        return takes
-    return tuple(None if place is None else new[place] for place in takes)
 
 
 def _is_of(function: object, what: Function) -> bool:

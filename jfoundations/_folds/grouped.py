@@ -64,6 +64,7 @@ def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
         merge,
         partial(_extract, a_fold.extract),
         block,
+        block_where=block,
         name=f"grouped {a_fold.name}",
     )
 
@@ -110,16 +111,17 @@ def _extract(extract: Any, memory: PyTree) -> Any:
     return jax.vmap(extract)(memory)
 
 
-def _block(n: int, f: Fold[Any], xs: PyTree) -> Any:
+def _block(n: int, f: Fold[Any], xs: PyTree, kept: jax.Array | None = None) -> Any:
     group, x = jax.tree.map(jnp.asarray, _pair(xs, 1))
     size, start = len(group), jax.tree.map(jnp.asarray, f.init(like_of_block(x)))
     width = min(max(min(size // n, isqrt(size) // 4), SHORTEST), LONGEST)
     most = size // width + n  # rows: all but the last of each group are full
     bytes_of = sum(m.size * m.dtype.itemsize for m in jax.tree.leaves(start))
+    place = placed(group, n)
+    place = place if kept is None else jnp.where(kept, place, n)  # left out: of no group
     if size == 0 or bytes_of * most > max(ROOM, 4 * n * bytes_of):
         memory = _lanes(start, n)
-        return lax.scan(lambda m, e: (_step(n, f.step, m, e), None), memory, (group, x))[0]
-    place = placed(group, n)
+        return lax.scan(lambda m, e: (_step(n, f.step, m, e), None), memory, (place, x))[0]
     order = _order(place, n)
     count = jnp.zeros(n, np.int32).at[place].add(1, mode="drop")
     first = jnp.cumsum(count, dtype=np.int32) - count

@@ -36,9 +36,12 @@ def leafwise(a_fold: Fold[Any], *, weighted: bool = False) -> Fold[Any]:
         weighted: whether its elements are `(x, weight)`. The weight is then that of all leaves.
     """
     init, block = (partial(_take, f, weighted) for f in (a_fold.init, a_fold.block))
+    kept = a_fold.block_where
+    block_where = None if kept is None else partial(_take, kept, weighted)
     step = partial(_step, a_fold.step, weighted)
     merge = None if a_fold.merge is None else partial(_merge, a_fold.merge)
-    return Fold(init, step, merge, partial(_extract, a_fold.extract), block, name=a_fold.name)
+    extract = partial(_extract, a_fold.extract)
+    return Fold(init, step, merge, extract, block, block_where=block_where, name=a_fold.name)
 
 
 def _parted(weighted: bool, xs: PyTree) -> tuple[Any, Callable[[Any], Any]]:
@@ -48,11 +51,11 @@ def _parted(weighted: bool, xs: PyTree) -> tuple[Any, Callable[[Any], Any]]:
     return xs, lambda leaf: leaf
 
 
-def _take(function: Function, weighted: bool, xs: PyTree) -> Any:
+def _take(function: Function, weighted: bool, xs: PyTree, *kept: jax.Array) -> Any:
     tree, rebuilt = _parted(weighted, xs)
     if not is_pytree(tree) or (weighted and tree is xs):
-        return function(xs)
-    return _each(lambda leaf: Leaf(function(rebuilt(leaf))), tree)
+        return function(xs, *kept)
+    return _each(lambda leaf: Leaf(function(rebuilt(leaf), *kept)), tree)
 
 
 def _step(step: Step, weighted: bool, memory: PyTree, x: PyTree) -> Any:

@@ -5,6 +5,8 @@ A memory is any pytree of arrays, an element what one place of a block holds.
 
 from typing import Protocol, TypeVar
 
+from jax import Array
+
 from .._core.types import Bool, PyTree
 
 R_co = TypeVar("R_co", covariant=True)
@@ -47,6 +49,14 @@ class Block(Protocol):
 
     def __call__(self, elements: PyTree, /) -> PyTree:
         """Return the memory of elements along the leading axis."""
+        ...
+
+
+class BlockWhere(Protocol):
+    """Folds those elements of a block that are kept."""
+
+    def __call__(self, elements: PyTree, kept: Array, /) -> PyTree:
+        """Return the memory of the elements whose place in a bool array holds."""
         ...
 
 

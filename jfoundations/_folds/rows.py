@@ -24,8 +24,9 @@ from jax.typing import ArrayLike
 
 from .._core.inputs import elements
 from .._core.types import Function, PyTree
+from .._core.values import partial
 from .blocks import like_of_block, map_and_filter, step_where, unless_left_out
-from .protocols import Block, Init, Merge, Step
+from .protocols import Block, BlockWhere, Init, Merge, Step
 
 LONGEST, SHORTEST = 128, 4  # elements in a row
 ROOM = 2**28  # bytes that the memories of a block's rows may take
@@ -34,26 +35,24 @@ FAN = 16  # memories that are merged one after another: a tree's level is then c
 
 
 def block_after(
-    init: Init,
-    step: Step,
-    merge: Merge,
     block: Block,
+    block_where: BlockWhere | None,
     plan: tuple[bool, ...],
     functions: Sequence[Function],
     xs: PyTree,
+    kept: Array | None = None,
 ) -> Any:
     """Return the memory of a block, mapped, of those elements that are not left out.
 
     Args:
-        init: a fold's.
-        step: its.
-        merge: its, not None if there are predicates.
-        block: its.
+        block: a fold's.
+        block_where: its, not None if there are predicates.
         plan: as in `map_and_filter`.
         functions: likewise.
         xs: arrays.
+        kept: bools, which elements are not left out to begin with; None: all.
     """
-    xs, kept = elements(xs), None
+    xs = elements(xs)
     for asks, function in zip(plan, functions, strict=True):
         if asks:
             holds = jax.vmap(lambda x, p=function: map_and_filter((True,), (p,), x)[1])(xs)
@@ -62,6 +61,23 @@ def block_after(
             xs = jax.vmap(function)(xs if kept is None else _replaced(kept, xs))
     if kept is None:
         return block(xs)
+    assert block_where is not None
+    return block_where(xs, kept)
+
+
+def kept_by_rows(
+    init: Init, step: Step, merge: Merge, block: Block, xs: PyTree, kept: Array
+) -> Any:
+    """Return the memory of the elements kept: `block_where` of a fold that has none of its own.
+
+    Args:
+        init: a fold's.
+        step: its.
+        merge: its.
+        block: its.
+        xs: arrays.
+        kept: bools, one an element.
+    """
     empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
     if len(kept) == 0 or not jax.tree.leaves(empty):
         return empty
@@ -73,6 +89,15 @@ def block_after(
 
         return merge_stacked(merge, jax.vmap(alone)(kept, xs), empty, 2)
     return _by_rows(step, merge, block, kept, xs, spare, empty)
+
+
+def is_by_rows(block_where: object) -> bool:
+    """Tell whether what is kept is cut into rows somewhere, for want of a function of its own."""
+    if isinstance(block_where, tuple):
+        return any(map(is_by_rows, block_where))
+    if type(block_where) is not partial:
+        return False
+    return block_where.func is kept_by_rows or is_by_rows(block_where.args)
 
 
 def _spare(kept: jax.Array, xs: PyTree) -> Any:

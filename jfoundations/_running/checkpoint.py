@@ -22,7 +22,7 @@ import numpy as np
 from .._core.save import first_leaf, load, save
 from .._core.settings import settings
 from .._core.types import PyTree
-from .._folds.fold import Fold
+from .._folds.fold import FIELDS, Fold
 from .fingerprint import fingerprint
 from .in_order import IN_ORDER
 from .merge_tree import LEVEL, Node
@@ -189,7 +189,7 @@ def _are_counts(numbers: Iterable[object]) -> bool:
 
 
 def _seen(a_fold: Fold[Any]) -> str:
-    functions = (a_fold.init, a_fold.step, a_fold.merge, a_fold.block, a_fold.finished)
+    functions = [getattr(a_fold, name) for name in FIELDS if name != "extract"]
     try:
         return fingerprint((functions, settings()))
     except TypeError as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+from jax.core import Tracer
 
 from .._core.checks import tracing
 from .._core.programs import compiled
@@ -12,7 +13,7 @@ from .._core.sharding import automatic
 from .._core.types import PyTree
 from .._folds.blocks import fold_elements, like_of_block
 from .._folds.fold import Fold
-from .._folds.protocols import Finished
+from .lengths import filled
 
 IN_ORDER = -1  # the height, in a checkpoint, of such a memory; its place counts the chunks
 
@@ -24,15 +25,15 @@ class InOrder:
     Attributes:
         start: the program that makes the empty memory, given a block.
         step: the program of a memory and a block, which takes its elements one by one.
-        ends: the fold's `finished`.
+        a_fold: the fold.
         after: the memory.
         count: of the chunks.
         finished: whether it wants no more.
     """
 
     start: Callable[[Any], Any]
-    step: Callable[[Any, Any], Any]
-    ends: Finished | None
+    step: Callable[..., Any]
+    a_fold: Fold[Any]
     after: Any = None
     count: int = 0
     finished: bool = False
@@ -40,7 +41,7 @@ class InOrder:
     @classmethod
     def of(cls, a_fold: Fold[Any]) -> "InOrder":
         """Return the memory of no chunks."""
-        return cls(compiled(_start, a_fold), compiled(_after_block, a_fold), a_fold.finished)
+        return cls(compiled(_start, a_fold), compiled(_after_block, a_fold), a_fold)
 
     def fold(self, i: int, block: PyTree) -> tuple["InOrder", Any]:
         """Return the memory with a block folded as chunk i, as it is here and as arrays."""
@@ -49,11 +50,16 @@ class InOrder:
                 f"fold: the executor says that it keeps the order, and gave chunk {i} where "
                 f"chunk {self.count} is next"
             )
-        made = self._with(self.step(self.after if i else self.start(block), block), i + 1)
+        some, count = filled(block)
+        memory = self.after if i else self.start(some)
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((self.a_fold, memory))):
+            some, count = block, None  # only a loop of a known length has a gradient
+        made = self._with(self.step(memory, some, count), i + 1)
         return made, made.after
 
     def _with(self, memory: PyTree, count: int) -> "InOrder":
-        finished = self.ends is not None and not tracing() and bool(self.ends(memory))
+        ends = self.a_fold.finished
+        finished = ends is not None and not tracing() and bool(ends(memory))
         return replace(self, after=memory, count=count, finished=finished)
 
     def add(self, height: int, place: int, memory: PyTree) -> "InOrder":
@@ -93,5 +99,8 @@ def _start(a_fold: Fold[Any], xs: PyTree) -> Any:
 
 
 @automatic
-def _after_block(a_fold: Fold[Any], memory: PyTree, xs: PyTree) -> Any:
-    return fold_elements(a_fold.step, a_fold.finished, memory, jax.tree.map(jax.numpy.asarray, xs))
+def _after_block(
+    a_fold: Fold[Any], memory: PyTree, xs: PyTree, count: jax.Array | None = None
+) -> Any:
+    xs = jax.tree.map(jax.numpy.asarray, xs)
+    return fold_elements(a_fold.step, a_fold.finished, memory, xs, count)

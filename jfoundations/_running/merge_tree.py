@@ -20,6 +20,7 @@ from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
 from .._core.types import PyTree
 from .._folds.fold import Fold
+from .lengths import block_memory, filled
 
 Node = tuple[int, int]  # height, place
 LEVEL = 4
@@ -38,7 +39,7 @@ class MergeTree:
     """
 
     a_fold: Fold[Any]
-    block: Callable[[Any], FlatTree]
+    block: Callable[..., FlatTree]
     merge: Callable[..., FlatTree]
     nodes: dict[Node, FlatTree] = field(default_factory=dict)
     finished: ClassVar[bool] = False  # what merges wants all chunks
@@ -50,7 +51,7 @@ class MergeTree:
 
     def fold(self, i: int, block: PyTree) -> tuple["MergeTree", FlatTree]:
         """Return the tree with a block folded as chunk i, and the memory of that block alone."""
-        memory = self.block(block)
+        memory = self.block(*filled(block))
         return self.add(0, i, memory), memory
 
     def add(self, height: int, place: int, memory: PyTree) -> "MergeTree":
@@ -64,7 +65,7 @@ class MergeTree:
 
     def like(self, block: PyTree) -> Any:
         """Return the shapes and dtypes of a memory, given a block."""
-        return unflattened(jax.eval_shape(self.block, block))
+        return unflattened(jax.eval_shape(self.block, *filled(block)))
 
     def saved(self) -> dict[Node, Any]:
         """Return the memories for a checkpoint."""
@@ -97,12 +98,6 @@ class MergeTree:
             # only a loop of a known length has a gradient in reverse mode
             return _merged(self.a_fold, memories, count)
         return self.merge(memories + memories[:1] * (WIDE - count), count)
-
-
-@automatic
-def block_memory(a_fold: Fold[Any], xs: PyTree) -> FlatTree:
-    """Return the memory of a block."""
-    return flattened(a_fold.block(jax.tree.map(jnp.asarray, xs)))
 
 
 def _complete(nodes: dict[Node, FlatTree], height: int, place: int) -> list[Node]:

@@ -34,7 +34,7 @@ class Source:
     it lies: a loader that fills one buffer again and again must return copies. No one waits for a
     loader when the fold is interrupted: it ends by itself, or with the process. Executors that have
     workers send the loader to them, so it should hold a path and not the data. Blocks may differ in
-    length; one of no rows adds nothing.
+    length, and few programs are compiled for all of them; one of no rows adds nothing.
 
     Args:
         n_chunks: how many blocks.

@@ -20,8 +20,9 @@ from jax import lax
 from .._core.programs import compiled
 from .._core.pytrees import FlatTree
 from .._core.settings import under
+from .._core.types import PyTree
 from .._folds.fold import Fold
-from .merge_tree import block_memory
+from .lengths import block_memory, filled
 from .source import (
     Loader,
     as_block,
@@ -157,11 +158,14 @@ class ChunkFunction:
         with under(self.settings):  # each time: a worker may serve several folds by turns
             name = chunk_name(i, self.total)
             block = as_block(load_chunk(self.load, i, self.total), f"fold's {name}")
-            memory = jax.device_get(fold_block(self._program, block, name))
+            memory = jax.device_get(fold_block(self._memory, block, name))
             return FoldedChunk(memory, element_of(block), rows_in(block))
 
+    def _memory(self, block: PyTree) -> FlatTree:
+        return self._program(*filled(block))
+
     @cached_property
-    def _program(self) -> Callable[[Any], FlatTree]:
+    def _program(self) -> Callable[..., FlatTree]:
         return compiled(block_memory, self.a_fold)
 
     @cached_property

@@ -1,10 +1,12 @@
 """The devices of a mesh, a chunk each."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -12,7 +14,7 @@ from .._core.programs import compiled
 from .._core.types import Function, PyTree
 from .._folds.fold import Fold
 from .._running.executor import Executor
-from .._running.merge_tree import block_memory
+from .._running.lengths import block_memory, filled, of_few
 from .._running.progress import Chunks, Progress
 from .._running.source import Rows, Source, element_of, rows_in
 from .._running.worker import FoldedChunk
@@ -69,16 +71,16 @@ class Devices(Executor):
         for one in pending:
             _add(progress, *one)
 
-    def _fold(self, a_fold: Fold[Any], round_: list[tuple[int, PyTree]]) -> Any:
+    def _fold(self, a_fold: Fold[Any], round_: "list[_Chunk]") -> Any:
         size = self.mesh.shape[self.axis]
-        blocks = [block for _, block in round_]
+        blocks = [chunk.filled for chunk in round_]
         blocks += blocks[-1:] * (size - len(blocks))  # the devices left over repeat the last
         xs = jax.tree.map(self._spread, *blocks)
         return compiled(_on_mesh, a_fold, mesh=self.mesh, axis=self.axis)(xs)
 
     def _spread(self, *leaves: Array) -> jax.Array:
         sharding = NamedSharding(self.mesh, PartitionSpec(self.axis))
-        shape = (len(leaves), *leaves[0].shape)
+        shape = (len(leaves), *np.shape(leaves[0]))
         where = sharding.addressable_devices_indices_map(shape)
         parts = [
             jax.device_put(leaves[index[0].start or 0][None], device)  # type: ignore[index]
@@ -110,51 +112,73 @@ class Devices(Executor):
         size, mine = rows.size, NamedSharding(self.mesh, PartitionSpec(self.axis))
         data = jax.device_put(rows.data, mine)  # copies nothing; other kinds of axes become these
         run = compiled(_of_shards, progress.a_fold, mesh=self.mesh, axis=self.axis, size=size)
-        memories = jax.device_get(run(data))
+        memories = jax.device_get(run(data, None if size == of_few(size) else np.int32(size)))
         element = element_of(data)
         for i in range(rows_in(data) // size):
             memory = jax.tree.map(lambda a, i=i: a[i], memories)
             progress.add(i, FoldedChunk(memory, element, size))
 
 
-def _rounds(chunks: Chunks, progress: Progress, size: int) -> Any:
-    """Yield lists of as many neighbours as there are devices, all of one length."""
-    row: list[tuple[int, Any]] = []
+class _Chunk(NamedTuple):
+    """A chunk's number and its block, `filled`; shapes of an element, and how many there are."""
+
+    i: int
+    filled: tuple[PyTree, np.int32 | None]
+    element: PyTree
+    rows: int
+
+    def goes_with(self, other: "_Chunk") -> bool:
+        """Tell whether one program folds both."""
+        (block, count), (others, of_others) = self.filled, other.filled
+        return rows_in(block) == rows_in(others) and (count is None) == (of_others is None)
+
+
+def _rounds(chunks: Chunks, progress: Progress, size: int) -> Iterator[list[_Chunk]]:
+    """Yield lists of as many neighbours as there are devices, which one program folds."""
+    row: list[_Chunk] = []
     for i, block in chunks:
         block = progress.checked(i, block)
-        if row and (len(row) == size or rows_in(block) != rows_in(row[0][1])):
+        chunk = _Chunk(i, filled(block), element_of(block), rows_in(block))
+        if row and (len(row) == size or not chunk.goes_with(row[0])):
             yield row
             row = []
-        row.append((i, block))
+        row.append(chunk)
     if row:
         yield row
 
 
-def _add(progress: Progress, round_: list[tuple[int, PyTree]], memories: PyTree) -> None:
+def _add(progress: Progress, round_: list[_Chunk], memories: PyTree) -> None:
     memories = jax.device_get(memories)
-    for k, (i, block) in enumerate(round_):
+    for k, chunk in enumerate(round_):
         memory = jax.tree.map(lambda a, k=k: a[k], memories)
-        progress.add(i, FoldedChunk(memory, element_of(block), rows_in(block)))
+        progress.add(chunk.i, FoldedChunk(memory, chunk.element, chunk.rows))
 
 
-def _mapped(function: Function, mesh: Mesh, axis: str) -> Any:
+def _mapped(function: Function, mesh: Mesh, axis: str, *shared: PyTree) -> Any:
     spec = PartitionSpec(axis)
+    specs = (spec, *(PartitionSpec() for _ in shared))
     # a user's fold need not say how its constants vary over the mesh; there is no collective
-    return jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+    mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=spec, check_vma=False)
+    return lambda xs: mapped(xs, *shared)
 
 
 def _on_mesh(a_fold: Fold[Any], xs: PyTree, *, mesh: Mesh, axis: str) -> Any:
     def one(xs: PyTree) -> Any:
-        return jax.tree.map(
-            lambda a: a[None], block_memory(a_fold, jax.tree.map(lambda a: a[0], xs))
-        )
+        memory = block_memory(a_fold, *jax.tree.map(lambda a: a[0], xs))
+        return jax.tree.map(lambda a: a[None], memory)
 
     return _mapped(one, mesh, axis)(xs)
 
 
-def _of_shards(a_fold: Fold[Any], xs: PyTree, *, mesh: Mesh, axis: str, size: int) -> Any:
-    def several(xs: PyTree) -> Any:
-        cut = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), xs)
-        return jax.lax.map(lambda block: block_memory(a_fold, block), cut)
+def _of_shards(
+    a_fold: Fold[Any], xs: PyTree, count: Array | None, *, mesh: Mesh, axis: str, size: int
+) -> Any:
+    within = np.minimum(np.arange(of_few(size)), size - 1)
 
-    return _mapped(several, mesh, axis)(xs)
+    def several(xs: PyTree, count: Array | None) -> Any:
+        cut = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), xs)
+        if count is not None:  # what `filled` does
+            cut = jax.tree.map(lambda a: a[:, within], cut)
+        return jax.lax.map(lambda block: block_memory(a_fold, block, count), cut)
+
+    return _mapped(several, mesh, axis, count)(xs)

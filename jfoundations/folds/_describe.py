@@ -50,7 +50,7 @@ def minmax(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[tuple[jax.Ar
 
 def _extremes(taken: Taken) -> Fold[tuple[jax.Array, jax.Array]]:
     init, step, block = (partial(f, taken) for f in (_init, _step, _block))
-    return Fold(init, step, _merge, _ends, block, name="minmax")
+    return Fold(init, step, _merge, _ends, block, block_where=block, name="minmax")
 
 
 def describe(
@@ -80,8 +80,8 @@ def describe(
     return leafwise(found, weighted=weights is not None)
 
 
-def _block(taken: Taken, xs: PyTree) -> _Range:
-    (x,), weights = rows_of(taken, xs)
+def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> _Range:
+    (x,), weights = rows_of(taken, xs, kept)
     if taken.kind is None:
         x = jnp.asarray(xs)  # bools stay bools
     count = None if weights is None else taken.kind and taken.kind(weights)

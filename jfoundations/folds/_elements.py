@@ -51,8 +51,15 @@ def checked(who: str, weights: Any, nan: Nan, *, pairs: bool = False) -> Taken:
     return Taken(weights, nan, pairs)
 
 
-def rows_of(taken: Taken, xs: PyTree) -> tuple[tuple[jax.Array, ...], Any]:
+def rows_of(
+    taken: Taken, xs: PyTree, kept: jax.Array | None = None
+) -> tuple[tuple[jax.Array, ...], Any]:
     """Return the variables of a block, and how much each row counts: None, bools or floats ≥ 0.
+
+    Args:
+        taken: what the fold takes.
+        xs: the block.
+        kept: bools, which of its elements are not left out; None: all.
 
     Raises:
         TypeError: the elements are not of the form the fold takes.
@@ -74,7 +81,9 @@ def rows_of(taken: Taken, xs: PyTree) -> tuple[tuple[jax.Array, ...], Any]:
         x, y = (v.shape[1:] for v in values)
         raise ValueError(f"x has shape {x} and y {y}; pairs need equal shapes")
     kind = taken.kind
-    data = Data(values, kind and kind(_spread(weights, values[0].shape)), None)
+    shape = values[0].shape
+    where = None if kept is None else _spread(kept, shape)
+    data = Data(values, kind and kind(_spread(weights, shape)), where)
     return values, join(data, taken.nan)
 
 

@@ -44,13 +44,15 @@ def count() -> Fold[jax.Array | Count]:
     >>> int(jf.fold(count(), jnp.zeros((5, 3))))
     5
     """
-    return Fold(_no_count, _count_one, _add, Count.answer, _count_block, name="count")
+    functions = (_no_count, _count_one, _add, Count.answer, _count_block)
+    return Fold(*functions, block_where=_count_kept, name="count")
 
 
 def _extremum(pick: Any, reduce: Any, largest: bool, name: str) -> Fold[jax.Array]:
     init = partial(_bound, largest)
     each = partial(_each, pick)
-    return Fold(init, each, each, block=partial(_reduce, reduce, largest), name=name)
+    block = partial(_reduce, reduce, largest)
+    return Fold(init, each, each, block=block, block_where=block, name=name)
 
 
 # Functions of this module, since those of jnp cannot be pickled.
@@ -89,9 +91,12 @@ def _bound_of(largest: bool, like: PyTree) -> jax.Array:
     return jnp.full(like.shape, info.max if largest else info.min, dtype)
 
 
-def _reduce(reduce: Any, largest: bool, xs: PyTree) -> Any:
+def _reduce(reduce: Any, largest: bool, xs: PyTree, kept: jax.Array | None = None) -> Any:
     def least(x: jax.Array) -> jax.Array:
-        return reduce(x, _bound_of(largest, jax.ShapeDtypeStruct((), x.dtype)))
+        bound = _bound_of(largest, jax.ShapeDtypeStruct((), x.dtype))
+        if kept is not None:
+            x = jnp.where(kept.reshape(-1, *(1,) * (x.ndim - 1)), x, bound)
+        return reduce(x, bound)
 
     return jax.tree.map(least, elements(xs))
 
@@ -106,6 +111,10 @@ def _count_one(memory: Count, x: Any) -> Count:
 
 def _count_block(xs: PyTree) -> Count:
     return Count.of(jax.tree.leaves(xs)[0].shape[0])
+
+
+def _count_kept(xs: PyTree, kept: jax.Array) -> Count:
+    return Count.from_array(jnp.sum(kept, dtype=np.int32))
 
 
 def _add(a: Count, b: Count) -> Count:

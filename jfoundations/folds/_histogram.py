@@ -63,15 +63,16 @@ def histogram(
     range = ends_of("folds.histogram", range, jnp.result_type(float), count)
     taken = checked("histogram", weights, "propagate")
     init, step, block = (partial(f, taken, bins, range) for f in (_init, _step, _block))
-    return Fold(init, step, _merge, _answer, block, name="histogram")
+    return Fold(init, step, _merge, _answer, block, block_where=block, name="histogram")
 
 
-def _block(taken: Taken, bins: Any, range: Any, xs: PyTree) -> _Bins:
-    (x,), weights = rows_of(taken, xs)
+def _block(taken: Taken, bins: Any, range: Any, xs: PyTree, kept: jax.Array | None = None) -> _Bins:
+    (x,), weights = rows_of(taken, xs, kept)
     # half precision may not tell the edges apart
     x = x.astype(accumulator(x.dtype)) if jnp.issubdtype(x.dtype, jnp.inexact) else x
-    given = weights if taken.kind is None else taken.kind(weights)
-    found, edges = histogram_of(x, bins, range=range, axis=0, weights=given)
+    given = None if taken.kind is None else taken.kind(weights)
+    where = weights if taken.kind is None else None
+    found, edges = histogram_of(x, bins, range=range, axis=0, weights=given, where=where)
     counted = found.dtype == np.int32
     return _Bins(Count.from_array(found) if counted else Words.of(found), edges)
 

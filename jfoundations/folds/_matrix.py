@@ -21,7 +21,7 @@ from .._kernels.numbers.units import inverse_unit
 from .._kernels.sample.arguments import accumulator, scalar
 from .._kernels.sums.blocks import largest_within, widen
 from ._elements import one, zero_rows
-from ._memory import Memory, Weight, gather, merge
+from ._memory import Memory, gather, merge
 from ._words import Words
 
 
@@ -52,7 +52,7 @@ def cov_matrix(*, correction: float = 0) -> Fold[jax.Array]:
      [-1.  1.]]
     """
     correction = float(scalar("folds.cov_matrix", "correction", correction))
-    return Fold(_init, _step, _merge, partial(_cov, correction), _block, name="cov_matrix")
+    return _fold(partial(_cov, correction), "cov_matrix")
 
 
 def corr_matrix() -> Fold[jax.Array]:
@@ -66,18 +66,23 @@ def corr_matrix() -> Fold[jax.Array]:
     [[1. 1.]
      [1. 1.]]
     """
-    return Fold(_init, _step, _merge, _corr, _block, name="corr_matrix")
+    return _fold(_corr, "corr_matrix")
 
 
-def _block(xs: PyTree) -> _Matrix:
+def _fold(extract: Any, name: str) -> Fold[jax.Array]:
+    return Fold(_init, _step, _merge, extract, _block, block_where=_block, name=name)
+
+
+def _block(xs: PyTree, kept: jax.Array | None = None) -> _Matrix:
     x = _joined(xs) if is_pytree(xs) else _vectors(xs)
     x = widen(x)  # bools, too
-    each = gather((x,), None, None, 2)
+    rows = None if kept is None else kept[:, None]
+    each = gather((x,), None if rows is None else jnp.broadcast_to(rows, x.shape), None, 2)
     (unit,), (squares,) = each.units, each.powers
     if x.size == 0:
         return _Matrix(each, Words.of(jnp.zeros((*unit.shape, *unit.shape), unit.dtype)))
     about = _about(each.pivots[0], each.offsets[0].value, unit, x.dtype)
-    products = mirrored(central_products((x,), None, 1, about).products)
+    products = mirrored(central_products((x,), rows, 1, about).products)
     return _Matrix(each, Words.of(_with_diagonal(products, squares.value)))
 
 
@@ -128,19 +133,20 @@ def _step(memory: _Matrix, x: Any) -> _Matrix:
 def _merge(a: _Matrix, b: _Matrix) -> _Matrix:
     """Join two memories: each pair of variables as `folds.cov` joins its own."""
     both = merge(_as_pairs(a), _as_pairs(b))
-    rows = (both.pivots[0], both.offsets[0], both.units[0], both.powers[0])
-    pivot, offset, unit, squares = jax.tree.map(lambda v: v[:, 0], rows)
-    weight = Weight(a.each.weight.total + b.each.weight.total)  # of counts
-    return _Matrix(Memory(weight, (pivot,), (offset,), (unit,), (squares,)), both.powers[2])
+    weight, *rows = jax.tree.map(
+        lambda v: v[:, 0],
+        (both.weight, both.pivots[:1], both.offsets[:1], both.units[:1], both.powers[:1]),
+    )
+    return _Matrix(Memory(weight, *rows), both.powers[2])
 
 
 def _as_pairs(memory: _Matrix) -> Memory:
-    each = memory.each
+    each, shape = memory.each, memory.products.high.shape
     known = (each.pivots[0], each.offsets[0], each.units[0], each.powers[0])
-    rows = jax.tree.map(lambda v: v[:, None], known)
-    columns = jax.tree.map(lambda v: v[None, :], known)
+    rows = jax.tree.map(lambda v: jnp.broadcast_to(v[:, None], shape), known)
+    columns = jax.tree.map(lambda v: jnp.broadcast_to(v[None, :], shape), known)
     pivots, offsets, units, powers = zip(rows, columns, strict=True)
-    weight = jax.tree.map(lambda n: n[:1, None], each.weight)
+    weight = jax.tree.map(lambda n: jnp.broadcast_to(n[:, None], shape), each.weight)
     return Memory(weight, pivots, offsets, units, (*powers, memory.products))
 
 

@@ -196,7 +196,7 @@ def _make(
 
 def _of_arrays(taken: Taken, order: int, extract: Any, name: str) -> Fold[Any]:
     init, step, block = (partial(f, taken, order) for f in (_init, _step, _block))
-    return Fold(init, step, merge_all, extract, block, name=name)
+    return Fold(init, step, merge_all, extract, block, block_where=block, name=name)
 
 
 def powers(weights: Kind, nan: Nan) -> Fold[Any]:
@@ -204,9 +204,9 @@ def powers(weights: Kind, nan: Nan) -> Fold[Any]:
     return _of_arrays(checked("describe", weights, nan), 4, identity, "describe")
 
 
-def _block(taken: Taken, order: int, xs: PyTree) -> tuple[Memory, ...]:
+def _block(taken: Taken, order: int, xs: PyTree, kept: Any = None) -> tuple[Memory, ...]:
     """Return a memory for real data, two for complex ones, four for complex pairs."""
-    values, weights = rows_of(taken, xs)
+    values, weights = rows_of(taken, xs, kept)
     kind = taken.kind
     return tuple(gather(v, weights, kind, order) for v in _real(values))
 

@@ -54,7 +54,7 @@ def sketch(*, nan: Nan = "propagate") -> Fold[Sketch]:
     """
     nan = checked("sketch", None, nan).nan
     init, step, block = (partial(f, nan) for f in (_init, _step, _block))
-    return Fold(init, step, _merge, block=block, name="sketch")
+    return Fold(init, step, _merge, block=block, block_where=block, name="sketch")
 
 
 def quantile(q: Any, *, within: Sketch | None = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -141,7 +141,7 @@ def _ask(q: jax.Array, found: Sketch) -> jax.Array:
     return found.quantile(q)
 
 
-def _block(nan: Nan, xs: PyTree) -> Sketch:
+def _block(nan: Nan, xs: PyTree, kept: jax.Array | None = None) -> Sketch:
     if not hasattr(xs, "dtype") or jnp.iscomplexobj(xs):
         what = "complex" if hasattr(xs, "dtype") else "trees"
         raise TypeError(
@@ -149,7 +149,13 @@ def _block(nan: Nan, xs: PyTree) -> Sketch:
             "them out with .of(lambda element: ...)"
         )
     xs = elements(xs)
-    return Sketch(counted(bin_of(xs), bins_of(xs.dtype) + 1), np.dtype(xs.dtype), nan)
+    bins, index = bins_of(xs.dtype) + 1, bin_of(xs)
+    index = index if kept is None else jnp.where(_rows(kept, xs), index, bins)
+    return Sketch(counted(index, bins), np.dtype(xs.dtype), nan)
+
+
+def _rows(kept: jax.Array, xs: jax.Array) -> jax.Array:
+    return kept.reshape(-1, *(1,) * (xs.ndim - 1))
 
 
 def _init(nan: Nan, like: PyTree) -> Sketch:
@@ -192,7 +198,7 @@ def _exact(who: str, q: jax.Array, within: Sketch) -> Fold[jax.Array]:
         partial(f, asked.places.bins) for f in (_init_inner, _step_inner, _block_inner)
     )
     extract = partial(_found, asked, str(dtype), q.ndim)
-    return Fold(init, step, _add, extract, block, name=who)
+    return Fold(init, step, _add, extract, block, block_where=block, name=who)
 
 
 @jax.jit
@@ -200,12 +206,13 @@ def _places(within: Sketch, q: jax.Array) -> Places:
     return within.places(q)
 
 
-def _block_inner(places: jax.Array, xs: PyTree) -> Count:
+def _block_inner(places: jax.Array, xs: PyTree, kept: jax.Array | None = None) -> Count:
     """Count the remaining bits of the elements in each bin asked for: (2, m, ..., 2**bits)."""
     xs = elements(xs)
     keys, bins, drop = keys_of(xs), bin_of(xs), dropped_bits(xs.dtype)
     inner = (keys & np.array((1 << drop) - 1, keys.dtype)).astype(jnp.int32)
     flat = places.reshape(-1, *places.shape[2:])
+    bins = bins if kept is None else jnp.where(_rows(kept, xs), bins, -1)
 
     def count(place: jax.Array) -> Count:
         return counted(jnp.where(bins == place[None], inner, 1 << drop), 1 << drop)

@@ -21,6 +21,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .._core.pytrees import pytree
+from .._core.rounding import protect
 from .._kernels.numbers.counts import Count
 from .._kernels.numbers.two_words import two_product, two_sum
 
@@ -62,7 +63,7 @@ class Words:
 
     def more(self, x: jax.Array) -> "Words":
         """Return the sum with a number: what rounding loses is gathered, and added in the end."""
-        high, lost = two_sum(self.high, x)
+        high, lost = two_sum(self.high, protect(x))  # it may be a product
         return Words(high, self.low + lax.stop_gradient(lost))
 
     def plus(self, other: "Words") -> "Words":

@@ -2,6 +2,21 @@
 
 Array-API keywords (`axis`, `keepdims`, `correction=0`). The same statistics as mergeable values are
 in `jfoundations.folds`, from the same kernel.
+
+**Arrays of many lengths.** JAX compiles a program for each shape. Where lengths differ, as those of
+files or sentences do, fill arrays up to one of a few lengths, and say with `where=` which elements
+there are: what the others hold, nan even, is nothing to the answer or its gradient.
+
+>>> import numpy as np
+>>> from jfoundations import stats
+>>> def filled(x, least=8):
+...     length = max(least, 1 << (len(x) - 1).bit_length())  # the next power of two
+...     return np.pad(x, (0, length - len(x))), np.arange(length) < len(x)
+>>> x, there = filled(np.array([1.0, 2.0, 4.0, 18.0, 5.0]))
+>>> len(x), float(stats.mean(x, where=there)), float(stats.median(x, where=there))
+(8, 6.0, 4.0)
+
+`jf.fold` does that by itself with the blocks of a list, a stream or a `Source`.
 """
 
 from .._kernels.moments.moments import Moments

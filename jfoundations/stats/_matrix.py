@@ -212,7 +212,7 @@ def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: str) -> Ar
         form = complex_coefficient if is_complex else correlations
         value = form(squares[0].T, squares[-1], _join_parts(parts))
     else:
-        free = _positive(call.free(found.total[0], correction)[None], found.total)
+        free = _positive(call.free(found.total, correction), found.total)
         value = _join_parts([_times(divide(p, free), units[0].T, units[-1]) for p in parts])
     value = value if len(data.values) == 2 else mirrored(value)
     return answer(value, data, (), False)
@@ -266,4 +266,4 @@ def _row_weights(data: Data, nan: str, correction: ArrayLike) -> Call:
     weights = data.weights
     weights = None if weights is None else type(weights)(column(jnp.asarray(weights.values)))
     column_alone = Data(tuple(v[:, :1] for v in data.values), weights, keep)
-    return Call.of(column_alone, "propagate", (0,), correction)
+    return Call.of(column_alone, "propagate", (0, 1), correction)

@@ -65,7 +65,8 @@ def smooth() -> jf.Fold:
 
 def raw(fold) -> jf.Fold:
     """Return a fold whose answer is its memory."""
-    return jf.Fold(fold.init, fold.step, fold.merge, block=fold.block, name=fold.name)
+    blocks = {"block": fold.block, "block_where": fold.block_where}
+    return jf.Fold(fold.init, fold.step, fold.merge, **blocks, name=fold.name)
 
 
 def digest(tree) -> str:

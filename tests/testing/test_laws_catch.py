@@ -170,6 +170,13 @@ def test_step_that_is_no_merge_of_one():
         laws.fold(bad)
 
 
+def test_mask_that_is_not_heeded():
+    total = jf.folds.count()
+    bad = jf.Fold(total.init, total.step, total.merge, block_where=lambda xs, kept: total.block(xs))
+    with breach("block_where\\(xs, kept\\), and block\\(xs\\[kept\\]\\)"):
+        laws.fold(bad)
+
+
 def test_ordered_fold_with_another_block():
     last = jf.Fold(
         lambda like: jnp.zeros(like.shape, like.dtype), lambda m, x: x, None, block=lambda xs: xs[0]

@@ -53,7 +53,8 @@ def _of_kept(x: Array, keep: Array) -> Array:
 def _at(x: Array, place: Array, axis: int) -> Array:
     if not axis:
         return lax.dynamic_index_in_dim(x, place, keepdims=False)
-    place = lax.expand_dims(lax.clamp(0, place, x.shape[axis] - 1), (axis,))
+    place = lax.clamp(np.int32(0), place, np.int32(x.shape[axis] - 1))
+    place = lax.expand_dims(place, (axis,))
     return jnp.take_along_axis(x, place, axis, mode="promise_in_bounds")[:, 0]
 
 

@@ -11,6 +11,7 @@ from jax import Array
 from ..._core.types import PyTree
 from ..._core.values import partial
 from ..._folds.fold import Fold, like_of_block
+from ..._folds.rows import is_by_rows
 from ..checks import assert_same
 from ..strategies import LENGTHS, arrays, floats_with_offset, ill_conditioned, strategy_of
 from ._check import check
@@ -32,7 +33,8 @@ def fold(
     Exact: the memory of nothing changes no answer, merged from either side; `f.map` and `f.of`
     keep identity and composition. To rounding, and exact for integer answers: bracketing three
     merges either way; the answer of `xs ++ ys` and of the merge of both; a step and the merge of a
-    block of one. A fold whose `merge` is None is held to going on where it left.
+    block of one; a `block_where` of your own and the block of what is kept. A fold whose `merge` is
+    None is held to going on where it left.
 
     To rounding means that answers differ by no more than `rtol` times the largest of the answers
     of the whole, its parts and its first element. So data with a large offset tells a stable
@@ -77,6 +79,8 @@ def _homomorphism(found: PyTree, near: Near) -> None:
     near(found["left"], found["right"], "merge(merge(a, b), c), and merge(a, merge(b, c))")
     near(whole, found["left"], "the fold of xs ++ ys, and the merge of their folds")
     near(found["step"], found["merge one"], "step(m, x), and merge(m, block([x]))")
+    if "kept" in found:
+        near(found["kept"], found["alone"], "block_where(xs, kept), and block(xs[kept])")
 
 
 def _goes_on(found: PyTree, near: Near) -> None:
@@ -117,6 +121,9 @@ def _answers(f: Fold[Any], xs: PyTree) -> tuple[dict[str, Any], Any]:
         "step": f.step(ma, first),
         "merge one": f.merge(ma, one),
     }
+    if not is_by_rows(f.block_where):
+        memories["kept"] = f.block_where(xs, jnp.arange(n) % 3 == 0)  # type: ignore[misc]
+        memories["alone"] = f.block(jax.tree.map(lambda x: x[::3], xs))
     found |= {name: f.extract(memory) for name, memory in memories.items()}
     return found, _scales([*found.values(), *map(f.extract, (ma, mb, mc, one))])
 
