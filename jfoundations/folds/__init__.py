@@ -27,7 +27,7 @@ from ._ema import ema
 from ._extrema import count, maximum, minimum
 from ._histogram import histogram
 from ._matrix import corr_matrix, cov_matrix
-from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, std, var
+from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, statistic, std, var
 from ._quantile import iqr, median, quantile, sketch
 from ._refused import refuse as _refuse
 from ._sketch import Sketch
@@ -56,6 +56,7 @@ __all__ = [
     "sem",
     "sketch",
     "skew",
+    "statistic",
     "std",
     "var",
 ]

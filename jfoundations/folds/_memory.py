@@ -10,6 +10,7 @@ statistical moments", for orders three and four.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,14 +21,13 @@ from jax.typing import ArrayLike, DTypeLike
 
 from .._core.pytrees import pytree
 from .._core.rounding import divide
-from .._kernels.moments.central_sums import two_words
 from .._kernels.moments.derivatives import memory as sums_of
-from .._kernels.moments.moments import times
+from .._kernels.moments.moments import Moments, times
 from .._kernels.numbers.counts import Count
 from .._kernels.numbers.two_words import two_sum
 from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
 from .._kernels.sample.weights import Frequency, Probability, Reliability
-from .._kernels.sums.blocks import accumulator, counted, widen
+from .._kernels.sums.blocks import accumulator, counted, two_words, widen
 from ._words import Words, choose
 
 Kind = type[Frequency] | type[Reliability] | type[Probability] | None
@@ -67,6 +67,16 @@ class Weight:
 
     def __int__(self) -> int:
         return int(self.total)
+
+    def size(self, kind: Kind, dtype: DTypeLike) -> jax.Array:
+        """Return how many observations the weights stand for."""
+        total = self.value(dtype)
+        if kind is Probability and self.seen is not None:
+            return self.seen.astype(dtype)
+        if self.heavy is None:
+            return total
+        heavy = self.heavy.value
+        return total / jnp.where(heavy > 0, heavy, 1)
 
     def free(self, kind: Kind, correction: ArrayLike, dtype: DTypeLike) -> jax.Array:
         """Return what a sum of squares is divided by, as the kind of weights has it."""
@@ -113,6 +123,14 @@ class Memory:
         """The mean of the first variable; nan of nothing."""
         mean = self.pivots[0] + self.offsets[0].value
         return jnp.where(self.total == 0, jnp.nan, mean)
+
+    def moments(self, kind: Kind) -> Moments:
+        """Return what formulas are made of."""
+        words = [(p, o.value) for p, o in zip(self.pivots, self.offsets, strict=True)]
+        powers = [p.value for p in self.powers]
+        free = partial(self.weight.free, kind, dtype=self.dtype)
+        size = partial(self.weight.size, kind, self.dtype)
+        return Moments(self.total, words, powers, self.units, free, size)
 
     def over(self, power: int, kind: Any, correction: ArrayLike) -> jax.Array:
         """Return a sum of squares or products over what the weights leave, in units."""

@@ -13,10 +13,9 @@ from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._folds.fold import Fold
 from .._folds.leafwise import leafwise
-from .._kernels.moments.formulas import complex_coefficient
-from .._kernels.moments.moments import coefficient, root
+from .._kernels.moments.moments import coefficient, complex_coefficient, root
 from .._kernels.sample.arguments import scalar
-from .._kernels.sample.weights import Probability
+from ..stats._statistic import Statistic
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
 from ._memory import Memory, gather, merge, of_element
 
@@ -177,6 +176,30 @@ def corr(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     return _make("corr", 2, _corr, weights, nan, pairs=True)
 
 
+def statistic(
+    statistic: Statistic, *, weights: Kind = None, nan: Nan = "propagate"
+) -> Fold[jax.Array]:
+    """Return the fold of a `stats.Statistic`, elementwise; of two variables, of pairs `(x, y)`.
+
+    Args:
+        statistic: a formula of moments.
+        weights: as in `mean`.
+        nan: as in `mean`; of pairs as in `cov`.
+
+    >>> import jfoundations as jf
+    >>> variation = jf.stats.Statistic(lambda m: m.std() / m.mean)
+    >>> round(float(jf.fold(statistic(variation), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
+    1.0991
+    """
+    extract = partial(_by_formula, statistic.formula, weights)
+    pairs = statistic.variables == 2
+    return _make(statistic.name, statistic.order, extract, weights, nan, pairs=pairs)
+
+
+def _by_formula(formula: Any, kind: Kind, memory: PyTree) -> jax.Array:
+    return formula(only(memory, "statistic").moments(kind))
+
+
 def _corrected(extract: Any, name: str, weights: Kind, correction: ArrayLike) -> Any:
     return partial(extract, weights, float(scalar(f"folds.{name}", "correction", correction)))
 
@@ -278,23 +301,8 @@ def _square(kind: Any, correction: ArrayLike, memory: PyTree) -> tuple[jax.Array
     return sum(p.over(0, kind, correction) * r * r for p, r in parts), unit  # type: ignore
 
 
-def _sem(kind: Any, correction: ArrayLike, memory: PyTree) -> jax.Array:
-    part = only(memory, "sem")
-    size, weight = part.total, part.weight
-    if kind is Probability and weight.seen is not None:
-        size = weight.seen.astype(part.dtype)
-    elif weight.heavy is not None:
-        heavy = weight.heavy.value
-        size = size / jnp.where(heavy > 0, heavy, 1)
-    spread = part.over(0, kind, correction)
-    return root(spread / jnp.where(size > 0, size, 1)) * part.units[0]
-
-
-def _average(part: Memory, power: int) -> jax.Array:
-    """Return M2, M3 or M4 (power 0, 1, 2) over the total weight, in units."""
-    total = part.total
-    found = part.powers[power].value / jnp.where(total == 0, 1, total)
-    return jnp.where(total == 0, jnp.nan, found)
+def _sem(kind: Kind, correction: ArrayLike, memory: PyTree) -> jax.Array:
+    return only(memory, "sem").moments(kind).sem(correction)
 
 
 def _moment(order: int, memory: PyTree) -> jax.Array:
@@ -304,28 +312,17 @@ def _moment(order: int, memory: PyTree) -> jax.Array:
         return jnp.where(part.total > 0, jnp.ones_like(part.total), jnp.nan)
     if order == 1:
         return part.mean * 0  # of nan and of infinities there is no deviation
-    found = _average(part, order - 2)
-    for _ in range(order):
-        found = found * part.units[0]
-    return found
+    return part.moments(None).central(order)
 
 
 def skewness(memory: PyTree) -> jax.Array:
     """Return m₃ / m₂^(3/2)."""
-    part = only(memory, "skew")
-    second = _average(part, 0)
-    some = jnp.where(second > 0, second, 1)
-    value = _average(part, 1) / some / root(some)
-    return jnp.where(second > 0, value, jnp.nan)
+    return only(memory, "skew").moments(None).skew
 
 
 def tailedness(memory: PyTree) -> jax.Array:
     """Return m₄ / m₂² - 3."""
-    part = only(memory, "kurtosis")
-    second = _average(part, 0)
-    some = jnp.where(second > 0, second, 1)
-    value = _average(part, 2) / some / some - 3
-    return jnp.where(second > 0, value, jnp.nan)
+    return only(memory, "kurtosis").moments(None).kurtosis
 
 
 def _product(kind: Any, correction: ArrayLike, part: Memory) -> jax.Array:

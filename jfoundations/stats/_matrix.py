@@ -23,7 +23,8 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from .._core.rounding import divide
-from .._kernels.moments.formulas import Call, alike, complex_coefficient
+from .._kernels.moments.formulas import Call, alike
+from .._kernels.moments.moments import complex_coefficient
 from .._kernels.moments.pairwise import pairwise_products
 from .._kernels.moments.products import central_products, correlations, mirrored
 from .._kernels.sample.arguments import (

@@ -22,7 +22,7 @@ WINDOWS = (
     *("rolling_mean", "rolling_sem", "rolling_std", "rolling_sum", "rolling_var"),
     *("rolling_corr", "rolling_cov"),
 )
-NO_FOLDS = {"Sketch", "row_names"}
+NO_FOLDS = {"Sketch", "row_names", "statistic"}
 
 
 def _alone(name, *given, **fixed):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers import assert_same, raises
 
+import jfoundations as jf
 from jfoundations import stats
 
 VARIATION = stats.Statistic(lambda m: m.std() / m.mean, name="variation")
@@ -33,6 +34,20 @@ def test_it_is_the_formula(axis):
     np.testing.assert_allclose(SHAPE(x, axis=axis), right, rtol=64 * EPS)
     y = 3 * x + 1
     np.testing.assert_allclose(SLOPE(x, y, axis=axis), np.full(np.shape(right), 3), rtol=8 * EPS)
+
+
+def test_folds_of_it_are_those_of_the_array():
+    x = draw()
+    found = jf.fold(jf.folds.statistic(VARIATION), [x[:20], x[20:25], x[25:]])
+    np.testing.assert_allclose(found, VARIATION(x, axis=0), rtol=8 * EPS)
+    found = jf.fold(jf.folds.statistic(SHAPE), [x[:20], x[20:]])
+    np.testing.assert_allclose(found, SHAPE(x, axis=0), rtol=1e-4)
+    found = jf.fold(jf.folds.statistic(SLOPE), [(x[:20], 3 * x[:20]), (x[20:], 3 * x[20:])])
+    np.testing.assert_allclose(found, [3, 3, 3], rtol=8 * EPS)
+    weighted = jf.folds.statistic(VARIATION, weights=stats.Reliability)
+    found = jf.fold(weighted, [(x[:20], x[:20]), (x[20:], x[20:])])
+    right = VARIATION(x, axis=0, weights=stats.Reliability(x))
+    np.testing.assert_allclose(found, right, rtol=8 * EPS)
 
 
 def test_laws_and_masks_come_with_it():

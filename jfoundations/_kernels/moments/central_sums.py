@@ -36,7 +36,6 @@ from ..sums.blocks import (
     difference,
     finite,
     heaviest,
-    largest_within,
     signed,
     widen,
 )
@@ -346,12 +345,3 @@ def _in_two_words(data: Data, order: int) -> Sums:
         pivots = found.pivots
         offsets = [one_word(m) * u for m, u in zip(found.means, found.units, strict=True)]
     return Sums(weight, pivots, offsets, found.powers, found.units, found.shifted)
-
-
-def two_words(pivot: Array, offset: Array) -> tuple[Array, Array]:
-    """Give a mean as two floats."""
-    # an integer pivot may need more digits than a float has: what is left over joins the offset
-    if jnp.issubdtype(pivot.dtype, jnp.floating):
-        return pivot, offset
-    rounded = jnp.minimum(pivot.astype(offset.dtype), largest_within(pivot.dtype, offset.dtype))
-    return rounded, offset + difference(pivot, rounded.astype(pivot.dtype))

@@ -17,9 +17,9 @@ from jax.typing import DTypeLike
 from ..._core.types import PyTree
 from ..numbers.units import inverse_unit
 from ..sample.arguments import Axes
-from ..sums.blocks import accumulator, counted, difference, in_units, largest_within
+from ..sums.blocks import accumulator, counted, difference, in_units, largest_within, two_words
 from ..sums.one_read import ends, in_three, one_read
-from .central_sums import Sums, central_sums, two_words
+from .central_sums import Sums, central_sums
 from .reproducible import reproducible_sums
 
 

@@ -5,7 +5,7 @@ sums, and divides. Complex data are sums over real and imaginary parts, so var(z
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ from ..sample.weights import Frequency, Probability
 from ..sums.blocks import counted, widen
 from .bounds import error_bound
 from .derivatives import deviations, memory
-from .moments import Moments, root, times
+from .moments import Moments, complex_coefficient, root, times
 from .total import bare_total
 
 Parts = tuple[jax.Array, jax.Array]  # real and imaginary
@@ -216,16 +216,28 @@ def _sum(call: Call, values: Sequence[Array]) -> jax.Array:
     return bare_total(x, call.weights, call.axes, call.accuracy, call.weight_unit)
 
 
-def _mean(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 0).mean
+Formula = Callable[[Moments, ArrayLike], Array]
+# Of moments up to an order, and of a correction.
+FORMULAS: dict[str, tuple[int, Formula]] = {
+    "mean": (0, lambda m, _: m.mean),
+    "var": (2, lambda m, correction: m.var(correction)),
+    "std": (2, lambda m, correction: m.std(correction)),
+    "sem": (2, lambda m, correction: m.sem(correction)),
+    "cov": (2, lambda m, correction: m.cov(correction)),
+    "corr": (2, lambda m, _: m.corr),
+    "skew": (4, lambda m, _: m.skew),
+    "kurtosis": (4, lambda m, _: m.kurtosis),
+    "unbiased_skew": (4, lambda m, _: m.unbiased_skew),
+    "unbiased_kurtosis": (4, lambda m, _: m.unbiased_kurtosis),
+}
 
 
-def _var(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 2).var(call.correction)
+def _made(name: str, call: Call, values: Sequence[Array]) -> Array:
+    order, formula = FORMULAS[name]
+    return formula(call.moments(values, order), call.correction)
 
 
-def _std(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 2).std(call.correction)
+_mean, _var, _cov = (partial(_made, name) for name in ("mean", "var", "cov"))
 
 
 def _mean_abs_dev(call: Call, values: Sequence[Array]) -> jax.Array:
@@ -239,34 +251,6 @@ def _deviations(call: Call, x: jax.Array) -> jax.Array:
     _, words, _, _ = call.memory((x,), 2)
     pivot, offset = (jnp.expand_dims(v, call.axes) for v in words[0])
     return deviations(x, call.weights, pivot, offset, jnp.ones_like(offset), call.axes)
-
-
-def _cov(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 2).cov(call.correction)
-
-
-def _corr(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 2).corr
-
-
-def _sem(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 2).sem(call.correction)
-
-
-def _skew(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 4).skew
-
-
-def _kurtosis(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 4).kurtosis
-
-
-def _unbiased_skew(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 4).unbiased_skew
-
-
-def _unbiased_kurtosis(call: Call, values: Sequence[Array]) -> jax.Array:
-    return call.moments(values, 4).unbiased_kurtosis
 
 
 def _parts(values: Sequence[Array]) -> list[tuple[jax.Array, jax.Array]]:
@@ -325,33 +309,10 @@ def _complex_corr(call: Call, values: Sequence[Array]) -> jax.Array:
     return complex_coefficient(xx * u * u, yy * v * v, xy)
 
 
-def complex_coefficient(xx: jax.Array, yy: jax.Array, xy: jax.Array) -> jax.Array:
-    """Return xy / √xx / √yy of at most size 1, ±1 where all three agree, nan of a constant."""
-    varied = (xx > 0) & (yy > 0)
-    x, y = (root(jnp.where(varied, m, 1)) for m in (xx, yy))
-    raw = lax.complex(xy.real / x / y, xy.imag / x / y)
-    straight = jnp.minimum(jnp.abs(xy.real), jnp.abs(xy.imag)) == 0
-    exact = straight & (jnp.maximum(jnp.abs(xy.real), jnp.abs(xy.imag)) == xx) & (xx == yy)
-    size = jnp.abs(raw)
-    size = jnp.where(size > 1, size * (1 + 2 * jnp.finfo(size.dtype).eps), 1)  # its rounding too
-    clamped = lax.complex(raw.real / size, raw.imag / size)
-    value = jnp.where(exact, lax.complex(jnp.sign(xy.real), jnp.sign(xy.imag)), clamped)
-    return jnp.where(varied | jnp.isnan(jnp.abs(raw)), value, jnp.nan)
-
-
 _REAL = {
     "sum": _sum,
-    "mean": _mean,
-    "var": _var,
-    "std": _std,
     "mean_abs_dev": _mean_abs_dev,
-    "cov": _cov,
-    "corr": _corr,
-    "sem": _sem,
-    "skew": _skew,
-    "kurtosis": _kurtosis,
-    "unbiased_skew": _unbiased_skew,
-    "unbiased_kurtosis": _unbiased_kurtosis,
+    **{name: partial(_made, name) for name in FORMULAS},
 }
 _COMPLEX = {
     "sum": _complex_sum,

@@ -166,3 +166,17 @@ def coefficient(mxx: Array, myy: Array, cxy: Array) -> Array:
     value = select((size == mxx) & (size == myy), lax.sign(cxy), lax.clamp(-one, raw, one))
     value = raw + lax.stop_gradient(value - raw)
     return select(varied | (raw != raw), value, jnp.nan)
+
+
+def complex_coefficient(xx: Array, yy: Array, xy: Array) -> Array:
+    """Return xy / √xx / √yy of at most size 1, ±1 where all three agree, nan of a constant."""
+    varied = (xx > 0) & (yy > 0)
+    x, y = (root(jnp.where(varied, m, 1)) for m in (xx, yy))
+    raw = lax.complex(xy.real / x / y, xy.imag / x / y)
+    straight = jnp.minimum(jnp.abs(xy.real), jnp.abs(xy.imag)) == 0
+    exact = straight & (jnp.maximum(jnp.abs(xy.real), jnp.abs(xy.imag)) == xx) & (xx == yy)
+    size = jnp.abs(raw)
+    size = jnp.where(size > 1, size * (1 + 2 * jnp.finfo(size.dtype).eps), 1)  # its rounding too
+    clamped = lax.complex(raw.real / size, raw.imag / size)
+    value = jnp.where(exact, lax.complex(jnp.sign(xy.real), jnp.sign(xy.imag)), clamped)
+    return jnp.where(varied | jnp.isnan(jnp.abs(raw)), value, jnp.nan)

@@ -16,7 +16,8 @@ from ..._core.types import PyTree
 from ..numbers.select import select
 from ..numbers.two_words import two_product
 from ..sample.arguments import Axes
-from .central_sums import central_sums, two_words
+from ..sums.blocks import two_words
+from .central_sums import central_sums
 from .reproducible import limb_sum
 
 

@@ -77,3 +77,12 @@ def signed(weight: Array) -> Array:
     if weight.dtype == np.bool_:
         return weight.astype(jnp.int32)
     return select(weight < 0, np.nan, weight)
+
+
+def two_words(pivot: Array, offset: Array) -> tuple[Array, Array]:
+    """Give a mean as two floats."""
+    # an integer pivot may need more digits than a float has: what is left over joins the offset
+    if jnp.issubdtype(pivot.dtype, jnp.floating):
+        return pivot, offset
+    rounded = jnp.minimum(pivot.astype(offset.dtype), largest_within(pivot.dtype, offset.dtype))
+    return rounded, offset + difference(pivot, rounded.astype(pivot.dtype))
