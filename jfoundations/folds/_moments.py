@@ -176,13 +176,11 @@ def corr(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     return _make("corr", 2, _corr, weights, nan, pairs=True)
 
 
-def statistic(
-    statistic: Statistic, *, weights: Kind = None, nan: Nan = "propagate"
-) -> Fold[jax.Array]:
+def statistic(of: Statistic, *, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     """Return the fold of a `stats.Statistic`, elementwise; of two variables, of pairs `(x, y)`.
 
     Args:
-        statistic: a formula of moments.
+        of: a formula of moments.
         weights: as in `mean`.
         nan: as in `mean`; of pairs as in `cov`.
 
@@ -191,9 +189,8 @@ def statistic(
     >>> round(float(jf.fold(statistic(variation), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
     1.0991
     """
-    extract = partial(_by_formula, statistic.formula, weights)
-    pairs = statistic.variables == 2
-    return _make(statistic.name, statistic.order, extract, weights, nan, pairs=pairs)
+    extract = partial(_by_formula, of.formula, weights)
+    return _make(of.name, of.order, extract, weights, nan, pairs=of.variables == 2)
 
 
 def _by_formula(formula: Any, kind: Kind, memory: PyTree) -> jax.Array:
