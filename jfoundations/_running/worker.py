@@ -162,6 +162,8 @@ class ChunkFunction:
             return FoldedChunk(memory, element_of(block), rows_in(block))
 
     def _memory(self, block: PyTree) -> FlatTree:
+        if self.a_fold.block_where is None:  # of a fold without a merge, which is refused later
+            return self._program(block)
         return self._program(*filled(block))
 
     @cached_property

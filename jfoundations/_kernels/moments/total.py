@@ -44,7 +44,7 @@ def bare_total(
     p, lost = two_product(sums.weight, high * scale)
     lost = select(lax.is_finite(p), lost, 0)
     value = p + (lost + sums.weight * (low * scale))
-    return value / scale * one
+    return value * one / scale
 
 
 @bare_total.defjvp
