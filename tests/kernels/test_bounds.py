@@ -168,9 +168,10 @@ def test_bounds_are_not_silly(n):
 
 
 def test_height():
-    assert height(2, 1) == 3 and height(SHORT, 1) == SHORT + 1  # one after another
+    assert height(2, 1) == 5 and height(SHORT, 1) == SHORT + 3  # one after another
     assert height(2**20, 1) == ROWS + 4 * 32 + 1
-    assert height(2**20, 512) == height(2**20, 1) <= height(2**24, 1) <= ROWS + 4 * 32 + 1
+    assert height(2**20, 512) == ROWS + ROWS + 64 + 64 + 1
+    assert height(2**20, 1, 2) == height(2**20, 512)
 
 
 def test_the_value_is_the_plain_one_and_so_is_its_slope():

@@ -22,7 +22,10 @@ from jfoundations._kernels.sums.one_read import (
     plainly,
 )
 
-SHAPES = [(1,), (15,), (65,), (1000,), (1031,), (2**16 + 3,), (3, 70, 1), (2, 65, 5), (1, 1029, 3)]
+SHAPES = [
+    *((1,), (15,), (65,), (1000,), (1031,), (2**16 + 3,)),
+    *((3, 70, 1), (2, 65, 5), (1, 1029, 3), (1, 64 * 16 * 67, 2)),
+]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
@@ -72,7 +75,8 @@ def test_the_cut(n, inner):
     assert 0 < rows <= n and (rows <= ROWS or n * inner <= SHORT)
     # fewer than two rows of each block are left over
     assert n - n // (blocks * rows) * blocks * rows < max(blocks * rows, 1)
-    assert height(n, inner) >= min(n - 1, rows) and height(n, inner) <= SHORT + 32 * 7
+    for outer in (1, 5):
+        assert min(n - 1, rows) <= height(n, inner, outer) <= 4 * SHORT + 8 * ROWS
 
 
 @pytest.mark.parametrize("n", [1, 100, 2**16])

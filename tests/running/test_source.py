@@ -277,7 +277,7 @@ LIBRARY = {
     for name, make in vars(folds).items()
     if inspect.isfunction(make)
     and name[0] != "_"
-    and name not in ("histogram", "ema", "quantile", "moment", "grouped", "row_names")
+    and name not in ("histogram", "ema", "quantile", "moment", "grouped", "row_names", "statistic")
 }
 MORE = {
     "histogram": lambda: folds.histogram(jnp.linspace(-5.0, 9.0, 8)),

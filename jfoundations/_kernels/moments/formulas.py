@@ -161,6 +161,7 @@ class Call(NamedTuple):
     def free(self, total: jax.Array, correction: ArrayLike) -> jax.Array:
         """Return what the kind of weights leaves of the total, after the correction."""
         kind = self.data.weights if self.data.weights is not None else Frequency(None)
+        correction = jnp.asarray(correction, total.dtype)
         if isinstance(kind, Frequency) or self.weights is None:
             if self.weight_unit is not None:
                 correction = correction * inverse_unit(self.weight_unit)

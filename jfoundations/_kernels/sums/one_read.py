@@ -30,6 +30,7 @@ Join = Callable[[Array, Array], Array]
 
 ROWS = 16  # added in one loop: so many are unrolled, twice as many are not
 SHORT = 64  # numbers in a row that is summed as one
+LONG = 2**16  # so many numbers, if there is one row of them, are summed by trees
 BLOCKS = 64  # so many parts that a sharded axis is cut where its shards are
 
 
@@ -88,7 +89,22 @@ def by_rows(
     alone = len(terms) == 1 and jnp.issubdtype(terms[0].dtype, jnp.floating)
     terms = [*terms, terms[0] * terms[0]] if alone else terms
     found = _together(terms, joins, axis + 1)
-    found = _reduce(found, joins, (axis, axis + 1))
+    if n >= LONG and not axis:  # a tree by itself
+        found = _reduce(found, joins, (axis, axis + 1))
+    else:
+        while lines > SHORT:
+            lines, odd = divmod(lines, ROWS)
+            some = (*outer, blocks, ROWS, lines, *inner)
+            even = [lax.slice_in_dim(v, 0, ROWS * lines, axis=axis + 1) for v in found]
+            even = _together([lax.reshape(v, some) for v in even], joins, axis + 1)
+            rest = [v for v in found if odd]
+            rest = [lax.slice_in_dim(v, ROWS * lines, None, axis=axis + 1) for v in rest]
+            pairs = zip(even, rest or even, strict=True)
+            found = [lax.concatenate(p, axis + 1) for p in pairs] if odd else even
+            lines += odd
+        # the barrier keeps sums of sums, which round less, from becoming one loop
+        found = lax.optimization_barrier(_reduce(found, joins, (axis + 1,)))
+        found = _reduce(found, joins, (axis,))
     if alone:  # one sum by itself is not made of vectors: its square is kept, though nobody asks
         s, q = found
         found = [lax.select(q == q, s, lax.full_like(s, np.nan))]
@@ -101,13 +117,18 @@ def by_rows(
     return found
 
 
-def height(n: int, inner: int) -> int:
+def height(n: int, inner: int, outer: int = 1) -> int:
     """Return the most additions in a row that a number goes through.
 
     Compilers sum plainly by trees of which no node has more than 32 branches.
     """
-    _, rows = cut(n, inner)
-    return rows + 32 * ceil(log(max(n // max(rows, 1), 1), 32)) + 1
+    blocks, rows = cut(n, inner)
+    lines, levels = n // max(blocks * rows, 1), 0
+    if outer * inner == 1 and n >= LONG:
+        return rows + 32 * ceil(log(blocks * lines, 32)) + 1
+    while lines > SHORT:
+        lines, levels = lines // ROWS + lines % ROWS, levels + 1
+    return rows + levels * ROWS + lines + blocks + 1
 
 
 def ends(x: Array, keep: Array | None = None) -> list[Array]:
@@ -130,7 +151,7 @@ def cut(n: int, inner: int) -> tuple[int, int]:
     """Return into how many blocks n is cut, and how many rows a loop adds."""
     if n * inner <= SHORT:
         return 1, n
-    blocks = BLOCKS if n >= 2**16 else 8 if n >= 2**10 else 1
+    blocks = BLOCKS if n >= 2**13 else 8 if n >= 2**10 else 1
     # a divisor leaves no odd rows
     divisors = (r for r in range(ROWS, ROWS // 2, -1) if n % (blocks * r) == 0)
     return blocks, min(n, next(divisors, ROWS))
