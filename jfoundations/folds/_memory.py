@@ -261,11 +261,12 @@ def merge(a: Memory, b: Memory) -> Memory:
         for x, ox, y, oy in zip(a.pivots, a.offsets, b.pivots, b.offsets, strict=True)
     ]
     share = lax.select(mine, q, -p)
-    offsets = tuple(
-        _moved(choose(mine, oa, ob), gap, share, oa, ob)
-        for oa, ob, gap in zip(a.offsets, b.offsets, gaps, strict=True)
-    )
-    pivots = tuple(jnp.where(mine, x, y) for x, y in zip(a.pivots, b.pivots, strict=True))
+    sides = zip(a.pivots, b.pivots, a.offsets, b.offsets, gaps, strict=True)
+    means = [
+        _moved(jnp.where(mine, x, y), choose(mine, oa, ob), gap * share, oa, ob)
+        for x, y, oa, ob, gap in sides
+    ]
+    pivots, offsets = zip(*means, strict=True)
     weight = a.weight.joined(b.weight, p, q)
     if not a.powers:
         return Memory(weight, pivots, offsets)
@@ -289,11 +290,19 @@ def _quarter(x: jax.Array, ox: Words, y: jax.Array, oy: Words) -> jax.Array:
     return between + (lax.stop_gradient(lost) + rest)
 
 
-def _moved(offset: Words, gap: jax.Array, share: jax.Array, a: Words, b: Words) -> Words:
+def _moved(
+    pivot: jax.Array, offset: Words, quarter: jax.Array, a: Words, b: Words
+) -> tuple[jax.Array, Words]:
+    """Return the mean of both, of which a quarter of the step from the heavier's is given."""
     # inf - inf is nan, but the mean of two infinite means of one sign is infinite
-    step = gap * share * 4
     known = lax.is_finite(a.high) & lax.is_finite(b.high)
-    return offset.more(lax.select(known, step, a.high + b.high))
+    moved = offset.more(jnp.where(known, quarter * 4, a.high + b.high))
+    # a mean that is further from its pivot than the largest number is a pivot of its own
+    rest = offset.high / 4 + quarter
+    mean = pivot / 4 + rest
+    far = known & ~lax.is_finite(moved.high)
+    left = Words(((pivot / 4 - mean) + rest) * 4, jnp.zeros_like(mean))
+    return jnp.where(far, mean * 4, pivot), choose(far, left, moved)
 
 
 def _largest(a: jax.Array, b: jax.Array, gap: jax.Array) -> jax.Array:

@@ -27,6 +27,7 @@ from .._kernels.moments.formulas import Call, alike
 from .._kernels.moments.moments import complex_coefficient
 from .._kernels.moments.pairwise import pairwise_products
 from .._kernels.moments.products import central_products, correlations, mirrored
+from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.sample.arguments import (
     Data,
     Nan,
@@ -211,7 +212,10 @@ def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: str) -> Ar
         units = [u[:, : u.shape[1] // 2] for u in units]
     if correlate:
         form = complex_coefficient if is_complex else correlations
-        value = form(squares[0].T, squares[-1], _join_parts(parts))
+        # in units of the weight: a root of twice a number has other digits
+        light = inverse_unit(binary_unit(found.total))
+        parts = [p * light for p in parts]
+        value = form(squares[0].T * light, squares[-1] * light, _join_parts(parts))
     else:
         free = _positive(call.free(found.total, correction), found.total)
         value = _join_parts([_times(divide(p, free), units[0].T, units[-1]) for p in parts])

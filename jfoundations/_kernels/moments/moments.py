@@ -19,6 +19,7 @@ from jax.typing import ArrayLike
 
 from ..._core.rounding import divide
 from ..numbers.select import select
+from ..numbers.units import in_both_units
 
 
 class Moments(NamedTuple):
@@ -103,7 +104,9 @@ class Moments(NamedTuple):
 
     def cov(self, correction: ArrayLike = 0) -> Array:
         """Return the covariance of two variables."""
-        return times(self.over(2, correction), *self.units)
+        x, y = self.units
+        value = self.over(2, correction)
+        return value if x is None or y is None else in_both_units(value, x, y)
 
     @property
     def corr(self) -> Array:

@@ -48,6 +48,7 @@ def out_of_range(value: Array, exponents: Sequence[Any]) -> Array:
     exponent = sum(exponents)
     if isinstance(exponent, int):
         return value * 2.0**exponent
+    exponent = jnp.broadcast_to(exponent, value.shape)
     half = exponent >> 1
     way = protect(value * power_of_two(half, value.dtype))
     return way * power_of_two(exponent - half, value.dtype)
