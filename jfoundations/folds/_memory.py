@@ -58,12 +58,9 @@ class Weight:
         if self.heavy is not None and other.heavy is not None:
             heavy = self.heavy.times(mine).plus(other.heavy.times(its))
         seen = None if self.seen is None else self.seen + other.seen
-        total = (
-            self.total + other.total
-            if isinstance(self.total, Count)
-            else self.total.plus(other.total)
-        )
-        return Weight(total, heavy, seen)
+        if isinstance(self.total, Count):
+            return Weight(self.total + other.total, heavy, seen)
+        return Weight(self.total.plus(other.total), heavy, seen)  # type: ignore[arg-type]
 
     def __int__(self) -> int:
         return int(self.total)

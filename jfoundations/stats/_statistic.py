@@ -44,8 +44,8 @@ class Statistic:
     >>> dispersion = Statistic(lambda m: m.var(1) / m.mean)
     >>> float(dispersion(jnp.array([2.0, 4.0, 6.0])))
     1.0
-    >>> jax.grad(dispersion)(jnp.array([2.0, 4.0, 6.0])).round(3)
-    Array([-0.583, -0.083,  0.417], dtype=float32)
+    >>> round(float(jax.grad(dispersion)(jnp.array([2.0, 4.0, 6.0]))[1]), 4)
+    -0.0833
     >>> slope = Statistic(lambda m: m.cov() / m.var(), variables=2)
     >>> x = jnp.array([[0.0, 1.0, 2.0], [0.0, 1.0, 5.0]])
     >>> slope(x, 2 * x + 1, axis=1)

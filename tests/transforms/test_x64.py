@@ -193,6 +193,11 @@ def test_eager_jitted_and_in_lanes_alike(name):
     x, y = draw()
     eager = STATISTICS[name](jnp.asarray(x), jnp.asarray(y))
     if name in CONTRACTED:
-        close(eager, [np.float64(leaf) for leaf in leaves(answers(name)["far from 0"])], 16, atol=16 * EPS)
+        close(
+            eager,
+            [np.float64(leaf) for leaf in leaves(answers(name)["far from 0"])],
+            16,
+            atol=16 * EPS,
+        )
     else:
         assert_same(eager, answers(name)["far from 0"])

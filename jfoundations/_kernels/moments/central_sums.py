@@ -187,14 +187,14 @@ def _sums(
     """Read the data once: sum weights, deviations in units less offsets, and their products."""
     k, weight, dtype = len(pivots), data.weight, data.dtype
     floats = jnp.issubdtype(pivots[0].dtype, jnp.floating)
-    scaled = floats and inverses is not None
-    starts = [p * i for p, i in zip(pivots, inverses, strict=True)] if scaled else pivots
-    sides = [*starts, *(inverses if scaled else []), *(offsets or [])]
+    scales = inverses if floats and inverses is not None else []
+    starts = [p * i for p, i in zip(pivots, scales, strict=True)] if scales else pivots
+    beside = [*starts, *scales, *(offsets or [])]
 
     def make(*given: Array) -> list[Array]:
-        values, sides = given[:k], given[-len(sides_) :]
+        values, sides = given[:k], given[-len(beside) :]
         starts, moves = sides[:k], sides[len(sides) - k :]
-        if scaled:
+        if scales:
             values = [x * i for x, i in zip(values, sides[k:], strict=False)]
         e = [difference(x, p) for x, p in zip(values, starts, strict=True)]
         e = [d - o for d, o in zip(e, moves, strict=True)] if offsets else e
@@ -215,11 +215,10 @@ def _sums(
             terms += [cube, cube * e[0]]
         return [*terms, *ends_of(given[0], keep)] if ends else terms
 
-    sides_ = sides
-    joins: list[Join] = []
+    joins: Sequence[Join] = ()
     if ends:
         joins = [lax.add] * (order + (weight is not None)) + [lax.min, lax.max]
-    return one_read(make, data.values if weight is None else [*data.values, weight], sides, joins)
+    return one_read(make, data.values if weight is None else [*data.values, weight], beside, joins)
 
 
 def _parted(data: Data, found: list[Array]) -> tuple[Array, list[Array], list[Array]]:

@@ -54,14 +54,15 @@ def _memory_rule(axes: Axes, order: int, accuracy: str, primals: PyTree, tangent
     values, weights = primals
     moves, weight_move = tangents
     out = total, words, powers, units = memory(values, weights, axes, order, accuracy)
-    keep, floats = _keep(weights), weights is not None and weights.dtype != np.bool_
+    keep = _keep(weights)
+    floats = None if weights is None or weights.dtype == np.bool_ else weights
     add = partial(jnp.sum, axis=axes)
     moves = [_select(keep, _float(m, x, total.dtype)) for m, x in zip(moves, values, strict=True)]
     spreads = [
         deviations(x, weights, *(jnp.expand_dims(v, axes) for v in (p, o, u)), axes)
         for x, (p, o), u in zip(values, words, units, strict=True)
     ]
-    pulls = [_select(keep, weights * m) for m in moves] if floats else moves
+    pulls = [_select(keep, floats * m) for m in moves] if floats is not None else moves
     whole = jnp.where(total == 0, 1, total)
     d_total, d_means = jnp.zeros_like(total), [add(p) / whole for p in pulls]
     pulls = [p / jnp.expand_dims(u, axes) for p, u in zip(pulls, units, strict=True)]
@@ -75,7 +76,8 @@ def _memory_rule(axes: Axes, order: int, accuracy: str, primals: PyTree, tangent
             )
             for i, j in _pairs(len(values))
         ]
-    if floats:  # d W = sum dw, d mean += sum e dw / W, d M += sum e e dw
+    d_weight = None
+    if floats is not None:  # d W = sum dw, d mean += sum e dw / W, d M += sum e e dw
         d_weight = _select(keep, weight_move.astype(total.dtype))
         d_total = jnp.broadcast_to(add(d_weight), total.shape)
         d_means = [
@@ -91,7 +93,8 @@ def _memory_rule(axes: Axes, order: int, accuracy: str, primals: PyTree, tangent
         for k in (3, 4):
             lower = e * e if k == 3 else e * e * e
             d_power = k * (add(lower * pull) - powers[k - 3] * d_mean)
-            d_powers.append(d_power + add(lower * e * d_weight) if floats else d_power)
+            more = 0 if d_weight is None else add(lower * e * d_weight)
+            d_powers.append(d_power + more)
     d_words = [(jnp.zeros_like(p), d) for (p, _), d in zip(words, d_means, strict=True)]
     return out, (d_total, d_words, d_powers, [jnp.zeros_like(u) for u in units])
 

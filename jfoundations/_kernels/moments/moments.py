@@ -71,7 +71,7 @@ class Moments(NamedTuple):
     def central(self, order: int) -> Array:
         """Return the central moment of an order, 2 … 4."""
         whole = self.weight if self.free is None else select(self.weight == 0, 1, self.weight)
-        return self._known(times(self.powers[order - 2] / whole, *self.units[:1] * order))
+        return self._known(times(self.powers[order - 2] / whole, *[self.units[0]] * order))
 
     @property
     def skew(self) -> Array:

@@ -136,7 +136,7 @@ def merge(a: Stretch, b: Stretch, fade: Array | None = None) -> Stretch:
     weight = before + b.weight
     far, near = a.offset - difference(b.pivot, a.pivot), b.offset  # both from the new pivot
     gap, pivot = near - far, b.pivot
-    if no_more is None:
+    if no_more is None or empty is None:
         old, new = (jnp.full_like(near, w / weight) for w in (before, b.weight))
         offset = old * far + new * near
         even = before == b.weight

@@ -97,8 +97,8 @@ def _side_by_side(x: Array, counts: Array | None, ranks: Array) -> Array:
             keys = encode(x) >> shift.astype(key)
             index = _slot(prefix, keys >> sixteen) * BINS + (keys & (BINS - 1)).astype(jnp.uint32)
             # the axis that may be sharded comes first, else each device would be sent all
-            flat = [None if v is None else v.T.reshape(-1) for v in (index, counts)]
-            return add(bins, *flat)
+            counts = None if counts is None else counts.T.reshape(-1)
+            return add(bins, index.T.reshape(-1), counts)
 
         bins = in_blocks(count, jnp.zeros(rows * m * BINS, jnp.int32), x, counts)
         # by 256 groups of 256 bins: a cumulative sum over 65,536 takes as long as a pass over 1e6
