@@ -23,7 +23,7 @@ ONE = {  # characters at most, plain
     "kurtosis": 18_000,
     "describe": 19_000,
 }
-TWO = {"cov": 14_000, "corr": 15_500}
+TWO = {"cov": 14_600, "corr": 15_500}
 MASKED = 1.65  # times the plain form
 
 
@@ -59,7 +59,7 @@ def test_gradients_and_batches():
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("mean", 7_200), ("var", 12_000), ("describe", 24_000), ("cov", 20_500)]
+    ("name", "most"), [("mean", 9_000), ("var", 14_000), ("describe", 26_000), ("cov", 24_000)]
 )
 def test_steps_of_folds(name, most):
     fold = getattr(folds, name)()
@@ -73,4 +73,4 @@ def test_a_watched_loop():
         return lambda x: jf.iterate(jnp.tanh, x, *callbacks, max_steps=1000)
 
     x = jax.ShapeDtypeStruct((), jnp.float32)
-    assert size(run(jf.callbacks.watch(folds.var())), x) <= size(run(), x) + 18_000
+    assert size(run(jf.callbacks.watch(folds.var())), x) <= size(run(), x) + 20_000
