@@ -73,7 +73,7 @@ def _errors(call: Any, values: Sequence[Array]) -> _Error:
     x = canonical(values, call.axes, None)[0].values[0]
     total, dtype = sums.weight, sums.weight.dtype
     floats = weights is not None and weights.dtype != np.bool_
-    h = (1 if call.accuracy == "high" else height(*x.shape[1:], len(x))) + 2 * floats
+    h = (1 if call.accuracy == "high" else height(x.shape[1], x.shape[2], len(x))) + 2 * floats
     offsets = [jnp.abs(o / unit) for o, unit in zip(sums.offsets, sums.units, strict=True)]
     squares = [
         jnp.maximum(jnp.maximum(q, m), 0) for q, m in zip(sums.shifted, sums.powers, strict=False)

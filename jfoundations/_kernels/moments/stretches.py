@@ -156,7 +156,7 @@ def merge(a: Stretch, b: Stretch, fade: Array | None = None) -> Stretch:
         _cross(a.cross, b.cross, gap, old, new, even),
         None if a.pairs is None else _squared(a.pairs, b.pairs, old, new) + 2 * old * new,
         None if a.squares is None else _squared(a.squares, b.squares, old, new),
-        None if a.count is None else a.count + b.count,
+        None if a.count is None or b.count is None else a.count + b.count,
     )
 
 
