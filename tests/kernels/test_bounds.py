@@ -12,7 +12,7 @@ from helpers import bits, raises
 from hypothesis import given, settings
 
 from jfoundations import stats
-from jfoundations._kernels.sums.one_read import ROWS, SHORT, height
+from jfoundations._kernels.sums.one_read import ROWS, height
 
 pytestmark = pytest.mark.slow  # compiles many programs
 
@@ -168,7 +168,7 @@ def test_bounds_are_not_silly(n):
 
 
 def test_height():
-    assert height(2, 1) == 5 and height(SHORT, 1) == SHORT + 3  # one after another
+    assert height(2, 1) == 5 and height(64, 1) == ROWS + 4 + 2  # one after another
     assert height(2**20, 1) == ROWS + 4 * 32 + 1
     assert height(2**20, 512) == ROWS + ROWS + 64 + 64 + 1
     assert height(2**20, 1, 2) == height(2**20, 512)

@@ -272,7 +272,7 @@ def _plain(data: Data, order: int, ends: bool = False) -> Sums:
     low_high = [products.pop() for _ in range(2 * ends)][::-1]
     drifts = [over(data, s, total) for s in firsts]
     powers = [
-        q - over(data, protect(firsts[i] * firsts[j]), total)
+        q - protect(over(data, firsts[i] * firsts[j], total))
         for q, (i, j) in zip(products, data.products, strict=False)
     ]
     if order > 2:  # sums of (e - d)**3 and of (e - d)**4

@@ -29,7 +29,7 @@ Make = Callable[..., Sequence[Array]]
 Join = Callable[[Array, Array], Array]
 
 ROWS = 16  # added in one loop: so many are unrolled, twice as many are not
-SHORT = 64  # numbers in a row that is summed as one
+SHORT = 64  # lines that are added one after another
 LONG = 2**16  # so many numbers, if there is one row of them, are summed by trees
 BLOCKS = 64  # so many parts that a sharded axis is cut where its shards are
 
@@ -148,9 +148,11 @@ def _spread(side: Array, axes: tuple[int, ...]) -> Array:
 
 
 def cut(n: int, inner: int) -> tuple[int, int]:
-    """Return into how many blocks n is cut, and how many rows a loop adds."""
-    if n * inner <= SHORT:
-        return 1, n
+    """Return into how many blocks n is cut, and how many rows a loop adds.
+
+    A loop along a whole row of some dozens may be made of vectors, in another order for each number
+    of terms: then var(x) would not be cov(x, x).
+    """
     blocks = BLOCKS if n >= 2**13 else 8 if n >= 2**10 else 1
     # a divisor leaves no odd rows
     divisors = (r for r in range(ROWS, ROWS // 2, -1) if n % (blocks * r) == 0)
