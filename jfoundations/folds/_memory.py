@@ -20,7 +20,7 @@ from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
 from .._core.pytrees import pytree
-from .._core.rounding import divide
+from .._core.rounding import protect
 from .._kernels.moments.derivatives import memory as sums_of
 from .._kernels.moments.moments import Moments, times
 from .._kernels.numbers.counts import Count
@@ -56,11 +56,10 @@ class Weight:
         """Return the weight of both, of which the shares are given."""
         heavy = None
         if self.heavy is not None and other.heavy is not None:
-            heavy = self.heavy.times(mine).plus(other.heavy.times(its))
+            heavy = Words.of(protect(self.heavy.value * mine)).more(other.heavy.value * its)
         seen = None if self.seen is None else self.seen + other.seen
-        if isinstance(self.total, Count):
-            return Weight(self.total + other.total, heavy, seen)
-        return Weight(self.total.plus(other.total), heavy, seen)  # type: ignore[arg-type]
+        total = self.total + other.total  # type: ignore[operator]
+        return Weight(total, heavy, seen)
 
     def __int__(self) -> int:
         return int(self.total)
@@ -118,8 +117,7 @@ class Memory:
     @property
     def mean(self) -> jax.Array:
         """The mean of the first variable; nan of nothing."""
-        mean = self.pivots[0] + self.offsets[0].value
-        return jnp.where(self.total == 0, jnp.nan, mean)
+        return self.moments(None).mean
 
     def moments(self, kind: Kind) -> Moments:
         """Return what formulas are made of."""
@@ -129,12 +127,9 @@ class Memory:
         size = partial(self.weight.size, kind, self.dtype)
         return Moments(self.total, words, powers, self.units, free, size)
 
-    def over(self, power: int, kind: Any, correction: ArrayLike) -> jax.Array:
+    def over(self, power: int, kind: Kind, correction: ArrayLike) -> jax.Array:
         """Return a sum of squares or products over what the weights leave, in units."""
-        free = self.weight.free(kind, jnp.asarray(correction, self.dtype), self.dtype)
-        valid = (free > 0) & (self.total > 0)
-        found = divide(self.powers[power].value, jnp.where(valid, free, 1))
-        return jnp.where(valid, found, jnp.nan)
+        return self.moments(kind).over(power, correction)
 
 
 def gather(
@@ -239,7 +234,7 @@ def _weight(
     heavy = None
     if issubclass(kind, Reliability):
         w = jnp.broadcast_to(weights, x.shape).astype(total.dtype)
-        heavy = jnp.sum(w * w, axis=0) / jnp.where(total > 0, total, 1)
+        heavy = jnp.sum(protect(w * w), axis=0) / jnp.where(total > 0, total, 1)
         heavy = Words.of(times(heavy, heft))
     return Weight(Words.of(times(total, heft)), heavy, count)
 
@@ -260,7 +255,7 @@ def merge(a: Memory, b: Memory) -> Memory:
     share = lax.select(mine, q, -p)
     sides = zip(a.pivots, b.pivots, a.offsets, b.offsets, gaps, strict=True)
     means = [
-        _moved(jnp.where(mine, x, y), choose(mine, oa, ob), gap * share, oa, ob)
+        _moved(jnp.where(mine, x, y), choose(mine, oa, ob), protect(gap * share), oa, ob)
         for x, y, oa, ob, gap in sides
     ]
     pivots, offsets = zip(*means, strict=True)
@@ -272,7 +267,7 @@ def merge(a: Memory, b: Memory) -> Memory:
     d = [gap / (unit / 4) for gap, unit in zip(gaps, units, strict=True)]
     lever = wa * q
     powers = [
-        x.plus(y).more(d[i] * d[j] * lever)
+        (x + y).more(d[i] * d[j] * lever)
         for x, y, (i, j) in zip(_rescaled(a, units), _rescaled(b, units), _pairs(d), strict=False)
     ]
     if len(a.powers) == 3 and len(gaps) == 1:
@@ -293,12 +288,13 @@ def _moved(
     """Return the mean of both, of which a quarter of the step from the heavier's is given."""
     # inf - inf is nan, but the mean of two infinite means of one sign is infinite
     known = lax.is_finite(a.high) & lax.is_finite(b.high)
-    moved = offset.more(jnp.where(known, quarter * 4, a.high + b.high))
+    moved = offset.more(quarter * 4)
     # a mean that is further from its pivot than the largest number is a pivot of its own
     rest = offset.high / 4 + quarter
     mean = pivot / 4 + rest
     far = known & ~lax.is_finite(moved.high)
     left = Words(((pivot / 4 - mean) + rest) * 4, jnp.zeros_like(mean))
+    moved = choose(known, moved, Words.of(a.high + b.high))
     return jnp.where(far, mean * 4, pivot), choose(far, left, moved)
 
 
@@ -320,9 +316,14 @@ def _third_and_fourth(
     a: list[Words], b: list[Words], d: jax.Array, lever: jax.Array, p: jax.Array, q: jax.Array
 ) -> list[Words]:
     (a2, b2), (a3, b3) = ((a[k].value, b[k].value) for k in (0, 1))
+    # each product is rounded by itself, so that every program gives the same bits
+    squared = protect(d * d)
     # M3 = M3a + M3b + D**3 Wa Wb (Wa - Wb) / W**2 + 3 D (Wa M2b - Wb M2a) / W
-    m3 = a[1].plus(b[1]).more(d * (d * d * lever * (p - q) + 3 * (p * b2 - q * a2)))
+    apart = protect(squared * lever * (p - q))
+    m3 = (a[1] + b[1]).more(d * (apart + protect(3 * (protect(p * b2) - protect(q * a2)))))
     # M4 = M4a + M4b + D**4 Wa Wb (Wa**2 - Wa Wb + Wb**2) / W**3
     #    + 6 D**2 (Wa**2 M2b + Wb**2 M2a) / W**2 + 4 D (Wa M3b - Wb M3a) / W
-    square = d * d * (6 * (p * p * b2 + q * q * a2) + d * d * lever * (p * p - p * q + q * q))
-    return [m3, a[2].plus(b[2]).more(square + 4 * d * (p * b3 - q * a3))]
+    pp, pq, qq = protect(p * p), protect(p * q), protect(q * q)
+    spread = protect(6 * (protect(pp * b2) + protect(qq * a2)))
+    far = protect(squared * (spread + protect(squared * lever * (pp - pq + qq))))
+    return [m3, (a[2] + b[2]).more(far + protect(4 * d * (protect(p * b3) - protect(q * a3))))]

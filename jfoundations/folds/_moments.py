@@ -277,7 +277,7 @@ def _mean(memory: PyTree) -> jax.Array:
 
 def variance(kind: Any, correction: ArrayLike, part: Memory) -> jax.Array:
     """Return the variance of one real variable."""
-    return part.over(0, kind, correction) * part.units[0] * part.units[0]
+    return part.moments(kind).var(correction)
 
 
 def _var(kind: Any, correction: ArrayLike, memory: PyTree) -> jax.Array:
@@ -322,14 +322,8 @@ def tailedness(memory: PyTree) -> jax.Array:
     return only(memory, "kurtosis").moments(None).kurtosis
 
 
-def _product(kind: Any, correction: ArrayLike, part: Memory) -> jax.Array:
-    u, v = part.units
-    # the smaller first: the larger alone may leave the range before the answer does
-    return part.over(2, kind, correction) * jnp.minimum(u, v) * jnp.maximum(u, v)
-
-
 def _cov(kind: Any, correction: ArrayLike, memory: PyTree) -> jax.Array:
-    found = [_product(kind, correction, part) for part in memory]
+    found = [part.moments(kind).cov(correction) for part in memory]
     if len(found) == 1:
         return found[0]
     return lax.complex(found[0] + found[1], found[2] - found[3])

@@ -117,7 +117,7 @@ def rolling_std(
         nan: as in `rolling_mean`.
 
     Returns:
-        As of `rolling_var`. Deviations below 2**-50 of the array's largest number count as 0
+        As of `rolling_var`. Deviations below 2**-110 of the array's largest number count as 0
         in float32.
 
     Raises: TypeError, ValueError, as `rolling_mean`.

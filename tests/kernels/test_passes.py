@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow  # a compilation a shape and function: minutes, no
 
 FLOAT = np.dtype(jnp.result_type(float))
 LONG = pytest.mark.slow
-LAYOUTS = [  # shape and axis; beyond 2**13 elements arrays are cut into blocks
+LAYOUTS = [  # shape and axis; from 2**13 elements on arrays are cut into 64 blocks
     ((9001,), None),
     ((131, 67), 0),
     ((131, 67), -1),

@@ -260,3 +260,13 @@ def test_samples_run_along_the_first_axis():
 def test_bad_input(run, said):
     with pytest.raises((TypeError, ValueError), match=said):
         run()
+
+
+@pytest.mark.parametrize("name", ["rolling_std", "rolling_sem"])
+def test_small_deviations_beside_a_large_number(name):
+    # one unit for all windows: digits are kept down to 2**-110 of the array's largest number
+    for k in (20, 80, 110):
+        d = np.float32(2.0**-k)
+        found = getattr(stats, name)(jnp.array([1.0, 0, d, 0, d], jnp.float32), 2, correction=0)
+        right = d / 2 if name == "rolling_std" else d / np.float32(8) ** 0.5
+        np.testing.assert_allclose(found[1:], np.full(3, right), rtol=1e-6)

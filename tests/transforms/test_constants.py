@@ -4,10 +4,10 @@ The cause: `np.arange` of the data's length in a traced function is a constant o
 the program; windows cut by Python loops are as many slices. Where else it can act: statistics,
 folds, windows, groups, smoothing, loops over arrays, gradients, other dtypes, several columns.
 
-Where the layout is one for all sizes, 2**12 and 2**20 elements are compared. Moments of up to 8192
-numbers are summed in one piece, by programs a quarter as long; blocks, the certificate and a second
-pass come with larger ones, and are all there from 2**16 on. Counts into bins take turns, eight of
-them, from 2**18 on. So those are compared from there on; the largest constants are alike for all.
+Where the layout is one for all sizes, 2**12 and 2**20 elements are compared. Moments are cut into
+as many blocks from 2**13 numbers on, and one row of them is summed by trees from 2**16 on. Counts
+into bins take turns, eight of them, from 2**18 on. So those are compared from there on; the largest
+constants are alike for all.
 """
 
 import re

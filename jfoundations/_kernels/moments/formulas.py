@@ -33,7 +33,7 @@ from ..sums.blocks import counted, widen
 from .bounds import error_bound
 from .derivatives import deviations, memory
 from .moments import Moments, complex_coefficient, root, times
-from .total import bare_total
+from .total import total
 
 Parts = tuple[jax.Array, jax.Array]  # real and imaginary
 
@@ -185,18 +185,15 @@ class Call(NamedTuple):
             return count
         return total * total / jnp.where(squares > 0, squares, 1)
 
-    def ranged(
-        self, values: Sequence[Array], unit: Any, small: bool = False
-    ) -> tuple[Any, list[Any]]:
+    def ranged(self, values: Sequence[Array], unit: Any) -> tuple[Any, list[Any]]:
         """Return real variables in units of their sizes, in which nothing overflows, and these.
 
         Args:
             values: real variables.
             unit: `unit_of`, or `coarse_unit` for means.
-            small: for what sees to its own units.
         """
         values = alike(values)
-        if not jnp.issubdtype(values[0].dtype, jnp.inexact) or small:
+        if not jnp.issubdtype(values[0].dtype, jnp.inexact):
             return values, [None] * len(values)
         values = tuple(map(widen, values))
         keep = None if self.weights is None else counted(self.weights)
@@ -214,7 +211,7 @@ def alike(values: Sequence[Array]) -> tuple[jax.Array, ...]:
 
 def _sum(call: Call, values: Sequence[Array]) -> jax.Array:
     (x,) = alike(values)
-    return bare_total(x, call.weights, call.axes, call.accuracy, call.weight_unit)
+    return total(x, call.weights, call.axes, call.accuracy, call.weight_unit)
 
 
 Formula = Callable[[Moments, ArrayLike], Array]

@@ -1,7 +1,7 @@
 """The sum, of deviations from a value of the data: many equal numbers cost no digits.
 
 >>> import jax.numpy as jnp
->>> float(total(jnp.full(1000, 0.1), None, (0,), "default")[0])
+>>> float(total(jnp.full(1000, 0.1), None, (0,), "default"))
 100.0
 """
 
@@ -21,15 +21,8 @@ from .central_sums import central_sums
 from .reproducible import limb_sum
 
 
-def total(
-    x: Array, weights: Array | None, axes: tuple[int, ...], accuracy: str, unit: Array | None = None
-) -> Array:
-    """Return Σx or Σwx over axes, which are kept as 1; unit is what the weights are in."""
-    return jnp.expand_dims(bare_total(x, weights, axes, accuracy, unit), axes)
-
-
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def bare_total(
+def total(
     x: Array, weights: Array | None, axes: tuple[int, ...], accuracy: str, unit: Array | None = None
 ) -> Array:
     """Return Σx or Σwx over axes; unit is what the weights are in, without these axes."""
@@ -47,11 +40,11 @@ def bare_total(
     return value * one / scale
 
 
-@bare_total.defjvp
+@total.defjvp
 def _total_rule(axes: Axes, accuracy: str, primals: PyTree, tangents: PyTree):
     # d Σwx = Σ w dx + Σ x dw, elements of weight 0 left out before any arithmetic
     x, weights, unit = primals
-    out = bare_total(x, weights, axes, accuracy, unit)
+    out = total(x, weights, axes, accuracy, unit)
 
     def add(v: Array) -> Array:
         found = jnp.sum(v, axis=axes)

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..._core.rounding import protect
-from ..numbers.two_words import Pair, add, each, one_word
+from ..numbers.two_words import Pair, add, each
 from .layout import SMALL
 
 ROWS = 4  # numbers added in one loop: more are not unrolled, and then no vectors are made
@@ -90,9 +89,3 @@ def _add_each(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
 
 def _paired(words: Sequence[Array]) -> list[Pair]:
     return list(zip(words[::2], words[1::2], strict=True))
-
-
-def tree_sum(terms: list[Array]) -> list[Array]:
-    """Add arrays (outer, n, inner) along axis 1 in two words, then round: (outer, inner)."""
-    # protected: a product that is contracted with the first addition would not be rounded
-    return [one_word(p) for p in tree_sum_pairs([(protect(t), jnp.zeros_like(t)) for t in terms])]
