@@ -28,13 +28,13 @@ from ..numbers.two_words import two_sum
 from ..numbers.units import binary_unit, inverse_unit
 from ..sample.arguments import accumulator
 from ..sums.blocks import counted, difference, widen
+from .central_sums import LOST_BITS
 
 WHOLE = 2**20  # numbers up to which all rows are one block
 ROWS = 4096  # in a block of more: products of more are added up one after another, out of cache
 LANES = 64  # stretches of rows that a block takes its rows from: those of a device stay on it
 STRIP = 512  # columns; a strip is multiplied with itself and what is to its right
 PROBES = 32  # rows that are looked at first
-LOST_BITS = 4  # q / M2 above 2**LOST_BITS asks for a second read
 
 
 class About(NamedTuple):
