@@ -213,7 +213,11 @@ def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: str) -> Ar
     if correlate:
         form = complex_coefficient if is_complex else correlations
         # in units of the weight: a root of twice a number has other digits
-        light = inverse_unit(binary_unit(found.total))
+        rows = np.asarray(data.values[0].shape[0], found.total.dtype)
+        if call.weights is None:  # then the total is known to the program
+            light = float(0.5 ** (np.frexp(rows)[1] - 1))
+        else:
+            light = inverse_unit(binary_unit(found.total))
         parts = [p * light for p in parts]
         value = form(squares[0].T * light, squares[-1] * light, _join_parts(parts))
     else:

@@ -24,6 +24,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.types import PyTree
+from ..numbers.select import select
 from ..numbers.two_words import two_sum
 from ..numbers.units import binary_unit, inverse_unit
 from ..sample.arguments import accumulator
@@ -179,7 +180,7 @@ def look(x: Array, pivot: Array, weights: Array | None, total: ArrayLike, sharin
     # numbers may be farther apart than any number is large: then the pivot is all there is
     inverse = inverse_unit(binary_unit(jnp.minimum(size, jnp.finfo(size.dtype).max)))
     mean = _column_sums(_weigh(weights, d * inverse)) / total
-    return About(pivot, inverse, jnp.where(jnp.isfinite(mean), mean, jnp.zeros_like(mean)))
+    return About(pivot, inverse, select(jnp.isfinite(mean), mean, 0))
 
 
 def _coarse(about: About) -> About:
@@ -272,7 +273,7 @@ def correlations(xx: Array, yy: Array, xy: Array) -> Array:
     info, size = jnp.finfo(xy.dtype), jnp.abs(xy)
     raw = xy / jnp.sqrt(jnp.maximum(xx, info.tiny)) / jnp.sqrt(jnp.maximum(yy, info.tiny))
     one = np.ones((), xy.dtype)
-    value = jnp.where((size == xx) & (size == yy), jnp.sign(xy), lax.clamp(-one, raw, one))
+    value = select((size == xx) & (size == yy), jnp.sign(xy), lax.clamp(-one, raw, one))
     value += 0 / xx + 0 / yy  # 0 / 0 is nan
     return raw + lax.stop_gradient(value - raw)  # the value is clamped, its slope is not
 
@@ -285,7 +286,7 @@ def mirrored(matrix: Array) -> Array:
 
 def _diagonal(matrix: Array) -> Array:
     across, down = (lax.broadcasted_iota(np.int32, matrix.shape, k) for k in (1, 0))
-    return _column_sums(jnp.where(across == down, matrix, jnp.zeros_like(matrix)))
+    return _column_sums(select(across == down, matrix, 0))
 
 
 def deviations(x: Array, weights: Array | None, about: About) -> Array:

@@ -3,7 +3,7 @@
 >>> import jax.numpy as jnp
 >>> x = jnp.asarray([[[1e8], [1.0], [-1e8]]], jnp.float32)
 >>> (both,) = tree_sum_pairs([(x, jnp.zeros_like(x))])
->>> float(one_word(both)[0, 0]), float(jnp.sum(x))
+>>> float(sum(both)[0, 0]), float(jnp.sum(x))
 (1.0, 0.0)
 """
 
