@@ -56,6 +56,7 @@ from ._loops.describe import describe_loop
 from ._loops.iterate import iterate, resume
 from ._loops.result import LoopResult
 from ._loops.scan_body import as_scan_body
+from ._loops.sweep import sweep, sweep_chunks
 from ._pipes.compose import compose, juxt
 from ._pipes.pipe import Pipe
 from ._pipes.reversible import Reversible
@@ -96,6 +97,8 @@ __all__ = [
     "save",
     "stats",
     "stop_when",
+    "sweep",
+    "sweep_chunks",
     "take",
     "take_while",
     "watch",

@@ -88,15 +88,7 @@ def chunks(
     [2 6] (('small',), ('small',))
     """
     max_steps = check_count(max_steps, "max_steps", "chunks")
-    if every is not None:
-        every = check_count(every, "every", "chunks", least=1)
-    for name, value in (("seconds", seconds), ("time_budget", time_budget)):
-        if value is None and name == "time_budget":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-            raise TypeError(f"chunks: {name} is {value!r}, a number of seconds is needed")
-        if not value > 0:
-            raise ValueError(f"chunks: {name} is {value}; it must be positive")
+    every = check_clock(every, seconds, time_budget, "chunks")
     if tracing():
         raise TypeError("chunks runs on the host and cannot be traced by jit; use iterate there")
     check_key(key, "chunks", many=lanes is not False)
@@ -106,7 +98,7 @@ def chunks(
     else:
         start = as_arrays(state, "chunks")
     if lanes is False:
-        return _chunks(
+        return hand_out(
             CompiledLoop(program, key, max_steps, None), start, every, seconds, time_budget
         )
     axes = find_lane_axes((step, start, *callbacks), lanes, key, "chunks")
@@ -116,8 +108,22 @@ def chunks(
         # itself begins with, its counter say, it does not know the mesh.
         program, start, key = lay_over(automatic(mesh), (program, start, key))
     loop = CompiledLoop(program, key, max_steps, axes)
-    results = _chunks(loop, start, every, seconds, time_budget)
+    results = hand_out(loop, start, every, seconds, time_budget)
     return results if mesh is None else (lay_over(mesh, result) for result in results)
+
+
+def check_clock(
+    every: int | None, seconds: float, time_budget: float | None, who: str
+) -> int | None:
+    """Return after how many steps to yield, or say what is wrong with it or with the times."""
+    for name, value in (("seconds", seconds), ("time_budget", time_budget)):
+        if value is None and name == "time_budget":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError(f"{who}: {name} is {value!r}, a number of seconds is needed")
+        if not value > 0:
+            raise ValueError(f"{who}: {name} is {value}; it must be positive")
+    return every if every is None else check_count(every, "every", who, least=1)
 
 
 class LoopProgress(NamedTuple):
@@ -142,7 +148,7 @@ class CompiledLoop:
 
     def begin(self, state: PyTree) -> LoopResult[PyTree]:
         """Return the result before the first step, of a state or of a result to go on with."""
-        return self._run(_begin, state)
+        return self._run(begin_run, state)
 
     def advance(
         self, result: LoopResult[PyTree], at: LoopProgress, limit: int
@@ -154,13 +160,13 @@ class CompiledLoop:
 
     def end(self, result: LoopResult[PyTree]) -> LoopResult[PyTree]:
         """Return the result after `after_run`."""
-        return self._run(_end, result)
+        return self._run(end_run, result)
 
     def _run(self, part: Part, state: PyTree, *shared: ArrayLike | None) -> LoopResult[PyTree]:
         axes = self.axes
         if axes and isinstance(state, LoopResult):
             axes = axes._replace(state=0)
-        run = compiled(_run_part, self.program, part=part, max_steps=self.max_steps, axes=axes)
+        run = compiled(run_part, self.program, part=part, max_steps=self.max_steps, axes=axes)
         return run(state, self.key, *shared)
 
     def progress(self, result: LoopResult[PyTree]) -> LoopProgress:
@@ -182,7 +188,7 @@ class CompiledLoop:
         return LoopProgress(least, least >= self.max_steps, least == int(going.max()))
 
 
-def _run_part(
+def run_part(
     program: StepAndCallbacks,
     state: PyTree,
     key: Array | None,
@@ -197,7 +203,7 @@ def _run_part(
     return over_lanes(lane, axes, program, state, key)
 
 
-def _begin(plan: Plan, state: PyTree) -> LoopResult[PyTree]:
+def begin_run(plan: Plan, state: PyTree) -> LoopResult[PyTree]:
     if isinstance(state, LoopResult):
         carry = plan.grow(to_carry(plan, state))
     else:
@@ -213,12 +219,12 @@ def _advance(
     return to_result(plan, carry, carry)
 
 
-def _end(plan: Plan, result: LoopResult[PyTree]) -> LoopResult[PyTree]:
+def end_run(plan: Plan, result: LoopResult[PyTree]) -> LoopResult[PyTree]:
     carry = to_carry(plan, result)
     return to_result(plan, carry, plan.finish(carry))
 
 
-def _chunks(
+def hand_out(
     loop: CompiledLoop, state: PyTree, every: int | None, seconds: float, time_budget: float | None
 ) -> Iterator[LoopResult[PyTree]]:
     deadline = np.inf if time_budget is None else time.monotonic() + time_budget

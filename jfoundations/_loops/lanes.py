@@ -89,7 +89,7 @@ def find_lane_axes(
             f"state and {len(parts) - 2} callbacks"
         )
     step, state, *callbacks = parts
-    flags = (lanes[0], *lanes[2:], lanes[1] or isinstance(state, LoopResult), _one_a_lane(key))
+    flags = (lanes[0], *lanes[2:], lanes[1] or isinstance(state, LoopResult), one_a_lane(key))
     held = (*map(hold, (step, *callbacks)), state, key)
     names = ("step", *(f"callback {k + 1}" for k in range(len(callbacks))), "state", "key")
     _check_lengths(zip(names, held, flags, strict=True), who)
@@ -99,7 +99,8 @@ def find_lane_axes(
     return LaneAxes(tuple(program), axes[-2], axes[-1])
 
 
-def _one_a_lane(key: Array | None) -> bool:
+def one_a_lane(key: Array | None) -> bool:
+    """Tell whether a key is an array of them."""
     if key is None:
         return False
     return key.ndim == (1 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 2)
