@@ -84,71 +84,69 @@ def _through(
 ) -> tuple[Carry, Array | None]:
     """Do so in `width` lanes, until no more than `least` runs are going.
 
-    Lanes are filled up as soon as 1 in 32 is idle, at most 1 in 8 at a time: the rows that are
-    copied for it, the memories of the runs, may be long.
+    The lanes begin with the first runs, over or not, and are filled up when 1 in 16 is idle: it
+    copies the memories of all of them, which may be long.
     """
-    idle, most = max(1, width // 32), max(1, width // 8)
+    idle = max(1, width // 16)
     going = is_going(runs, max_steps)  # (runs,)
     axes = varying(going)
     runs = jax.tree.map(lambda leaf: vary(leaf, axes), runs)
-    queue = jnp.argsort(~going, stable=True).astype(jnp.int32)  # first those that are going
-    waiting = jnp.sum(going, dtype=jnp.int32)
+    later = going & (jnp.arange(going.size, dtype=jnp.int32) >= width)
+    queue = jnp.argsort(~later, stable=True).astype(jnp.int32)
+    waiting = jnp.sum(later, dtype=jnp.int32)
 
-    def may_go_on(c: Lanes) -> Any:
-        return True if c.left is None else c.left > 0
+    def going_in(lanes: Carry) -> Array:
+        return jnp.sum(is_going(lanes, max_steps), dtype=jnp.int32)
 
-    def few_going(c: Lanes) -> Array:
-        """Tell whether so few lanes are going that they are to be filled up, or left."""
-        least_going = jnp.where(c.taken < waiting, width - idle, least)
-        return jnp.sum(is_going(c.lanes, max_steps), dtype=jnp.int32) <= least_going
+    def may_go_on(left: Array | None) -> Any:
+        return True if left is None else left > 0
 
-    def steps(c: Lanes) -> Lanes:
+    def take_steps(c: Lanes) -> Lanes:
+        enough = lax.select(c.taken < waiting, jnp.int32(width - idle), jnp.int32(least))
+
         def one(own: PyTree, carry: Carry) -> Carry:
             return step(own, carry, is_going(carry, max_steps))
 
-        def body(inner: tuple[Carry, Array | None]) -> tuple[Carry, Array | None]:
-            lanes, left = inner
+        def body(now: tuple[Carry, Array | None]) -> tuple[Carry, Array | None]:
+            lanes, left = now
             return jax.vmap(one)(c.own, lanes), None if left is None else left - 1
 
-        def more(inner: tuple[Carry, Array | None]) -> Array:
-            now = c._replace(lanes=inner[0], left=inner[1])
-            return any_lane(may_go_on(now) & ~few_going(now))
+        def more(now: tuple[Carry, Array | None]) -> Array:
+            return any_lane((going_in(now[0]) > enough) & may_go_on(now[1]))
 
         lanes, left = lax.while_loop(more, body, (c.lanes, c.left))
         return c._replace(lanes=lanes, left=left)
 
     def refill(c: Lanes) -> Lanes:
-        ended = ~is_going(c.lanes, max_steps)
-        slots = jnp.argsort(~ended, stable=True)[:most]  # those that have ended first
-        runs = _put(c.runs, c.run[slots], _at(c.lanes, slots))
-        place = c.taken + jnp.arange(most, dtype=jnp.int32)  # in the queue
-        filled = ended[slots] & (place < waiting)
-        # What is not filled takes its own run back, as it was just written down.
-        run = jnp.where(filled, queue[jnp.where(filled, place, 0)], c.run[slots])
-        return Lanes(
-            runs,
-            _put(c.lanes, slots, _at(runs, run)),
-            _put(c.own, slots, _at(own, run)),
-            c.run.at[slots].set(run),
-            c.taken + jnp.sum(filled, dtype=jnp.int32),
-            c.left,
-        )
+        runs = jax.tree.map(lambda leaf, new: _put(leaf, c.run, new), c.runs, c.lanes)
+        over = ~is_going(c.lanes, max_steps)
+        place = c.taken + jnp.cumsum(over, dtype=jnp.int32) - 1  # in the queue
+        filled = over & (place < waiting)
+        # A lane that is not filled takes its own run back, as it was just written down.
+        run = jnp.where(filled, _at(queue, lax.select(filled, place, 0 * place)), c.run)
+        lanes, mine = (jax.tree.map(lambda leaf: _at(leaf, run), tree) for tree in (runs, own))
+        taken = c.taken + jnp.sum(filled, dtype=jnp.int32)
+        return Lanes(runs, lanes, mine, run, taken, c.left)
 
     def more(c: Lanes) -> Array:
-        return any_lane(may_go_on(c) & ((c.taken < waiting) | ~few_going(c)))
+        unfinished = (c.taken < waiting) | (going_in(c.lanes) > least)
+        return any_lane(unfinished & may_go_on(c.left))
 
-    first = queue[:width]  # those after the last that is going are over, and stay as they are
-    start = Lanes(runs, _at(runs, first), _at(own, first), first, jnp.minimum(waiting, width), left)
-    end = lax.while_loop(more, lambda c: refill(steps(c)), start)
-    return _put(end.runs, end.run, end.lanes), end.left
-
-
-def _at(tree: PyTree, rows: Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf.at[rows].get(mode="promise_in_bounds"), tree)
+    first = jnp.arange(width, dtype=jnp.int32)
+    lanes, mine = jax.tree.map(lambda leaf: leaf[:width], (runs, own))
+    start = Lanes(runs, lanes, mine, first, jnp.zeros_like(waiting), left)
+    end = lax.while_loop(more, lambda c: refill(take_steps(c)), start)
+    return end.runs, end.left
 
 
-def _put(tree: PyTree, rows: Array, new: PyTree) -> Any:
-    def put(leaf: Array, new: Array) -> Array:
-        return leaf.at[rows].set(new, mode="promise_in_bounds", unique_indices=True)
+# Compiled once for all leaves of a shape, however many: the text of the program is so much shorter.
 
-    return jax.tree.map(put, tree, new)
+
+@jax.jit
+def _at(leaf: Array, rows: Array) -> Array:
+    return leaf.at[rows].get(mode="promise_in_bounds", unique_indices=True, wrap_negative_indices=False)
+
+
+@jax.jit
+def _put(leaf: Array, rows: Array, new: Array) -> Array:
+    return leaf.at[rows].set(new, mode="promise_in_bounds", unique_indices=True, wrap_negative_indices=False)

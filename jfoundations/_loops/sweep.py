@@ -261,8 +261,9 @@ def find_runs(
     if isinstance(parts[1], LoopResult):
         axes[1] = 0
     found: dict[int, str] = {}
+    held = [hold(parts[0]), parts[1], *map(hold, parts[2:])]
     batched: list[list[bool]] = []
-    for name, part, asked in zip(names, map(_held, parts), axes, strict=True):
+    for name, part, asked in zip(names, held, axes, strict=True):
         batched.append(_axes_of(part, asked, name, who))
         leaves = jax.tree_util.tree_leaves_with_path(part)
         for (path, leaf), has in zip(leaves, batched[-1], strict=True):
@@ -282,40 +283,33 @@ def find_runs(
     return batched, next(iter(found))
 
 
-def _held(part: object) -> Any:
-    return hold(part) if callable(part) else part
-
-
 def _axes_of(part: PyTree, axes: PyTree, name: str, who: str) -> list[bool]:
     """Return which leaves of a part have runs, as `axes`, a tree that is its prefix, says."""
 
-    def plain(axis: object) -> Any:  # a `partial` of ours holds an int as a part of its structure
-        return axis.value if type(axis) is Static and type(axis.value) is int else axis
-
-    def is_axis(axis: object) -> bool:
-        return axis is None or type(axis) is Static
+    def flag(axis: object) -> Any:
+        if type(axis) is Static and type(axis.value) is int:
+            axis = axis.value  # a `partial` of ours holds an int as a part of its structure
+        return False if axis is None else True if type(axis) is int and not axis else axis
 
     try:
-        axes = jax.tree.map(plain, axes, is_leaf=is_axis)
-        whole = jax.tree.broadcast(axes, part, is_leaf=lambda axis: axis is None)
+        held = jax.tree.map(flag, axes, is_leaf=lambda a: a is None or type(a) is Static)
+        flags = jax.tree.leaves(jax.tree.broadcast(held, part))
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"{who}: in_axes of {name} is {axes!r}, which does not fit {describe(part)}; give 0, "
             "None, or the same containers with 0 or None in them"
         ) from error
-    leaves = jax.tree.leaves(whole, is_leaf=lambda axis: axis is None)
-    for axis in leaves:
-        if not (axis is None or type(axis) is int and axis == 0):
-            raise ValueError(
-                f"{who}: in_axes of {name} holds {axis!r}; give 0 where runs differ, along the "
-                "first axis (jnp.moveaxis brings it there), and None where not"
-            )
-    if axes == 0 and not leaves and name != "states":
+    if strange := [flag for flag in flags if type(flag) is not bool]:
+        raise ValueError(
+            f"{who}: in_axes of {name} holds {strange[0]!r}; give 0 where runs differ, along the "
+            "first axis (jnp.moveaxis brings it there), and None where not"
+        )
+    if held is True and not flags and name != "states":
         raise ValueError(
             f"{who}: in_axes says that {name} differs between runs, but it holds no arrays; hold "
             "them in a partial, partial(f, rates), or lift a closure"
         )
-    return [axis == 0 for axis in leaves]
+    return flags
 
 
 def _length(leaf: PyTree, where: str, who: str) -> int:
