@@ -139,14 +139,19 @@ def _through(
     return end.runs, end.left
 
 
-# Compiled once for all leaves of a shape, however many: the text of the program is so much shorter.
+IN_RANGE: Any = {
+    "mode": "promise_in_bounds",
+    "unique_indices": True,
+    "wrap_negative_indices": False,
+}
 
 
+# By `jit`, which puts one function into the program for all leaves of a shape.
 @jax.jit
 def _at(leaf: Array, rows: Array) -> Array:
-    return leaf.at[rows].get(mode="promise_in_bounds", unique_indices=True, wrap_negative_indices=False)
+    return leaf.at[rows].get(**IN_RANGE)
 
 
 @jax.jit
 def _put(leaf: Array, rows: Array, new: Array) -> Array:
-    return leaf.at[rows].set(new, mode="promise_in_bounds", unique_indices=True, wrap_negative_indices=False)
+    return leaf.at[rows].set(new, **IN_RANGE)
