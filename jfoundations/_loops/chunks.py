@@ -146,6 +146,11 @@ class CompiledLoop:
     max_steps: int
     axes: LaneAxes | None
 
+    @property
+    def last(self) -> int:
+        """The step at which the last chunk ends at the latest."""
+        return self.max_steps
+
     def begin(self, state: PyTree) -> LoopResult[PyTree]:
         """Return the result before the first step, of a state or of a result to go on with."""
         return self._run(begin_run, state)
@@ -197,6 +202,8 @@ def run_part(
     max_steps: int,
     axes: LaneAxes | None,
 ) -> LoopResult[PyTree]:
+    """Run a part of a loop, in each lane where there are lanes."""
+
     def lane(program: StepAndCallbacks, state: PyTree, key: Array | None) -> LoopResult[PyTree]:
         return part(make_plan(program, key, max_steps), state, *shared)
 
@@ -204,6 +211,7 @@ def run_part(
 
 
 def begin_run(plan: Plan, state: PyTree) -> LoopResult[PyTree]:
+    """Return the result before the first step, of a state or of a result to go on with."""
     if isinstance(state, LoopResult):
         carry = plan.grow(to_carry(plan, state))
     else:
@@ -220,6 +228,7 @@ def _advance(
 
 
 def end_run(plan: Plan, result: LoopResult[PyTree]) -> LoopResult[PyTree]:
+    """Return the result after `after_run`."""
     carry = to_carry(plan, result)
     return to_result(plan, carry, plan.finish(carry))
 
@@ -227,6 +236,7 @@ def end_run(plan: Plan, result: LoopResult[PyTree]) -> LoopResult[PyTree]:
 def hand_out(
     loop: CompiledLoop, state: PyTree, every: int | None, seconds: float, time_budget: float | None
 ) -> Iterator[LoopResult[PyTree]]:
+    """Yield the result of a loop after each chunk."""
     deadline = np.inf if time_budget is None else time.monotonic() + time_budget
     result = loop.begin(state)
     at = loop.progress(result)
@@ -234,7 +244,7 @@ def hand_out(
     size, late = every or 1, False
     while not late:
         started = time.perf_counter()
-        limit = min(at.steps + size, loop.max_steps)
+        limit = min(at.steps + size, loop.last)
         result = jax.block_until_ready(loop.advance(result, at, limit))
         taken = time.perf_counter() - started
         at = loop.progress(result)

@@ -88,38 +88,39 @@ def _through(
     copies the memories of all of them, which may be long.
     """
     idle = max(1, width // 16)
-    going = is_going(runs, max_steps)  # (runs,)
-    axes = varying(going)
-    runs = jax.tree.map(lambda leaf: vary(leaf, axes), runs)
-    later = going & (jnp.arange(going.size, dtype=jnp.int32) >= width)
+    alive = jax.jit(lambda step, mask: is_going(Carry(step, mask, (), ()), max_steps))
+
+    def going(runs: Carry) -> Array:
+        return alive(runs.step, runs.mask)
+
+    ours = varying(going(runs))
+    runs = jax.tree.map(lambda leaf: vary(leaf, ours), runs)
+    first = vary(jnp.arange(width, dtype=jnp.int32), ours)
+    later = going(runs) & (jnp.arange(runs.step.size, dtype=jnp.int32) >= width)
     queue = jnp.argsort(~later, stable=True).astype(jnp.int32)
     waiting = jnp.sum(later, dtype=jnp.int32)
 
-    def going_in(lanes: Carry) -> Array:
-        return jnp.sum(is_going(lanes, max_steps), dtype=jnp.int32)
-
-    def may_go_on(left: Array | None) -> Any:
-        return True if left is None else left > 0
+    def may_go_on(lanes: Carry, left: Array | None, enough: Array | int) -> Array:
+        many = jnp.sum(going(lanes), dtype=jnp.int32) > enough
+        return many if left is None else many & (left > 0)
 
     def take_steps(c: Lanes) -> Lanes:
         enough = lax.select(c.taken < waiting, jnp.int32(width - idle), jnp.int32(least))
 
-        def one(own: PyTree, carry: Carry) -> Carry:
-            return step(own, carry, is_going(carry, max_steps))
-
         def body(now: tuple[Carry, Array | None]) -> tuple[Carry, Array | None]:
             lanes, left = now
-            return jax.vmap(one)(c.own, lanes), None if left is None else left - 1
+            after = jax.vmap(step)(c.own, lanes, going(lanes))
+            return after, None if left is None else left - 1
 
         def more(now: tuple[Carry, Array | None]) -> Array:
-            return any_lane((going_in(now[0]) > enough) & may_go_on(now[1]))
+            return any_lane(may_go_on(*now, enough))
 
         lanes, left = lax.while_loop(more, body, (c.lanes, c.left))
         return c._replace(lanes=lanes, left=left)
 
     def refill(c: Lanes) -> Lanes:
         runs = jax.tree.map(lambda leaf, new: _put(leaf, c.run, new), c.runs, c.lanes)
-        over = ~is_going(c.lanes, max_steps)
+        over = ~going(c.lanes)
         place = c.taken + jnp.cumsum(over, dtype=jnp.int32) - 1  # in the queue
         filled = over & (place < waiting)
         # A lane that is not filled takes its own run back, as it was just written down.
@@ -129,10 +130,9 @@ def _through(
         return Lanes(runs, lanes, mine, run, taken, c.left)
 
     def more(c: Lanes) -> Array:
-        unfinished = (c.taken < waiting) | (going_in(c.lanes) > least)
-        return any_lane(unfinished & may_go_on(c.left))
+        queued = c.taken < waiting
+        return any_lane(may_go_on(c.lanes, c.left, lax.select(queued, -1, least)))
 
-    first = jnp.arange(width, dtype=jnp.int32)
     lanes, mine = jax.tree.map(lambda leaf: leaf[:width], (runs, own))
     start = Lanes(runs, lanes, mine, first, jnp.zeros_like(waiting), left)
     end = lax.while_loop(more, lambda c: refill(take_steps(c)), start)

@@ -26,12 +26,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
+from jax.sharding import Mesh
 
-from .._core.checks import as_arrays, check_count, check_key, keystr, tracing
-from .._core.compat import one_way
+from .._core.checks import as_arrays, check_count, check_key, tracing
+from .._core.compat import on_a_mesh, one_way
 from .._core.programs import compiled
 from .._core.types import PyTree
-from .._core.values import Static, describe, hold
 from .callback import CallbackLike
 from .chunks import (
     CompiledLoop,
@@ -42,18 +42,23 @@ from .chunks import (
     hand_out,
     run_part,
 )
-from .drivers import NO_REVERSE, strong_counters
-from .facts import find_facts, take_step
+from .drivers import strong_counters
+from .facts import find_facts, is_going, settle, take_step
 from .iterate import make_program, to_carry, to_result
-from .lanes import LaneAxes, one_a_lane
+from .lanes import LaneAxes, automatic, explicit_mesh, lay_over, one_a_lane
 from .plan import Carry, Plan, Step, StepAndCallbacks, make_plan
 from .refill import through_lanes
 from .result import LoopResult
+from .runs import Axes, find_runs
 
 S = TypeVar("S")
 LEAST = 64  # lanes, by default
 SHARE = 16  # runs a lane, by default, of many
-Axes = tuple[PyTree, ...]
+NO_REVERSE = (
+    "a sweep has no gradient in reverse mode (grad, vjp, jacrev), as it does not store its steps; "
+    "map iterate with driver='scan' or driver='checkpointed' by vmap, or take the gradient in "
+    "forward mode: jax.jvp or jax.jacfwd"
+)
 
 
 def sweep(
@@ -68,14 +73,14 @@ def sweep(
     """Run a loop from each of many starts, a few at a time, and return all their results.
 
     It returns what `jax.vmap(lambda s: iterate(step, s, *callbacks, max_steps=n))(states)` does,
-    run by run and in the order of the starts, and each run has the bits that it has in a batch of
-    that many. But the work is that of the steps taken, where `vmap` computes all runs until the
-    slowest has ended: of 1,024 runs whose numbers of steps are lognormal (sigma 1) a fifteenth.
+    in the order of the starts, and each run is its own `iterate` (to the bit, as far as that is
+    true of a lane of `vmap`: compilers may sum products in another order in a batch of another
+    size). But it computes the steps that are taken, where `vmap` computes all runs until the
+    slowest has ended: of 1,024 runs whose numbers of steps are lognormal (sigma 1) a thirteenth.
 
-    It works inside `jit`, `vmap` and forward mode, is always one `lax.while_loop` in another, and
-    holds the results and `lanes` runs more. Inside `shard_map` each device has a queue of its own.
-    Where all runs take as many steps, `vmap` is as good; on an accelerator that has room for all
-    runs at once, so is it unless the slowest run is much slower than the others.
+    It works inside `jit`, `vmap` and forward mode; its driver is always `"while"`. It holds the
+    results and `lanes` runs more. Inside `shard_map` each device has a queue of its own. Where all
+    runs take about as many steps, `vmap` is as good.
 
     Args:
         step: as in `iterate`.
@@ -108,11 +113,12 @@ def sweep(
     >>> jf.sweep(decay, 8.0, low, max_steps=99, in_axes=(0, None)).steps
     Array([ 4, 20], dtype=int32)
     """
-    loop, start = _prepare(step, states, callbacks, max_steps, lanes, in_axes, key, "sweep")
+    loop, start, mesh = _prepare(step, states, callbacks, max_steps, lanes, in_axes, key, "sweep")
     options: Any = {"max_steps": loop.max_steps, "lanes": loop.lanes, "axes": loop.axes}
     if tracing():
         return _sweep(loop.program, start, loop.key, **options)
-    return compiled(_sweep, loop.program, **options)(start, loop.key)
+    result = compiled(_sweep, loop.program, **options)(start, loop.key)
+    return result if mesh is None else lay_over(mesh, result)
 
 
 def sweep_chunks(
@@ -169,8 +175,9 @@ def sweep_chunks(
             "sweep_chunks runs on the host and cannot be traced by jit; use sweep there"
         )
     who = "sweep_chunks"
-    loop, start = _prepare(step, states, callbacks, max_steps, lanes, in_axes, key, who)
-    return hand_out(loop, start, every, seconds, time_budget)
+    loop, start, mesh = _prepare(step, states, callbacks, max_steps, lanes, in_axes, key, who)
+    results = hand_out(loop, start, every, seconds, time_budget)
+    return results if mesh is None else (lay_over(mesh, result) for result in results)
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,11 @@ class CompiledSweep(CompiledLoop):
         options: Any = {"max_steps": self.max_steps, "lanes": self.lanes, "axes": self.axes}
         run = compiled(_advance, self.program, **options)
         return run(result, self.key, np.int32(limit - at.steps))
+
+    @property
+    def last(self) -> int:
+        """The lanes may take any number of steps in a chunk."""
+        return 2**31 - 1
 
     def progress(self, result: LoopResult[PyTree]) -> LoopProgress:
         """Tell whether all runs are over; a sweep counts its own steps anew in each chunk."""
@@ -207,8 +219,8 @@ def _prepare(
     in_axes: Axes,
     key: Array | None,
     who: str,
-) -> tuple[CompiledSweep, Any]:
-    """Check what was given; return the sweep, and the starts or the result to go on with."""
+) -> tuple[CompiledSweep, Any, Mesh | None]:
+    """Check what was given; return the sweep, its starts, and the explicit mesh they are on."""
     max_steps = check_count(max_steps, "max_steps", who)
     lanes = lanes if lanes is None else check_count(lanes, "lanes", who, least=1)
     check_key(key, who, many=one_a_lane(key))
@@ -231,95 +243,10 @@ def _prepare(
     flags = (flag for part in (own, *others) for flag in part)
     axes = LaneAxes(tuple(0 if flag else None for flag in flags), 0, None if key is None else 0)
     lanes = min(max(LEAST, runs // SHARE) if lanes is None else lanes, runs)
-    return CompiledSweep(program, key, max_steps, axes, lanes), states
-
-
-def find_runs(
-    parts: tuple[object, ...], in_axes: Axes, key: Array | None, who: str
-) -> tuple[list[list[bool]], int]:
-    """Tell of each leaf of the step, the states and each callback if it differs between runs.
-
-    Returns:
-        A bool a leaf for each part, and how many runs there are.
-
-    Raises:
-        TypeError: `in_axes` is no tuple.
-        ValueError: it does not fit the parts, or a leaf has no runs, or not as many as another.
-    """
-    if not isinstance(in_axes, tuple):
-        raise TypeError(
-            f"{who}: in_axes is {in_axes!r}; give a tuple, of the step, the states and each "
-            "callback: (None, 0) where only the states differ between runs"
-        )
-    if not 2 <= len(in_axes) <= len(parts):
-        raise ValueError(
-            f"{who}: in_axes has {len(in_axes)} entries, but there are {len(parts)} parts: the "
-            f"step, the states and {len(parts) - 2} callbacks"
-        )
-    names = ["step", "states", *(f"callback {k + 1}" for k in range(len(parts) - 2))]
-    axes = [*in_axes, *(None for _ in parts[len(in_axes) :])]
-    if isinstance(parts[1], LoopResult):
-        axes[1] = 0
-    found: dict[int, str] = {}
-    held = [hold(parts[0]), parts[1], *map(hold, parts[2:])]
-    batched: list[list[bool]] = []
-    for name, part, asked in zip(names, held, axes, strict=True):
-        batched.append(_axes_of(part, asked, name, who))
-        leaves = jax.tree_util.tree_leaves_with_path(part)
-        for (path, leaf), has in zip(leaves, batched[-1], strict=True):
-            if has:
-                found.setdefault(_length(leaf, keystr(path, name), who), keystr(path, name))
-    if one_a_lane(key):
-        assert key is not None
-        found.setdefault(key.shape[0], "key")
-    if not found:
-        raise ValueError(
-            f"{who}: there are no runs, since nothing has an axis of them; give a batch of states, "
-            "or say by in_axes what of the step or the callbacks differs between runs"
-        )
-    if len(found) > 1:
-        (n, one), (m, other) = list(found.items())[:2]
-        raise ValueError(f"{who}: {one} has {n} runs, but {other} has {m}")
-    return batched, next(iter(found))
-
-
-def _axes_of(part: PyTree, axes: PyTree, name: str, who: str) -> list[bool]:
-    """Return which leaves of a part have runs, as `axes`, a tree that is its prefix, says."""
-
-    def flag(axis: object) -> Any:
-        if type(axis) is Static and type(axis.value) is int:
-            axis = axis.value  # a `partial` of ours holds an int as a part of its structure
-        return False if axis is None else True if type(axis) is int and not axis else axis
-
-    try:
-        held = jax.tree.map(flag, axes, is_leaf=lambda a: a is None or type(a) is Static)
-        flags = jax.tree.leaves(jax.tree.broadcast(held, part))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{who}: in_axes of {name} is {axes!r}, which does not fit {describe(part)}; give 0, "
-            "None, or the same containers with 0 or None in them"
-        ) from error
-    if strange := [flag for flag in flags if type(flag) is not bool]:
-        raise ValueError(
-            f"{who}: in_axes of {name} holds {strange[0]!r}; give 0 where runs differ, along the "
-            "first axis (jnp.moveaxis brings it there), and None where not"
-        )
-    if held is True and not flags and name != "states":
-        raise ValueError(
-            f"{who}: in_axes says that {name} differs between runs, but it holds no arrays; hold "
-            "them in a partial, partial(f, rates), or lift a closure"
-        )
-    return flags
-
-
-def _length(leaf: PyTree, where: str, who: str) -> int:
-    if not np.ndim(leaf):
-        raise ValueError(
-            f"{who}: {where} is {describe(leaf)}; each leaf that differs between runs needs a "
-            "leading axis of them (a list of starts is stacked by jnp.array or jnp.stack; "
-            "in_axes says what is the same for all)"
-        )
-    return leaf.shape[0]
+    mesh = None if tracing() else explicit_mesh((program, states, key))
+    if mesh is not None:  # as in `chunks`
+        program, states, key = lay_over(automatic(mesh), (program, states, key))
+    return CompiledSweep(program, key, max_steps, axes, lanes), states, mesh
 
 
 def _sweep(
@@ -367,7 +294,10 @@ def _advance(
     def settled(own: PyTree, result: LoopResult[PyTree]) -> Carry:
         plan = plan_of(own)
         carry = strong_counters(to_carry(plan, result))
-        return find_facts(plan, carry, free=False, reverse=False)[0]
+        if on_a_mesh():
+            return find_facts(plan, carry, free=False, reverse=False)[0]
+        live = jax.eval_shape(is_going, carry, max_steps)
+        return settle(lambda c: (jax.eval_shape(step, own, c, live), None), carry)[0]
 
     def written(own: PyTree, carry: Carry) -> LoopResult[PyTree]:
         return to_result(plan_of(own), carry, carry)
