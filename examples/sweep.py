@@ -1,6 +1,6 @@
 """Fit one regression from 1,024 random starts, a few at a time, and see which minima there are.
 
-Most starts converge in some 50 Levenberg-Marquardt steps, a few need many hundreds. `jax.vmap` of
+Most starts converge in some 50 Levenberg-Marquardt steps, a few need many times as many. `jax.vmap` of
 the loop computes all of them until the slowest has ended; `jf.sweep` computes a few lanes, and one
 whose fit has ended takes the next start.
 
@@ -22,7 +22,7 @@ import jfoundations as jf
 
 jax.config.update("jax_enable_x64", True)  # the certified values have eleven digits
 
-RUNS, SPREAD, MOST = 1024, 4, 1000
+RUNS, SPREAD, MOST = 1024, 4, 500
 
 
 def numbers(text: str) -> np.ndarray:

@@ -76,23 +76,23 @@ def _axes_of(part: PyTree, axes: PyTree, name: str, who: str) -> list[bool]:
     """Return which leaves of a part have runs, as `axes`, a tree that is its prefix, says."""
 
     def flag(axis: object) -> Any:
-        if type(axis) is Static and type(axis.value) is int:
-            axis = axis.value  # a `partial` of ours holds an int as a part of its structure
-        return False if axis is None else True if type(axis) is int and not axis else axis
+        if type(axis) is Static:  # a `partial` of ours holds an int as a part of its structure
+            return flag(axis.value) if type(axis.value) is int else axis
+        if axis is not None and (type(axis) is not int or axis):
+            raise ValueError(
+                f"{who}: in_axes of {name} holds {axis!r}; give 0 where runs differ, along the "
+                "first axis (jnp.moveaxis brings it there), and None where not"
+            )
+        return axis is not None
 
+    held = jax.tree.map(flag, axes, is_leaf=lambda a: a is None or type(a) is Static)
     try:
-        held = jax.tree.map(flag, axes, is_leaf=lambda a: a is None or type(a) is Static)
         flags = jax.tree.leaves(jax.tree.broadcast(held, part))
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"{who}: in_axes of {name} is {axes!r}, which does not fit {describe(part)}; give 0, "
             "None, or the same containers with 0 or None in them"
         ) from error
-    if strange := [flag for flag in flags if type(flag) is not bool]:
-        raise ValueError(
-            f"{who}: in_axes of {name} holds {strange[0]!r}; give 0 where runs differ, along the "
-            "first axis (jnp.moveaxis brings it there), and None where not"
-        )
     if held is True and not flags and name != "states":
         raise ValueError(
             f"{who}: in_axes says that {name} differs between runs, but it holds no arrays; hold "

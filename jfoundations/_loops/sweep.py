@@ -223,7 +223,8 @@ def _prepare(
     """Check what was given; return the sweep, its starts, and the explicit mesh they are on."""
     max_steps = check_count(max_steps, "max_steps", who)
     lanes = lanes if lanes is None else check_count(lanes, "lanes", who, least=1)
-    check_key(key, who, many=one_a_lane(key))
+    check_key(key, who, many=True)
+    check_key(None if one_a_lane(key) else key, who)
     program = make_program(step, callbacks, who)
     if isinstance(states, LoopResult):
         states = dataclasses.replace(states, limit="max_steps")

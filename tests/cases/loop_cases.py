@@ -265,6 +265,7 @@ FORMS = {
         lambda key: jf.iterate(noisy, s, low, max_steps=N, key=key)
     )(jax.random.split(KEY, 2)),
     "iterate Pipe stages": _staged,
+    "sweep lanes": lambda s: jf.sweep(descend, s, *CALLBACKS["several"], max_steps=N, lanes=1),
     "iterate none": lambda s: jf.iterate(descend, s, max_steps=0),
     "LoopResult again in a loop": _nested,
     "agree on a mesh, lanes": _on_mesh,
@@ -278,6 +279,9 @@ HOST = {
         for name in ("no callbacks", "listener of every event", "several", "stop_when | &")
     },
     "chunks lanes": lambda s: chunked("several", lanes=True)(LANES),
+    "sweep_chunks lanes": lambda s: list(
+        jf.sweep_chunks(descend, LANES, *CALLBACKS["several"], max_steps=N, every=4, lanes=1)
+    ),
 }
 
 

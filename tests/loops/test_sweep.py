@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.custom_batching import custom_vmap
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from loop_cases import AXIS, CALLBACKS, START, loss, step_of
+from loop_cases import AXIS, CALLBACKS, START, step_of
 
 import jfoundations as jf
 
@@ -82,8 +82,8 @@ def test_any_number_of_lanes(lanes):
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_random_numbers_of_steps(data):
-    runs = data.draw(st.sampled_from([1, 9, 40]))
-    lanes = data.draw(st.sampled_from([1, 5, 16]))
+    runs = data.draw(st.sampled_from([1, 40]))
+    lanes = data.draw(st.sampled_from([1, 3, 16]))
     steps = data.draw(st.lists(st.integers(0, 14), min_size=runs, max_size=runs))
     result = jf.sweep(count_down, jnp.array(steps, jnp.int32), DONE, max_steps=12, lanes=lanes)
     taken = np.clip(steps, 1, 12)  # a run steps before it is asked
@@ -219,11 +219,13 @@ def test_others_go_on_with_a_sweep():
 def test_ctrl_c_keeps_what_is_done_and_a_file_goes_on(tmp_path):
     options = dict(max_steps=9, lanes=2)
     whole = jf.sweep(sink, STARTS, *HEARD, **options)
-    result = None
+    results = []
     with pytest.raises(KeyboardInterrupt):
-        for count, result in enumerate(jf.sweep_chunks(sink, STARTS, *HEARD, every=3, **options)):
-            if count == 3:
+        for result in jf.sweep_chunks(sink, STARTS, *HEARD, every=3, **options):
+            results.append(result)
+            if len(results) == 4:
                 raise KeyboardInterrupt
+    result = results[-1]
     over = np.asarray((result.stopped_by != 0) | (result.steps == 9))
     assert 0 < over.sum() < len(STARTS)
     assert_same(result.steps[over], whole.steps[over])
@@ -246,17 +248,17 @@ def test_a_budget_of_time():
 
 
 def test_inside_jit_vmap_and_forward_mode():
-    run = lambda s: jf.sweep(sink, s, *HEARD, max_steps=9, lanes=4)  # noqa: E731
+    run = lambda s: jf.sweep(sink, s, *HEARD, max_steps=9, lanes=3)  # noqa: E731
     many = jnp.stack([STARTS, 3 * STARTS, jnp.full(7, 2.0)])
     each = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(run, many))
     assert_same(jax.jit(jax.vmap(run))(many), each)
     state = lambda s: run(s).state  # noqa: E731
     ones = jnp.ones_like(STARTS)
-    slopes = own(sink, (STARTS, ones)[0], LOW).steps  # each step halves, and there is a sign
+    steps = own(sink, STARTS, LOW).steps  # each halves
     _, tangent = jax.jvp(
         lambda s: jf.sweep(sink, s, LOW, max_steps=9, lanes=4).state, (STARTS,), (ones,)
     )
-    assert_same(tangent, 0.5 ** slopes.astype(tangent.dtype))
+    assert_same(tangent, 0.5 ** steps.astype(tangent.dtype))
     with raises(ValueError, "a sweep has no gradient in reverse mode", "driver='scan'", "jvp"):
         jax.grad(lambda s: jnp.sum(state(s)))(STARTS)
 
@@ -314,8 +316,8 @@ def test_states_may_be_sharded(kind):
     starts = jnp.exp(3 * jax.random.normal(jax.random.key(0), (16,)))
     spread = jax.device_put(starts, NamedSharding(mesh(kind), PartitionSpec("lanes")))
     whole = jax.tree.map(np.asarray, own(sink, starts, LOW))
-    result = jf.sweep(sink, spread, LOW, max_steps=9, lanes=8)
-    *_, last = jf.sweep_chunks(sink, spread, LOW, max_steps=9, lanes=8, every=20)
+    result = jf.sweep(sink, spread, LOW, max_steps=9, lanes=3)
+    *_, last = jf.sweep_chunks(sink, spread, LOW, max_steps=9, lanes=3, every=20)
     for found in (result, last):
         assert_same(jax.tree.map(np.asarray, found), whole)
 
@@ -326,7 +328,7 @@ def test_states_may_be_sharded(kind):
 def test_no_settings_trace_again():
     step, traces = counted(sink)
     for patience in (1, 2):
-        stop = jc.early_stopping(lambda x: x, patience=np.int32(patience))
+        stop = jc.early_stopping(jnp.abs, patience=np.int32(patience))
         jf.sweep(step, STARTS, stop, LOW, max_steps=9, lanes=5)
     assert len(traces) == 1
     for every in (2, 3):
@@ -413,7 +415,7 @@ def test_what_is_wrong_with_in_axes_is_named():
     def wrong(in_axes, *heard, step=step):
         return jf.sweep(step, STARTS, *heard, max_steps=3, in_axes=in_axes)
 
-    with raises(ValueError, "sweep: step.", "is float", "leading axis"):
+    with raises(ValueError, "sweep: step[", "is float", "leading axis"):
         wrong((0, 0))
     with raises(ValueError, "in_axes says that step differs between runs, but it holds no arrays"):
         wrong((0, 0), step=sink)
@@ -452,8 +454,3 @@ def test_a_chunk_may_be_longer_than_a_run():
 def test_limits_are_forgotten_by_who_goes_on():
     part = dataclasses.replace(jf.sweep(sink, STARTS, max_steps=2), limit="time_budget")
     assert set(jf.sweep(sink, part, max_steps=3).reasons) == {("max_steps",)}
-
-
-def test_losses_of_runs_are_those_of_the_table():
-    result = jf.sweep(step_of("best"), MANY, jc.best(loss), max_steps=N)
-    assert_same(result.memory["best"].value, jax.vmap(loss)(result.memory["best"].state))

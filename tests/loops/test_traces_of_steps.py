@@ -85,6 +85,8 @@ MOST = {
     "python": (1, 1, 1, 1, 1),
     "chunks": (1, 2, 2, 1, 1),
     "chunks over lanes": (1, 2, 2, 1, 1),
+    "sweep": (1, 1, 1, 1, 1),
+    "sweep_chunks": (1, 1, 1, 1, 1),
     "describe_loop": (1, 1, 1, 1, 1),
     "describe_loop of a number": (4, 4, 4, 4, 4),
 }
@@ -143,7 +145,9 @@ def test_types_over_a_mesh_cost_one_trace_a_change(heard):
 
 
 @pytest.mark.parametrize("heard", HEARD)
-@pytest.mark.parametrize("form", ("python", "chunks", "chunks over lanes", *DESCRIBED))
+@pytest.mark.parametrize(
+    "form", ("python", "chunks", "chunks over lanes", "sweep", "sweep_chunks", *DESCRIBED)
+)
 def test_a_loop_on_the_host(form, heard):
     step, traces = counted(lambda x: 0.5 * x)
     options: Any = {"max_steps": N}
@@ -153,6 +157,11 @@ def test_a_loop_on_the_host(form, heard):
         list(jf.chunks(step, jnp.ones(3), *HEARD[heard], every=2, **options))
     elif form == "chunks over lanes":
         list(jf.chunks(step, jnp.ones((2, 3)), *HEARD[heard], every=2, lanes=True, **options))
+    elif form == "sweep":
+        jf.sweep(step, jnp.ones((5, 3)), *HEARD[heard], lanes=4, **options)
+    elif form == "sweep_chunks":
+        states = jnp.ones((3, 3))
+        list(jf.sweep_chunks(step, states, *HEARD[heard], every=2, lanes=2, **options))
     else:
         jf.describe_loop(step, *HEARD[heard], state=DESCRIBED[form], **options)
     assert len(traces) <= MOST[form][list(HEARD).index(heard)]

@@ -85,6 +85,13 @@ def test_streaming_statistics():
     assert rows["corr"][0][:8] == "0.535338"
 
 
+def test_sweep():
+    out = output("sweep.py", missing="tqdm matplotlib pandas chex hypothesis")
+    assert re.search(r"^ +5642\.71 +\d{3}  certified by NIST$", out, re.MULTILINE)
+    assert len(re.findall(r"^ +\d+(?:\.\d+)? +\d+$", out, re.MULTILINE)) >= 5  # other minima
+    assert float(re.findall(r"vmap computes \d+, ([\d.]+) times that", out)[0]) > 5
+
+
 def test_functional_pipeline():
     lines = output("functional_pipeline.py").splitlines()
     seen = dict(re.split(r": +", line, maxsplit=1) for line in lines)
