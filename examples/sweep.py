@@ -1,8 +1,8 @@
 """Fit one regression from 1,024 random starts, a few at a time, and see which minima there are.
 
-Most starts converge in some 50 Levenberg-Marquardt steps, a few need many times as many. `jax.vmap` of
-the loop computes all of them until the slowest has ended; `jf.sweep` computes a few lanes, and one
-whose fit has ended takes the next start.
+Most starts converge in some 50 Levenberg-Marquardt steps, a few need many times as many. `jax.vmap`
+of the loop computes all of them until the slowest has ended; `jf.sweep` computes a few lanes, and
+one whose fit has ended takes the next start.
 
     python examples/sweep.py
 

@@ -234,6 +234,10 @@ def _pipeline(s):
     return both(s["x"]), undone(s["x"]), jf.Reversible(jnp.exp, jnp.log).inverse(s["rate"])
 
 
+def _starts(s):
+    return jax.tree.map(lambda leaf: jnp.stack([leaf, leaf / 2]), s)
+
+
 def _described(s):
     return str(jf.describe_loop(descend, *CALLBACKS["several"], state=s, max_steps=N))
 
@@ -265,7 +269,7 @@ FORMS = {
         lambda key: jf.iterate(noisy, s, low, max_steps=N, key=key)
     )(jax.random.split(KEY, 2)),
     "iterate Pipe stages": _staged,
-    "sweep lanes": lambda s: jf.sweep(descend, s, *CALLBACKS["several"], max_steps=N, lanes=1),
+    "sweep": lambda s: jf.sweep(descend, _starts(s), *CALLBACKS["several"], max_steps=N, lanes=1),
     "iterate none": lambda s: jf.iterate(descend, s, max_steps=0),
     "LoopResult again in a loop": _nested,
     "agree on a mesh, lanes": _on_mesh,
@@ -279,8 +283,8 @@ HOST = {
         for name in ("no callbacks", "listener of every event", "several", "stop_when | &")
     },
     "chunks lanes": lambda s: chunked("several", lanes=True)(LANES),
-    "sweep_chunks lanes": lambda s: list(
-        jf.sweep_chunks(descend, LANES, *CALLBACKS["several"], max_steps=N, every=4, lanes=1)
+    "sweep_chunks": lambda s: list(
+        jf.sweep_chunks(descend, _starts(s), *CALLBACKS["several"], max_steps=N, every=4, lanes=1)
     ),
 }
 
