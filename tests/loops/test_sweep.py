@@ -73,7 +73,7 @@ def test_a_run_is_its_own_iterate(name):
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 7, 64, None])
 def test_any_number_of_lanes(lanes):
-    """Also with fewer lanes for the last runs, from four on; at most as many as there are runs."""
+    """At most there are as many as runs."""
     result = jf.sweep(sink, STARTS, *HEARD, max_steps=9, lanes=lanes)
     assert_same(result, own(sink, STARTS, *HEARD))
     assert len(set(result.steps.tolist())) > 4
@@ -204,6 +204,17 @@ def test_chunks_have_the_bits_of_the_sweep(every):
         assert_same(jf.sweep(sink, part, *HEARD, max_steps=9, lanes=2), whole)
         *_, last = jf.sweep_chunks(sink, part, *HEARD, **options)
         assert_same(last, whole)
+
+
+def test_the_last_runs_go_through_fewer_lanes():
+    """A sixteenth as many, from 16 on; and chunks may end anywhere."""
+    starts = jnp.exp(3 * jax.random.normal(jax.random.key(1), (40,)))
+    whole = own(sink, starts, *HEARD)
+    options = dict(max_steps=9, lanes=16, every=2)
+    results = list(jf.sweep_chunks(sink, starts, *HEARD, **options))
+    assert_same(results[-1], whole)
+    *_, last = jf.sweep_chunks(sink, results[-3], *HEARD, **options)
+    assert_same(last, whole)
 
 
 def test_others_go_on_with_a_sweep():
