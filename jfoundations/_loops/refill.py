@@ -94,7 +94,7 @@ def _through(
         return alive(runs.step, runs.mask)
 
     ours = varying(going(runs))
-    runs = jax.tree.map(lambda leaf: vary(leaf, ours), runs)
+    runs, own = jax.tree.map(lambda leaf: vary(leaf, ours), (runs, own))
     first = vary(jnp.arange(width, dtype=jnp.int32), ours)
     later = going(runs) & (jnp.arange(runs.step.size, dtype=jnp.int32) >= width)
     queue = jnp.argsort(~later, stable=True).astype(jnp.int32)

@@ -180,9 +180,9 @@ def _end(result: LoopResult[PyTree]) -> Iterator[str]:
 
 def _lanes(result: LoopResult[PyTree]) -> Iterator[tuple[tuple[int, ...], int, tuple[str, ...]]]:
     """Yield each lane's index, steps and reasons."""
-    steps = np.asarray(result.steps)
+    steps, reasons = np.asarray(result.steps), result.reasons
     for index in np.ndindex(steps.shape):
-        names = result.reasons
+        names = reasons
         for k in index:
             names = names[k]
         yield index, int(steps[index]), names

@@ -79,8 +79,8 @@ def sweep(
     slowest has ended: of 1,024 runs whose numbers of steps are lognormal (sigma 1) a thirteenth.
 
     It works inside `jit`, `vmap` and forward mode; its driver is always `"while"`. It holds the
-    results and `lanes` runs more. Inside `shard_map` each device has a queue of its own. Where all
-    runs take about as many steps, `vmap` is as good.
+    results and `lanes` runs more. Inside `shard_map` each device has a queue of its own, and counts
+    its runs from 0. Where all runs take about as many steps, `vmap` is as good.
 
     Args:
         step: as in `iterate`.

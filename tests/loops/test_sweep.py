@@ -301,6 +301,22 @@ def test_each_device_has_a_queue_of_its_own(heard):
     assert_same(found, jax.tree.map(np.asarray, own(sink, starts, *heard)))
 
 
+def test_what_differs_between_runs_may_differ_between_devices():
+    starts, rates = jnp.arange(1.0, 25.0), 2.0 ** -jnp.arange(24.0)
+    times = lambda rate, x, *, key: rate * x + jax.random.uniform(key)  # noqa: E731
+    split, whole = PartitionSpec("lanes"), PartitionSpec()
+    options = dict(max_steps=3, lanes=2, in_axes=(0, 0))
+
+    def device(rates, s, key):
+        return jf.sweep(jf.partial(times, rates), s, LOW, key=key, **options).state
+
+    spread = dict(mesh=mesh(AxisType.Auto), in_specs=(split, split, whole), out_specs=split)
+    key = jax.random.key(2)
+    found = jax.jit(jax.shard_map(device, **spread))(rates, starts, key)
+    shards = [device(rates[k : k + 3], starts[k : k + 3], key) for k in range(0, 24, 3)]
+    assert_same(np.asarray(found), np.asarray(jnp.concatenate(shards)))
+
+
 def test_devices_that_ask_one_another_stop_together():
     data = jnp.arange(8.0)
 
