@@ -53,6 +53,7 @@ from ._loops.chunks import chunks
 from ._loops.combinators import agree, every, stop_when, when
 from ._loops.combined import Combined
 from ._loops.describe import describe_loop
+from ._loops.implicit import Implicit
 from ._loops.iterate import iterate, resume
 from ._loops.result import LoopResult
 from ._loops.scan_body import as_scan_body
@@ -67,6 +68,7 @@ __all__ = [
     "Callback",
     "Combined",
     "Fold",
+    "Implicit",
     "LoopResult",
     "Pipe",
     "Reversible",

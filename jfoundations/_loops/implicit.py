@@ -1,0 +1,364 @@
+"""The gradient of what a loop converged to, by the implicit function theorem.
+
+A loop that converges ends at a state x that is the step's fixed point: x = f(x, θ), where θ is all
+that the step holds. However it got there, dx = (I − ∂f/∂x)⁻¹ ∂f/∂θ dθ: one linear system instead
+of the gradient of every step. Nothing of the steps is stored.
+
+>>> import jax
+>>> import jfoundations as jf
+>>> def root(a):
+...     newton = lambda x: 0.5 * (x + a / x)
+...     still = jf.callbacks.converged(rtol=1e-6)
+...     return jf.iterate(newton, 1.0, still, max_steps=50, driver="implicit").state
+>>> float(jax.grad(root)(4.0)), float(jax.jvp(root, (4.0,), (1.0,))[1])
+(0.25, 0.25)
+
+Blondel et al. (2022), "Efficient and modular implicit differentiation", section 2.
+"""
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.custom_derivatives import SymbolicZero
+from jax.scipy.sparse.linalg import gmres
+from jax.tree_util import PyTreeDef
+from jax.typing import ArrayLike, DTypeLike
+
+from .._core.checks import tracing
+from .._core.compat import call_jaxpr, on_a_mesh
+from .._core.programs import compiled
+from .._core.pytrees import function, pytree
+from .._core.types import Function, PyTree
+from .._core.values import Structural, describe, name_of, partial
+from .plan import StepAndCallbacks, make_plan
+from .result import LoopResult
+
+MOST_DENSE = 64  # unknowns of which the matrix is made: its LU compiles in a fifth of GMRES's time
+Map = Callable[[Array], Array]
+
+
+class Solver(Protocol):
+    """What solves `matvec(x) = b`, as `gmres` of `jax.scipy.sparse.linalg`: `(x, anything)`."""
+
+    def __call__(self, matvec: Map, b: Array, /, *, tol: ArrayLike) -> tuple[Array, Any]:
+        """Solve for a vector with `norm(b - matvec(x)) <= tol * norm(b)`."""
+        ...
+
+
+@pytree
+class Implicit(Structural):
+    """`driver="implicit"` with settings: how the linear system is solved, what has converged.
+
+    The loop runs as with `driver="while"`. Its gradient, in reverse and forward mode and of any
+    order, is that of the equation `state = step(state)` at the state returned, which costs two
+    linear solves and the memory of one step:
+
+    - with respect to all floats that the step holds (leaves of a Pipe, of `partial` and `lift`,
+      what a closure captured), and to leaves of the state that the step returns as they are;
+    - zero with respect to the rest of the start, to callbacks, and of all that is not the state:
+      memories have no gradient.
+
+    The equation is the step's alone. What callbacks do to the state is no part of it: what is to
+    be, such as a projection, is a stage of the step. Integers, bools and keys in the state, and
+    the words `step` and `key`, are constants with their last values.
+
+    A gradient that would be wrong is nan: where a Newton step from the state returned is longer
+    than `atol + rtol·|state|` in its largest element, since then the run did not converge, whatever
+    `reasons` say; and where the linear system was not solved, since then the fixed point is not
+    isolated, or the solver too weak.
+
+    Args:
+        solve: how to solve the system of a real vector, one element for each float of the state
+            that changes and two for a complex: a function of `jax.scipy.sparse.linalg`, also with
+            settings (`jf.partial(bicgstab, maxiter=99)`); your own of that form, `(matvec, b, *,
+            tol) -> (x, anything)`; or a solver of `lineax`. By default LU factors of the whole
+            matrix up to 64 unknowns, beyond GMRES, of 20 vectors and at most 200 restarts.
+        tol: what the system's residual is to be, relative to its right side; a leaf. A solution
+            that misses it tenfold is nan. By default ε^⅔ of the coarsest dtype in the state, in
+            float32 2.4e-5.
+        atol: how far a state of size 0 may be from the fixed point; a leaf.
+        rtol: how far a state may be from it, relative to its largest element; a leaf.
+
+    Raises:
+        TypeError: `solve` cannot be called, a tolerance is no number.
+        ValueError: a tolerance is negative.
+
+    >>> import jfoundations as jf
+    >>> weaken = jf.partial(lambda rate, x: x - 0.5 * (x - rate), 3.0)
+    >>> def end(step, n):
+    ...     return jf.iterate(step, 0.0, max_steps=n, driver=jf.Implicit(rtol=1e-4)).state
+    >>> [float(jax.grad(end)(weaken, n).args[0]) for n in (30, 3)]  # the second has not converged
+    [1.0, nan]
+    """
+
+    solve: Solver | None = function(default=None)
+    tol: ArrayLike | None = None
+    atol: ArrayLike = 1e-5
+    rtol: ArrayLike = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.tol is not None:
+            _check_tolerance(self.tol, "tol")
+        _check_tolerance(self.atol, "atol")
+        _check_tolerance(self.rtol, "rtol")
+        if self.solve is not None and not callable(self.solve):
+            lineax = sys.modules.get("lineax")
+            if lineax is None or not isinstance(self.solve, lineax.AbstractLinearSolver):
+                raise TypeError(
+                    f"Implicit: solve is {self.solve!r}, which is not callable; give a function "
+                    "(matvec, b, *, tol) -> (x, anything), as jax.scipy.sparse.linalg.gmres is, "
+                    "or a solver of lineax"
+                )
+            object.__setattr__(self, "solve", partial(_solve_by_lineax, self.solve))
+
+
+def settings_of(driver: object) -> Implicit | None:
+    """Return the settings of the implicit driver; None where it is another one."""
+    if isinstance(driver, Implicit):
+        return driver
+    return Implicit() if driver == "implicit" else None
+
+
+def run_implicit(
+    run: Function,
+    settings: Implicit,
+    program: StepAndCallbacks,
+    start: PyTree,
+    state: PyTree,
+    key: Array | None,
+    **options: Any,
+) -> LoopResult[PyTree]:
+    """Return the result of a loop, its state with the gradient of the step's fixed point.
+
+    Args:
+        run: `(program, start, key, *, driver, **options) -> LoopResult`, of a module.
+        settings: of the driver.
+        program: the step and the callbacks.
+        start: what `run` starts from.
+        state: the state in it.
+        key: the loop's key.
+        **options: what else `run` is told, `max_steps` among it.
+    """
+    if on_a_mesh():
+        raise ValueError(
+            "driver='implicit' inside shard_map: each device would solve a linear system of its "
+            "own; put the shard_map into the step, or use driver='scan'"
+        )
+    if tracing():
+        return _run_implicit(program, settings, start, state, key, run=run, **options)
+    return compiled(_run_implicit, program, settings, run=run, **options)(start, state, key)
+
+
+def _run_implicit(
+    program: StepAndCallbacks,
+    settings: Implicit,
+    start: PyTree,
+    state: PyTree,
+    key: Array | None,
+    *,
+    run: Function,
+    **options: Any,
+) -> LoopResult[PyTree]:
+    run = functools.partial(run, driver="while", **options)
+    given = program, start, key
+    jaxpr, shapes = jax.make_jaxpr(run, return_shape=True)(*given)
+    # No derivative goes into the loop, not even by what a closure captured.
+    consts, leaves = lax.stop_gradient((jaxpr.consts, jax.tree.leaves(given)))
+    leaves = call_jaxpr(jaxpr, *leaves, consts=consts)
+    result = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    alone = StepAndCallbacks(program.step, ())
+    end = _with_gradient(alone, settings, state, result, key, options["max_steps"])
+    return replace(result, state=end)
+
+
+def _with_gradient(
+    program: StepAndCallbacks,
+    settings: Implicit,
+    state: PyTree,
+    result: LoopResult[PyTree],
+    key: Array | None,
+    max_steps: int,
+) -> Any:
+    """Return the result's state, with the gradient of `state = step(state)`."""
+    leaves, structure = jax.tree.flatten(result.state)
+    jaxpr = jax.make_jaxpr(_take_step, static_argnums=(0, 1))(
+        structure, max_steps, leaves, program, result.steps, key
+    )
+    # All that the step reads is an operand: what a rule captured may be gone when it is applied.
+    held = [*jaxpr.consts, *jax.tree.leaves((program, result.steps, key))]
+    floats = [k for k, x in enumerate(leaves) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    if not floats:
+        raise TypeError(
+            f"driver='implicit': the state {describe(result.state)} has no float leaf, so it has "
+            "no gradient; use driver='while'"
+        )
+    returned = jaxpr.jaxpr.outvars
+    known = [k for k in floats if returned[k] is jaxpr.jaxpr.invars[k] or not leaves[k].size]
+    unknown = [k for k in floats if k not in known]
+    places = (*known, *unknown)
+
+    def apply(held: Sequence[Array], leaves: Sequence[Array]) -> list[Array]:
+        n = len(jaxpr.consts)
+        new = call_jaxpr(jaxpr, *leaves, *held[n:], consts=held[:n])
+        return [new[k] for k in unknown]
+
+    @jax.custom_jvp
+    def end_of(settings: Implicit, held: PyTree, start: PyTree, leaves: PyTree) -> Any:
+        return [leaves[k] for k in known], [leaves[k] for k in unknown]
+
+    @functools.partial(end_of.defjvp, symbolic_zeros=True)
+    def _(primals: Any, tangents: Any) -> Any:
+        settings, held, start, leaves = primals
+        kept, ends = end_of(*primals)
+        # A leaf that the step keeps, but a callback changed, is no function of the start.
+        moves = [
+            t if _is_zero(t) else t * _one_or_nan(jnp.all(a == b), t.dtype)
+            for t, a, b in zip(tangents[2], start, kept, strict=True)
+        ]
+        tangents_kept = [
+            jnp.zeros_like(p) if _is_zero(t) else t for t, p in zip(moves, kept, strict=True)
+        ]
+        given, moves = [*held, *kept], [*tangents[1], *moves]
+        moving = [k for k, t in enumerate(moves) if not _is_zero(t)]
+        if not (ends and moving):
+            return (kept, ends), (tangents_kept, [jnp.zeros_like(leaf) for leaf in ends])
+        x, unpack = _pack(ends)
+
+        def f(given: Sequence[Array], x: Array) -> Array:
+            filled = _put(leaves, places, (*given[len(held) :], *unpack(x)))
+            return _pack(apply(given[: len(held)], filled))[0]
+
+        def linearized(given: Sequence[Array], x: Array) -> tuple[Array, Map]:
+            after, push = jax.linearize(functools.partial(f, given), x)
+            return after - x, lambda v: v - push(v)
+
+        solve = functools.partial(_solve_or_nan, settings, _coarsest(ends))
+        still, end = lax.stop_gradient((given, x))
+        residual, matvec = linearized(still, end)
+        newton = jnp.max(jnp.abs(solve(matvec, residual)))
+        atol, rtol = (jnp.asarray(tol, x.dtype) for tol in (settings.atol, settings.rtol))
+        converged = newton <= atol + rtol * jnp.max(jnp.abs(end))
+        _, force = jax.jvp(
+            lambda *moved: f(_put(given, moving, moved), x),
+            [given[k] for k in moving],
+            [moves[k] for k in moving],
+        )
+        force = force * _one_or_nan(converged, x.dtype)
+        _, matvec = linearized(given, x)
+        dx = lax.custom_linear_solve(matvec, force, solve, transpose_solve=solve)
+        return (kept, ends), (tangents_kept, unpack(dx))
+
+    before = jax.tree.leaves(state)
+    start = [jnp.asarray(before[k], leaves[k].dtype) for k in known]
+    kept, ends = end_of(settings, held, start, leaves)
+    return jax.tree.unflatten(structure, _put(leaves, places, (*kept, *ends)))
+
+
+def _take_step(
+    structure: PyTreeDef,
+    max_steps: int,
+    leaves: Sequence[Array],
+    program: StepAndCallbacks,
+    count: Array,
+    key: Array | None,
+) -> list[Any]:
+    """Return the leaves of the state after a step, without callbacks."""
+    plan = make_plan(program, key, max_steps)
+    new = plan.take(jax.tree.unflatten(structure, leaves), plan.context(count, True))
+    return jax.tree.leaves(new)
+
+
+def _is_zero(tangent: PyTree) -> bool:
+    return type(tangent) is SymbolicZero or tangent.dtype == jax.dtypes.float0
+
+
+def _put(values: Sequence[Any], places: Iterable[int], new: Iterable[Any]) -> list[Any]:
+    values = list(values)
+    for k, value in zip(places, new, strict=True):
+        values[k] = value
+    return values
+
+
+def _one_or_nan(good: Array, dtype: DTypeLike) -> Array:
+    """Return a factor that makes what is not good nan; a cotangent too, as a select would not."""
+    return jnp.where(good, 1.0, jnp.nan).astype(dtype)
+
+
+def _pack(leaves: Sequence[Array]) -> tuple[Array, Callable[[Array], list[Array]]]:
+    """Return leaves as one real vector, and the function that undoes it.
+
+    It is real, since a step that conjugates is linear in real and imaginary parts alone.
+    """
+    wide = any(jnp.finfo(leaf.dtype).bits > 32 for leaf in leaves)
+    parts = [_as_real(leaf) for leaf in leaves]
+    ends = np.cumsum([part.size for part in parts])
+    shapes = [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+    def unpack(vector: Array) -> list[Array]:
+        cut = jnp.split(vector, ends[:-1])
+        return [_as_leaf(part, *shape) for part, shape in zip(cut, shapes, strict=True)]
+
+    dtype = np.float64 if wide else np.float32
+    return jnp.concatenate([part.astype(dtype) for part in parts]), unpack
+
+
+def _as_real(leaf: Array) -> Array:
+    return jnp.ravel(jnp.stack([leaf.real, leaf.imag]) if jnp.iscomplexobj(leaf) else leaf)
+
+
+def _as_leaf(part: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    part = part.astype(jnp.finfo(dtype).dtype)
+    if not jnp.issubdtype(dtype, np.complexfloating):
+        return part.reshape(shape)
+    return lax.complex(*part.reshape(2, *shape))
+
+
+def _coarsest(leaves: Sequence[Array]) -> float:
+    return max(float(jnp.finfo(leaf.dtype).eps) for leaf in leaves)
+
+
+def _solve_or_nan(settings: Implicit, eps: float, matvec: Map, b: Array) -> Array:
+    """Solve for a vector, which is nan where it misses the tolerance tenfold."""
+    tol = jnp.asarray(eps ** (2 / 3) if settings.tol is None else settings.tol, b.dtype)
+    size = jnp.max(jnp.abs(b))
+    unit = jnp.where((size > 0) & (size < jnp.inf), size, 1)  # solvers square what they are given
+    b = b / unit
+    answer = (settings.solve or _solve)(matvec, b, tol=tol)
+    if not isinstance(answer, tuple):
+        raise TypeError(
+            f"driver=Implicit(solve={name_of(settings.solve)}): it returned {describe(answer)}; "
+            "let it return (x, anything), as jax.scipy.sparse.linalg.gmres does"
+        )
+    missed = jnp.linalg.norm(b - matvec(answer[0]))
+    return answer[0] * unit * _one_or_nan(missed <= 10 * tol * jnp.linalg.norm(b), b.dtype)
+
+
+def _solve(matvec: Map, b: Array, *, tol: ArrayLike) -> tuple[Array, None]:
+    if b.size > MOST_DENSE:
+        return gmres(matvec, b, tol=tol, maxiter=200)
+    matrix = jax.vmap(matvec, out_axes=1)(jnp.eye(b.size, dtype=b.dtype))
+    return jnp.linalg.solve(matrix, b), None
+
+
+def _solve_by_lineax(solver: PyTree, matvec: Map, b: Array, *, tol: ArrayLike) -> tuple[Array, Any]:
+    import lineax  # it is there: the solver is its
+
+    operator = lineax.FunctionLinearOperator(matvec, jax.ShapeDtypeStruct(b.shape, b.dtype))
+    solution = lineax.linear_solve(operator, b, solver, throw=False)
+    return solution.value, solution.result
+
+
+def _check_tolerance(value: PyTree, name: str) -> None:
+    dtype = getattr(value, "dtype", None)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number and (dtype is None or not jnp.issubdtype(dtype, np.floating)):
+        raise TypeError(f"Implicit: {name} is {value!r}, a number is needed")
+    if number and not value >= 0:
+        raise ValueError(f"Implicit: {name} is {value}; it must be ≥ 0")
