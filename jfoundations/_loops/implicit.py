@@ -20,7 +20,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,9 @@ from .._core.types import Function, PyTree
 from .._core.values import Structural, describe, name_of, partial
 from .plan import StepAndCallbacks, make_plan
 from .result import LoopResult
+
+if TYPE_CHECKING:
+    from jax.extend.core import Jaxpr
 
 MOST_DENSE = 64  # unknowns of which the matrix is made: its LU compiles in a fifth of GMRES's time
 Map = Callable[[Array], Array]
@@ -199,37 +202,34 @@ def _with_gradient(
             f"driver='implicit': the state {describe(result.state)} has no float leaf, so it has "
             "no gradient; use driver='while'"
         )
-    returned = jaxpr.jaxpr.outvars
-    known = [k for k in floats if returned[k] is jaxpr.jaxpr.invars[k] or not leaves[k].size]
+    known = [k for k in floats if _returns(jaxpr.jaxpr, k) or not leaves[k].size]
     unknown = [k for k in floats if k not in known]
-    places = (*known, *unknown)
+    places, m, n = (*known, *unknown), len(known), len(jaxpr.consts)
 
     def apply(held: Sequence[Array], leaves: Sequence[Array]) -> list[Array]:
-        n = len(jaxpr.consts)
         new = call_jaxpr(jaxpr, *leaves, *held[n:], consts=held[:n])
         return [new[k] for k in unknown]
 
     @jax.custom_jvp
     def end_of(settings: Implicit, held: PyTree, start: PyTree, leaves: PyTree) -> Any:
-        return [leaves[k] for k in known], [leaves[k] for k in unknown]
+        return [leaves[k] for k in places]
 
     @functools.partial(end_of.defjvp, symbolic_zeros=True)
     def _(primals: Any, tangents: Any) -> Any:
         settings, held, start, leaves = primals
-        kept, ends = end_of(*primals)
+        ends = end_of(*primals)
         # A leaf that the step keeps, but a callback changed, is no function of the start.
-        moves = [
+        kept = [
             t if _is_zero(t) else t * _one_or_nan(jnp.all(a == b), t.dtype)
-            for t, a, b in zip(tangents[2], start, kept, strict=True)
+            for t, a, b in zip(tangents[2], start, ends[:m], strict=True)
         ]
-        tangents_kept = [
-            jnp.zeros_like(p) if _is_zero(t) else t for t, p in zip(moves, kept, strict=True)
-        ]
-        given, moves = [*held, *kept], [*tangents[1], *moves]
+        given, moves = [*held, *ends[:m]], [*tangents[1], *kept]
         moving = [k for k, t in enumerate(moves) if not _is_zero(t)]
-        if not (ends and moving):
-            return (kept, ends), (tangents_kept, [jnp.zeros_like(leaf) for leaf in ends])
-        x, unpack = _pack(ends)
+        zeros = [jnp.zeros_like(end) for end in ends]
+        kept = [z if _is_zero(t) else t for t, z in zip(kept, zeros[:m], strict=True)]
+        if not (unknown and moving):
+            return ends, [*kept, *zeros[m:]]
+        x, unpack = _pack(ends[m:])
 
         def f(given: Sequence[Array], x: Array) -> Array:
             filled = _put(leaves, places, (*given[len(held) :], *unpack(x)))
@@ -239,26 +239,22 @@ def _with_gradient(
             after, push = jax.linearize(functools.partial(f, given), x)
             return after - x, lambda v: v - push(v)
 
-        solve = functools.partial(_solve_or_nan, settings, _coarsest(ends))
+        solve = functools.partial(_solve_or_nan, settings, _coarsest(ends[m:]))
         still, end = lax.stop_gradient((given, x))
         residual, matvec = linearized(still, end)
         newton = jnp.max(jnp.abs(solve(matvec, residual)))
         atol, rtol = (jnp.asarray(tol, x.dtype) for tol in (settings.atol, settings.rtol))
-        converged = newton <= atol + rtol * jnp.max(jnp.abs(end))
-        _, force = jax.jvp(
-            lambda *moved: f(_put(given, moving, moved), x),
-            [given[k] for k in moving],
-            [moves[k] for k in moving],
-        )
-        force = force * _one_or_nan(converged, x.dtype)
+        good = _one_or_nan(newton <= atol + rtol * jnp.max(jnp.abs(end)), x.dtype)
+        at, along = [given[k] for k in moving], [moves[k] for k in moving]
+        _, force = jax.jvp(lambda *v: f(_put(given, moving, v), x), at, along)
         _, matvec = linearized(given, x)
-        dx = lax.custom_linear_solve(matvec, force, solve, transpose_solve=solve)
-        return (kept, ends), (tangents_kept, unpack(dx))
+        dx = lax.custom_linear_solve(matvec, good * force, solve, transpose_solve=solve)
+        return ends, [*kept, *unpack(dx)]
 
     before = jax.tree.leaves(state)
     start = [jnp.asarray(before[k], leaves[k].dtype) for k in known]
-    kept, ends = end_of(settings, held, start, leaves)
-    return jax.tree.unflatten(structure, _put(leaves, places, (*kept, *ends)))
+    ends = end_of(settings, held, start, leaves)
+    return jax.tree.unflatten(structure, _put(leaves, places, ends))
 
 
 def _take_step(
@@ -273,6 +269,22 @@ def _take_step(
     plan = make_plan(program, key, max_steps)
     new = plan.take(jax.tree.unflatten(structure, leaves), plan.context(count, True))
     return jax.tree.leaves(new)
+
+
+def _returns(jaxpr: "Jaxpr", k: int) -> bool:
+    """Tell whether a program returns its k-th input as its k-th output, through jits."""
+    return _origin(jaxpr, jaxpr.outvars[k]) is jaxpr.invars[k]
+
+
+def _origin(jaxpr: "Jaxpr", value: PyTree) -> Any:
+    """Return what a value in a program is a copy of."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("jit", "pjit") and value in equation.outvars:
+            inner = equation.params["jaxpr"].jaxpr
+            origin = _origin(inner, inner.outvars[equation.outvars.index(value)])
+            if origin in inner.invars:
+                return _origin(jaxpr, equation.invars[inner.invars.index(origin)])
+    return value
 
 
 def _is_zero(tangent: PyTree) -> bool:
