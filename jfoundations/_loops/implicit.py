@@ -245,7 +245,8 @@ def _with_gradient(
         newton = jnp.max(jnp.abs(solve(matvec, residual)))
         atol, rtol = (jnp.asarray(tol, x.dtype) for tol in (settings.atol, settings.rtol))
         good = _one_or_nan(newton <= atol + rtol * jnp.max(jnp.abs(end)), x.dtype)
-        at, along = [given[k] for k in moving], [moves[k] for k in moving]
+        at = [given[k] for k in moving]
+        along = [jnp.asarray(moves[k], given[k].dtype) for k in moving]
         _, force = jax.jvp(lambda *v: f(_put(given, moving, v), x), at, along)
         _, matvec = linearized(given, x)
         dx = lax.custom_linear_solve(matvec, good * force, solve, transpose_solve=solve)
@@ -288,7 +289,7 @@ def _origin(jaxpr: "Jaxpr", value: PyTree) -> Any:
 
 
 def _is_zero(tangent: PyTree) -> bool:
-    return type(tangent) is SymbolicZero or tangent.dtype == jax.dtypes.float0
+    return type(tangent) is SymbolicZero or jnp.result_type(tangent) == jax.dtypes.float0
 
 
 def _put(values: Sequence[Any], places: Iterable[int], new: Iterable[Any]) -> list[Any]:
