@@ -17,42 +17,29 @@ Blondel et al. (2022), "Efficient and modular implicit differentiation", section
 """
 
 import functools
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
-from jax.scipy.sparse.linalg import gmres
-from jax.tree_util import PyTreeDef
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import ArrayLike
 
 from .._core.checks import tracing
 from .._core.compat import call_jaxpr, on_a_mesh
 from .._core.programs import compiled
 from .._core.pytrees import function, pytree
 from .._core.types import Function, PyTree
-from .._core.values import Structural, describe, name_of, partial
+from .._core.values import Structural, describe
+from .linear import Map, Solver, as_solver, one_or_nan, pack, solve_or_nan
 from .plan import StepAndCallbacks, make_plan
 from .result import LoopResult
 
 if TYPE_CHECKING:
     from jax.extend.core import Jaxpr
-
-MOST_DENSE = 64  # unknowns of which the matrix is made: its LU compiles in a fifth of GMRES's time
-Map = Callable[[Array], Array]
-
-
-class Solver(Protocol):
-    """What solves `matvec(x) = b`, as `gmres` of `jax.scipy.sparse.linalg`: `(x, anything)`."""
-
-    def __call__(self, matvec: Map, b: Array, /, *, tol: ArrayLike) -> tuple[Array, Any]:
-        """Solve for a vector with `norm(b - matvec(x)) <= tol * norm(b)`."""
-        ...
 
 
 @pytree
@@ -111,15 +98,8 @@ class Implicit(Structural):
             _check_tolerance(self.tol, "tol")
         _check_tolerance(self.atol, "atol")
         _check_tolerance(self.rtol, "rtol")
-        if self.solve is not None and not callable(self.solve):
-            lineax = sys.modules.get("lineax")
-            if lineax is None or not isinstance(self.solve, lineax.AbstractLinearSolver):
-                raise TypeError(
-                    f"Implicit: solve is {self.solve!r}, which is not callable; give a function "
-                    "(matvec, b, *, tol) -> (x, anything), as jax.scipy.sparse.linalg.gmres is, "
-                    "or a solver of lineax"
-                )
-            object.__setattr__(self, "solve", partial(_solve_by_lineax, self.solve))
+        if self.solve is not None:
+            object.__setattr__(self, "solve", as_solver(self.solve))
 
 
 def settings_of(driver: object) -> Implicit | None:
@@ -220,7 +200,7 @@ def _with_gradient(
         ends = end_of(*primals)
         # A leaf that the step keeps, but a callback changed, is no function of the start.
         kept = [
-            t if _is_zero(t) else t * _one_or_nan(jnp.all(a == b), t.dtype)
+            t if _is_zero(t) else t * one_or_nan(jnp.all(a == b), t.dtype)
             for t, a, b in zip(tangents[2], start, ends[:m], strict=True)
         ]
         given, moves = [*held, *ends[:m]], [*tangents[1], *kept]
@@ -229,22 +209,24 @@ def _with_gradient(
         kept = [z if _is_zero(t) else t for t, z in zip(kept, zeros[:m], strict=True)]
         if not (unknown and moving):
             return ends, [*kept, *zeros[m:]]
-        x, unpack = _pack(ends[m:])
+        x, unpack = pack(ends[m:])
 
         def f(given: Sequence[Array], x: Array) -> Array:
             filled = _put(leaves, places, (*given[len(held) :], *unpack(x)))
-            return _pack(apply(given[: len(held)], filled))[0]
+            return pack(apply(given[: len(held)], filled))[0]
 
         def linearized(given: Sequence[Array], x: Array) -> tuple[Array, Map]:
             after, push = jax.linearize(functools.partial(f, given), x)
             return after - x, lambda v: v - push(v)
 
-        solve = functools.partial(_solve_or_nan, settings, _coarsest(ends[m:]))
+        eps = max(float(jnp.finfo(end.dtype).eps) for end in ends[m:])
+        tol = eps ** (2 / 3) if settings.tol is None else settings.tol
+        solve = functools.partial(solve_or_nan, settings.solve, tol)
         still, end = lax.stop_gradient((given, x))
         residual, matvec = linearized(still, end)
         newton = jnp.max(jnp.abs(solve(matvec, residual)))
         atol, rtol = (jnp.asarray(tol, x.dtype) for tol in (settings.atol, settings.rtol))
-        good = _one_or_nan(newton <= atol + rtol * jnp.max(jnp.abs(end)), x.dtype)
+        good = one_or_nan(newton <= atol + rtol * jnp.max(jnp.abs(end)), x.dtype)
         at = [given[k] for k in moving]
         along = [jnp.asarray(moves[k], given[k].dtype) for k in moving]
         _, force = jax.jvp(lambda *v: f(_put(given, moving, v), x), at, along)
@@ -259,7 +241,7 @@ def _with_gradient(
 
 
 def _take_step(
-    structure: PyTreeDef,
+    structure: PyTree,
     max_steps: int,
     leaves: Sequence[Array],
     program: StepAndCallbacks,
@@ -297,75 +279,6 @@ def _put(values: Sequence[Any], places: Iterable[int], new: Iterable[Any]) -> li
     for k, value in zip(places, new, strict=True):
         values[k] = value
     return values
-
-
-def _one_or_nan(good: Array, dtype: DTypeLike) -> Array:
-    """Return a factor that makes what is not good nan; a cotangent too, as a select would not."""
-    return jnp.where(good, 1.0, jnp.nan).astype(dtype)
-
-
-def _pack(leaves: Sequence[Array]) -> tuple[Array, Callable[[Array], list[Array]]]:
-    """Return leaves as one real vector, and the function that undoes it.
-
-    It is real, since a step that conjugates is linear in real and imaginary parts alone.
-    """
-    wide = any(jnp.finfo(leaf.dtype).bits > 32 for leaf in leaves)
-    parts = [_as_real(leaf) for leaf in leaves]
-    ends = np.cumsum([part.size for part in parts])
-    shapes = [(leaf.shape, leaf.dtype) for leaf in leaves]
-
-    def unpack(vector: Array) -> list[Array]:
-        cut = jnp.split(vector, ends[:-1])
-        return [_as_leaf(part, *shape) for part, shape in zip(cut, shapes, strict=True)]
-
-    dtype = np.float64 if wide else np.float32
-    return jnp.concatenate([part.astype(dtype) for part in parts]), unpack
-
-
-def _as_real(leaf: Array) -> Array:
-    return jnp.ravel(jnp.stack([leaf.real, leaf.imag]) if jnp.iscomplexobj(leaf) else leaf)
-
-
-def _as_leaf(part: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    part = part.astype(jnp.finfo(dtype).dtype)
-    if not jnp.issubdtype(dtype, np.complexfloating):
-        return part.reshape(shape)
-    return lax.complex(*part.reshape(2, *shape))
-
-
-def _coarsest(leaves: Sequence[Array]) -> float:
-    return max(float(jnp.finfo(leaf.dtype).eps) for leaf in leaves)
-
-
-def _solve_or_nan(settings: Implicit, eps: float, matvec: Map, b: Array) -> Array:
-    """Solve for a vector, which is nan where it misses the tolerance tenfold."""
-    tol = jnp.asarray(eps ** (2 / 3) if settings.tol is None else settings.tol, b.dtype)
-    size = jnp.max(jnp.abs(b))
-    unit = jnp.where((size > 0) & (size < jnp.inf), size, 1)  # solvers square what they are given
-    b = b / unit
-    answer = (settings.solve or _solve)(matvec, b, tol=tol)
-    if not isinstance(answer, tuple):
-        raise TypeError(
-            f"driver=Implicit(solve={name_of(settings.solve)}): it returned {describe(answer)}; "
-            "let it return (x, anything), as jax.scipy.sparse.linalg.gmres does"
-        )
-    missed = jnp.linalg.norm(b - matvec(answer[0]))
-    return answer[0] * unit * _one_or_nan(missed <= 10 * tol * jnp.linalg.norm(b), b.dtype)
-
-
-def _solve(matvec: Map, b: Array, *, tol: ArrayLike) -> tuple[Array, None]:
-    if b.size > MOST_DENSE:
-        return gmres(matvec, b, tol=tol, maxiter=200)
-    matrix = jax.vmap(matvec, out_axes=1)(jnp.eye(b.size, dtype=b.dtype))
-    return jnp.linalg.solve(matrix, b), None
-
-
-def _solve_by_lineax(solver: PyTree, matvec: Map, b: Array, *, tol: ArrayLike) -> tuple[Array, Any]:
-    import lineax  # it is there: the solver is its
-
-    operator = lineax.FunctionLinearOperator(matvec, jax.ShapeDtypeStruct(b.shape, b.dtype))
-    solution = lineax.linear_solve(operator, b, solver, throw=False)
-    return solution.value, solution.result
 
 
 def _check_tolerance(value: PyTree, name: str) -> None:
