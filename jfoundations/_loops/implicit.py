@@ -32,6 +32,7 @@ from .._core.checks import tracing
 from .._core.compat import call_jaxpr, on_a_mesh
 from .._core.programs import compiled
 from .._core.pytrees import function, pytree
+from .._core.sharding import explicit_axes
 from .._core.types import Function, PyTree
 from .._core.values import Structural, describe
 from .linear import Map, Solver, as_solver, one_or_nan, pack, solve_or_nan
@@ -48,7 +49,7 @@ class Implicit(Structural):
 
     The loop runs as with `driver="while"`. Its gradient, in reverse and forward mode and of any
     order, is that of the equation `state = step(state)` at the state returned, which costs two
-    linear solves and the memory of one step:
+    linear solves and the memory of one step, whose derivatives are taken in both modes:
 
     - with respect to all floats that the step holds (leaves of a Pipe, of `partial` and `lift`,
       what a closure captured), and to leaves of the state that the step returns as they are;
@@ -88,7 +89,7 @@ class Implicit(Structural):
     [1.0, nan]
     """
 
-    solve: Solver | None = function(default=None)
+    solve: Solver | PyTree | None = function(default=None)
     tol: ArrayLike | None = None
     atol: ArrayLike = 1e-5
     rtol: ArrayLike = 1e-3
@@ -209,6 +210,12 @@ def _with_gradient(
         kept = [z if _is_zero(t) else t for t, z in zip(kept, zeros[:m], strict=True)]
         if not (unknown and moving):
             return ends, [*kept, *zeros[m:]]
+        if axes := {axis for end in ends for axis in explicit_axes(jax.typeof(end))}:
+            raise ValueError(
+                f"driver='implicit': the state lies over the mesh axes {sorted(axes)} explicitly, "
+                "and its linear system's vectors cannot; give the mesh automatic axes: "
+                "jax.make_mesh(…, axis_types=(jax.sharding.AxisType.Auto, …))"
+            )
         x, unpack = pack(ends[m:])
 
         def f(given: Sequence[Array], x: Array) -> Array:

@@ -1,13 +1,16 @@
 """driver="implicit": gradients of fixed points are those of the unrolled loop, or nan."""
 
+import collections
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import assert_same, counted
+from helpers import assert_same, counted, hlo
 from jax.scipy.sparse.linalg import bicgstab
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jfoundations as jf
@@ -158,6 +161,14 @@ def test_the_result_is_that_of_while_and_holds_no_other_gradient():
         return jnp.sum(memory["history"].values) + memory["converged"]
 
     assert jax.grad(rest)(step).args == (0.0,)
+
+
+def test_without_a_gradient_the_program_does_what_that_of_while_does():
+    def operations(driver):
+        text = hlo(lambda a: jnp.sum(root(a, driver, start=a)), jnp.ones(3))
+        return collections.Counter(re.findall(r"stablehlo\.(?!constant|convert)\w+", text))
+
+    assert operations("implicit") == operations("while")
 
 
 def test_nothing_of_the_steps_is_stored_and_settings_are_not_traced():
@@ -347,6 +358,11 @@ BAD = {
     "a tolerance": (lambda: jf.Implicit(rtol=-1.0), ValueError, "rtol is -1.0; it must be ≥ 0"),
     "no number": (lambda: jf.Implicit(tol="low"), TypeError, "tol is 'low', a number is needed"),
     "not made": (lambda: root(4.0, jf.Implicit), ValueError, "no driver.*implicit"),
+    "explicit axes": (
+        lambda: jax.grad(lambda a: jnp.sum(root(a, start=a)))(over_devices()),
+        ValueError,
+        r"over the mesh axes \['i'\] explicitly.*AxisType.Auto",
+    ),
     "shard_map": (
         lambda: jax.shard_map(root, mesh=jax.make_mesh((8,), "i"), in_specs=P(), out_specs=P())(
             jnp.ones(8)
@@ -355,6 +371,11 @@ BAD = {
         "inside shard_map.*driver='scan'",
     ),
 }
+
+
+def over_devices():
+    mesh = jax.make_mesh((8,), "i")
+    return jax.device_put(jnp.ones(8), NamedSharding(mesh, P("i")))
 
 
 def root_of_ints():
