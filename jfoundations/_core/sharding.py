@@ -42,9 +42,7 @@ def automatic(
             specs = [t.sharding.spec for t in jax.tree.leaves(types[lies_as])]
         mesh = lying[0].sharding.mesh
         out = jax.tree.unflatten(structure, [NamedSharding(mesh, spec) for spec in specs])
-        return jax.sharding.autoexplicit_axes(call, axes=explicit_axes(lying[0]), out_sharding=out)(
-            *arrays
-        )
+        return jax.sharding.auto_axes(call, axes=explicit_axes(lying[0]), out_sharding=out)(*arrays)
 
     def call(*arrays: PyTree) -> Any:
         # a program that reads none of the arrays would not know of their devices
