@@ -199,17 +199,16 @@ def _with_gradient(
     def _(primals: Any, tangents: Any) -> Any:
         settings, held, start, leaves = primals
         ends = end_of(*primals)
-        # A leaf that the step keeps, but a callback changed, is no function of the start.
-        kept = [
-            t if _is_zero(t) else t * one_or_nan(jnp.all(a == b), t.dtype)
-            for t, a, b in zip(tangents[2], start, ends[:m], strict=True)
-        ]
-        given, moves = [*held, *ends[:m]], [*tangents[1], *kept]
+        given, moves = [*held, *ends[:m]], [*tangents[1], *tangents[2]]
         moving = [k for k, t in enumerate(moves) if not _is_zero(t)]
-        zeros = [jnp.zeros_like(end) for end in ends]
-        kept = [z if _is_zero(t) else t for t, z in zip(kept, zeros[:m], strict=True)]
-        if not (unknown and moving):
-            return ends, [*kept, *zeros[m:]]
+        moves = {k: jnp.asarray(moves[k], given[k].dtype) for k in moving}
+        # A leaf that the step keeps, but a callback changed, is no function of the start.
+        for k, (a, b) in enumerate(zip(start, ends, strict=False), len(held)):
+            if k in moves:
+                moves[k] *= one_or_nan(jnp.all(a == b), b.dtype)
+        changes = [moves.get(k, jnp.zeros_like(x)) for k, x in enumerate(ends, len(held))]
+        if not (unknown and moves):
+            return ends, changes
         if axes := {axis for end in ends for axis in explicit_axes(jax.typeof(end))}:
             raise ValueError(
                 f"driver='implicit': the state lies over the mesh axes {sorted(axes)} explicitly, "
@@ -232,14 +231,13 @@ def _with_gradient(
         still, end = lax.stop_gradient((given, x))
         residual, matvec = linearized(still, end)
         newton = jnp.max(jnp.abs(solve(matvec, residual)))
-        atol, rtol = (jnp.asarray(tol, x.dtype) for tol in (settings.atol, settings.rtol))
+        atol, rtol = jnp.asarray(settings.atol, x.dtype), jnp.asarray(settings.rtol, x.dtype)
         good = one_or_nan(newton <= atol + rtol * jnp.max(jnp.abs(end)), x.dtype)
-        at = [given[k] for k in moving]
-        along = [jnp.asarray(moves[k], given[k].dtype) for k in moving]
-        _, force = jax.jvp(lambda *v: f(_put(given, moving, v), x), at, along)
+        at = [given[k] for k in moves]
+        _, force = jax.jvp(lambda *v: f(_put(given, moves, v), x), at, [*moves.values()])
         _, matvec = linearized(given, x)
         dx = lax.custom_linear_solve(matvec, good * force, solve, transpose_solve=solve)
-        return ends, [*kept, *unpack(dx)]
+        return ends, [*changes[:m], *unpack(dx)]
 
     before = jax.tree.leaves(state)
     start = [jnp.asarray(before[k], leaves[k].dtype) for k in known]
