@@ -119,9 +119,7 @@ def derivatives(problem, driver, rtol, theta, along):
     return jax.vmap(lane)(theta, along)
 
 
-@pytest.mark.parametrize(
-    ("name", "bits"), [*((name, 32) for name in PROBLEMS), ("lasso", 64), ("sinkhorn", 64)]
-)
+@pytest.mark.parametrize(("name", "bits"), [*((name, 32) for name in PROBLEMS), ("lasso", 64)])
 def test_derivatives_are_those_of_the_unrolled_loop(name, bits):
     problem, theta = PROBLEMS[name]
     bound, rtol = (2e-4, 1e-6) if bits == 32 else (1e-8, 1e-12)
@@ -136,9 +134,9 @@ def test_derivatives_are_those_of_the_unrolled_loop(name, bits):
 
 def test_every_order_and_mode_of_a_root():
     of = functools.partial(loss, newton, "implicit")
-    for outer in (jax.jacfwd, jax.jacrev):
-        for inner in (jax.jacfwd, jax.jacrev):
-            assert float(jax.jit(outer(inner(of)))(4.0)) == pytest.approx(-1 / 32)
+    modes = [(f, g) for f in (jax.jacfwd, jax.jacrev) for g in (jax.jacfwd, jax.jacrev)]
+    found = jax.jit(lambda a: [outer(inner(of))(a) for outer, inner in modes])(4.0)
+    assert list(map(float, found)) == pytest.approx([-1 / 32] * 4)
     assert float(jax.grad(of)(4.0)) == float(jax.grad(jax.jit(of))(4.0)) == 0.25
 
 
