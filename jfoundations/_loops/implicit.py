@@ -62,8 +62,8 @@ class Implicit(Structural):
 
     A gradient that would be wrong is nan: where a Newton step from the state returned is longer
     than `atol + rtol·|state|` in its largest element, since then the run did not converge, whatever
-    `reasons` say; and where the linear system was not solved, since then the fixed point is not
-    isolated, or the solver too weak.
+    `reasons` say: let it run on, or allow more by `rtol`; and where the linear system was not
+    solved, since then the fixed point is not isolated, or the solver too weak.
 
     Args:
         solve: how to solve the system of a real vector, one element for each float of the state
