@@ -12,16 +12,16 @@ Array([ 1.5,  3. , 11. ], dtype=float32)
 Source: the binary method of powers (Knuth, The Art of Computer Programming 2, 4.6.3), of merges.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._core.checks import check_count
-from .._kernels.moments import stretches
-from .._kernels.moments.moving import along, check_along, chunked, windows
+from .._kernels.moments.formulas import FORMULAS
+from .._kernels.moments.moments import times
+from .._kernels.moments.moving import along, check_along, chunked, of_windows, windows
 from .._kernels.sample.arguments import Data, Nan, Numbers, accumulator, answer, compiled, scalar
 from .._kernels.sample.weights import Weights
 
@@ -288,58 +288,24 @@ def _checked(
     return data, window, place
 
 
-class _Row(NamedTuple):
-    """How a statistic of windows is made of their memories.
-
-    Attributes:
-        formula: of a memory and the correction.
-        degree: how many units the answer is in.
-        power: whether the memory holds variances.
-        cross: whether it holds the covariance of two variables.
-        range: of which power the data are brought into range; 1 where the answer is in range if
-            and only if its parts are: then what is large in one window touches no other.
-        sized: whether it is asked how many elements weights stand for.
-    """
-
-    formula: Callable[[stretches.Stretch, ArrayLike], jax.Array]
-    degree: int
-    power: bool = True
-    cross: bool = False
-    range: int = 1
-    sized: bool = False
-
-
-_TABLE = {
-    "mean": _Row(lambda memory, correction: stretches.mean(memory), 1, power=False),
-    "var": _Row(stretches.moment, 2),
-    "cov": _Row(stretches.covariance, 2, power=False, cross=True, range=2),
-    "corr": _Row(lambda memory, correction: stretches.correlation(memory), 0, cross=True, range=2),
-    "std": _Row(stretches.std, 1, range=2),
-    "sem": _Row(stretches.sem, 1, range=2, sized=True),
-}
-
-
 @compiled("name", "window", "axis")
 def _rolling(
     data: Data, correction: ArrayLike, name: str, window: int, axis: int, nan: Nan
 ) -> jax.Array:
-    row = _TABLE.get(name)
-    values, weights, units = along(data, nan, axis, row.range if row else 1)
+    if name == "sum":
+        return _sums(data, window, axis, nan)
+    form = FORMULAS[name]
+    # where an answer is in range if and only if its parts are, what is large in one window touches
+    # no other
+    power = 1 if name in ("mean", "var") else 2
+    words = {"order": form.order, "power": power, "window": window, "axis": axis, "nan": nan}
+    return of_windows(lambda m: form.formula(m, correction), data, **words)
 
-    def of(part: tuple[list[jax.Array], Any]) -> jax.Array:
-        values, weights = part
-        if row is None:  # a sum
-            (x,) = values
-            x = x.astype(accumulator(x.dtype))
-            if weights is not None:
-                x = jnp.where(weights == 0, jnp.zeros_like(x), x) * weights
-            return windows(x, window, jnp.add)
-        if weights is not None:
-            weights = jnp.concatenate([weights] * len(values))
-        x = jnp.concatenate(values)
-        parts = stretches.elements(x, weights, data.weights, row.power, row.cross, row.sized)
-        return row.formula(windows(parts, window, stretches.merge), correction)
 
-    value = chunked((values, weights), window, of)
-    value = stretches.out_of_range(value, (units * 2)[: row.degree if row else 1])
-    return answer(jnp.moveaxis(value, 0, axis), data, (), False)
+def _sums(data: Data, window: int, axis: int, nan: Nan) -> jax.Array:
+    (x,), weights, (unit,) = along(data, nan, axis, 1)
+    x = x.astype(accumulator(x.dtype))
+    if weights is not None:
+        x = jnp.where(weights == 0, jnp.zeros_like(x), x) * weights
+    value = chunked(x, window, lambda x: windows(x, window, jnp.add))
+    return answer(jnp.moveaxis(times(value, unit), 0, axis), data, (), False)
