@@ -31,6 +31,7 @@ from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, statistic, s
 from ._quantile import iqr, median, quantile, sketch
 from ._refused import refuse as _refuse
 from ._sketch import Sketch
+from ._sum import sum
 
 __all__ = [
     "Sketch",
@@ -58,6 +59,7 @@ __all__ = [
     "skew",
     "statistic",
     "std",
+    "sum",
     "var",
 ]
 

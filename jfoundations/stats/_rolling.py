@@ -55,7 +55,7 @@ def rolling_mean(
     >>> rolling_mean(jnp.arange(5.0), 3)
     Array([1., 2., 3.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_mean", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_mean", {"x": x}, window, axis, weights, where, nan)
     return _rolling(data, 0, name="mean", window=window, axis=axis, nan=nan)
 
 
@@ -90,7 +90,7 @@ def rolling_var(
     >>> rolling_var(jnp.array([1.0, 3.0, 3.0]), 2)
     Array([1., 0.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_var", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_var", {"x": x}, window, axis, weights, where, nan)
     correction = scalar("rolling_var", "correction", correction)
     return _rolling(data, correction, name="var", window=window, axis=axis, nan=nan)
 
@@ -125,7 +125,7 @@ def rolling_std(
     >>> rolling_std(jnp.array([1.0, 3.0, 3.0]), 2)
     Array([1., 0.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_std", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_std", {"x": x}, window, axis, weights, where, nan)
     correction = scalar("rolling_std", "correction", correction)
     return _rolling(data, correction, name="std", window=window, axis=axis, nan=nan)
 
@@ -159,7 +159,7 @@ def rolling_sem(
     >>> rolling_sem(jnp.array([1.0, 3.0, 3.0]), 2)
     Array([1., 0.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_sem", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_sem", {"x": x}, window, axis, weights, where, nan)
     correction = scalar("rolling_sem", "correction", correction)
     return _rolling(data, correction, name="sem", window=window, axis=axis, nan=nan)
 
@@ -191,7 +191,7 @@ def rolling_sum(
     >>> rolling_sum(jnp.array([1.0, 3.0, 3.0]), 2)
     Array([4., 6.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_sum", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_sum", {"x": x}, window, axis, weights, where, nan)
     return _rolling(data, 0, name="sum", window=window, axis=axis, nan=nan)
 
 
@@ -229,7 +229,7 @@ def rolling_cov(
     Array([-1.,  0.], dtype=float32)
     """
     named = {"x": x, "y": y}
-    data, window, axis = _checked("rolling_cov", named, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_cov", named, window, axis, weights, where, nan)
     correction = scalar("rolling_cov", "correction", correction)
     return _rolling(data, correction, name="cov", window=window, axis=axis, nan=nan)
 
@@ -267,11 +267,11 @@ def rolling_corr(
     Array([-1., -1.], dtype=float32)
     """
     named = {"x": x, "y": y}
-    data, window, axis = _checked("rolling_corr", named, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_corr", named, window, axis, weights, where, nan)
     return _rolling(data, 0, name="corr", window=window, axis=axis, nan=nan)
 
 
-def _checked(
+def check_windows(
     who: str,
     named: Any,
     window: Any,
@@ -280,6 +280,7 @@ def _checked(
     where: Numbers | None,
     nan: str,
 ) -> tuple[Data, int, int]:
+    """Return checked data, the window and the axis."""
     data, place = check_along(who, named, axis, weights, where, nan)
     window = check_count(window, "window", who, least=1)
     n = data.values[0].shape[place]

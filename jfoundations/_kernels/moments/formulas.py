@@ -236,6 +236,16 @@ FORMULAS = {
 }
 
 
+def of_shape(who: str, correction: int, where: str = "") -> str:
+    """Return the name in the table of skewness or kurtosis, biased or not."""
+    if isinstance(correction, bool) or correction not in (0, 1):
+        raise ValueError(
+            f"{where}{who}: correction is {correction!r}; 0 gives the sample's own, 1 the estimate "
+            "that is unbiased for a normal distribution"
+        )
+    return f"unbiased_{who}" if correction else who
+
+
 def _made(name: str, call: Call, values: Sequence[Array]) -> Array:
     order, formula = FORMULAS[name]
     return formula(call.moments(values, order), call.correction)
