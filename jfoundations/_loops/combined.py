@@ -182,8 +182,8 @@ class Combined(StopPredicate):
         if KEEP in heard:
             keeper = next(callback_name(m) for m in members if KEEP in events_of(m, who)[1])
             raise ValueError(
-                f"{name}: {keeper} keeps all that a loop carries, and so cannot stand within another "
-                "callback; give it to the loop itself"
+                f"{name}: {keeper} keeps all that a loop carries, and so cannot stand within "
+                "another callback; give it to the loop itself"
             )
         heard |= set() if transparent else {"after_step"}
         title = "+".join(map(callback_name, members)) if transparent and members else name

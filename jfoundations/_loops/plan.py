@@ -108,11 +108,11 @@ class Plan:
 
         Its mask is a NumPy 0 where no callback can have asked to stop.
         """
-        memories: list[Any] = [()] * len(self.listeners)
+        first: list[Any] = [()] * len(self.listeners)
         for k, part in self._keepers_last():
-            memories[k] = part.start(state, self.max_steps, self._others(memories))
-        words, heard = self.context(np.int32(0), True), self.listeners
-        state, memories, bits = fire("before_run", heard, state, tuple(memories), words)
+            first[k] = part.start(state, self.max_steps, self._others(first))
+        words = self.context(np.int32(0), True)
+        state, memories, bits = fire("before_run", self.listeners, state, tuple(first), words)
         memories = self.keep(np.int32(-1), state, memories, live=True)
         return Carry(np.int32(0), np.uint32(0) if bits is False else bits, state, memories)
 
@@ -260,7 +260,7 @@ def _check_kind(fresh: PyTree, old: PyTree, who: str) -> None:
     if kinds[0] != kinds[1]:
         raise TypeError(
             f"{who}: its memory was {describe(old)} in the run and would start as "
-            f"{describe(fresh)} now; resume with the callbacks the run had"
+            f"{describe(fresh)} now; give the callbacks the run had"
         )
 
 

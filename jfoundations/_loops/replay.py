@@ -24,12 +24,12 @@ from jax.typing import ArrayLike
 
 from .._core.checks import check_count, check_function, check_key, check_stop, count_leaf, tracing
 from .._core.programs import compiled
-from .._core.pytrees import pytree
+from .._core.pytrees import pytree, static
 from .._core.types import PyTree
 from .._core.values import describe
 from .callback import KEEP, CallbackLike, Predicate
 from .drivers import run_loop, strong_counters
-from .facts import find_facts, is_going
+from .facts import find_facts, is_going, settle
 from .handlers import freeze
 from .iterate import make_program, to_carry, to_result
 from .lanes import any_lane, lane_is_live
@@ -43,18 +43,20 @@ S = TypeVar("S")
 class Snapshots:
     """The memory of `snapshots`: what the run carried after some of its steps.
 
-    After each step t that `spacing` divides, and before the first, t = 0, it was copied into the
-    row t modulo the number of rows. Rows of no such t are what was there before.
+    After each step t that `spacing` divides, and before the first, t = 0, it was copied into row
+    `t % capacity`. Rows of no such t hold what was there before.
 
     Attributes:
-        states: copies of the state, [rows, ...].
+        states: copies of the state, [capacity, ...].
         memories: of the memories of the run's other callbacks, in order, `()` of those without.
         spacing: int32, a power of two.
+        capacity: how many rows there are.
     """
 
     states: Any
     memories: tuple[Any, ...]
     spacing: jax.Array
+    capacity: int = static()
 
 
 def replay(
@@ -103,22 +105,22 @@ def replay(
     """
     who = "replay"
     program, result = _check(who, result, step, callbacks, max_steps, key)
-    at = count_leaf(at, "at", who, 0)
-    if np.ndim(at):
+    taken = count_leaf(at, "at", who, 0)
+    if np.ndim(taken):
         raise ValueError(
-            f"replay: at has shape {np.shape(at)}, a scalar is needed; take each by "
+            f"replay: at has shape {np.shape(taken)}, a scalar is needed; take each by "
             "jax.vmap(lambda at: replay(…, at=at))(at)"
         )
-    known = not (isinstance(at, Tracer) or isinstance(result.steps, Tracer))
-    if known and not np.ndim(result.steps) and int(at) > int(result.steps):
+    known = not (isinstance(taken, Tracer) or isinstance(result.steps, Tracer))
+    if known and not np.ndim(result.steps) and int(taken) > int(result.steps):
         raise ValueError(
-            f"replay: at is {int(at)}, but the run took {int(result.steps)} steps; resume goes on "
-            "beyond its end"
+            f"replay: at is {int(taken)}, but the run took {int(result.steps)} steps; resume goes "
+            "on beyond its end"
         )
-    at = jnp.asarray(at).astype(np.int32)
+    taken = jnp.asarray(taken).astype(np.int32)
     if tracing():
-        return _replay(program, result, at, key, max_steps=max_steps)
-    return compiled(_replay, program, max_steps=max_steps)(result, at, key)
+        return _replay(program, result, taken, key, max_steps=max_steps)
+    return compiled(_replay, program, max_steps=max_steps)(result, taken, key)
 
 
 def first(
@@ -231,6 +233,7 @@ def _first(
     low = jnp.zeros((), np.int32)
     if monotone:
         ends = low, last.step // kept.spacing + 1
+        ends, _ = settle(lambda ends: (jax.eval_shape(halve, ends), None), ends)
         low = lax.while_loop(lambda ends: ends[1] - ends[0] > 1, halve, ends)[0]
     carry = strong_counters(_carry_at(low * kept.spacing, plan, last, kept))
     carry, facts = find_facts(plan, carry, free=False, reverse=False)
@@ -255,11 +258,11 @@ def _look_back(
     max_steps: int | None,
 ) -> tuple[Plan, Carry, Snapshots]:
     """Return the loop, what it carried last, and its snapshots."""
-    # No memory is made, so that only functions heard in a step could ask for the number.
+    # Without it: the memories have their sizes, so that only functions of a step could ask for it.
     plan = make_plan(program, key, max_steps or 0)
     if max_steps is None:
         _check_words(who, plan)
-    last = strong_counters(to_carry(plan, result, who))
+    last = plan.grow(strong_counters(to_carry(plan, result, who)))
     kept = [memory for memory in last.memories if isinstance(memory, Snapshots)]
     if not kept:
         raise ValueError(
@@ -280,9 +283,9 @@ def _check_words(who: str, plan: Plan) -> None:
 
 
 def _carry_at(step: Array, plan: Plan, last: Carry, kept: Snapshots) -> Carry:
-    """Return what the run carried at the last snapshot up to a step; at its end, what it ended with."""
+    """Return what the run carried at the last snapshot up to a step; at the end, its last."""
     at, rows = step - step % kept.spacing, (kept.states, kept.memories)
-    state, others = jax.tree.map(lambda row: row[at % row.shape[0]], rows)
+    state, others = jax.tree.map(lambda copies: copies[at % kept.capacity], rows)
     rest = iter(others)
     memories = tuple(
         memory if KEEP in part.handlers else next(rest)

@@ -7,7 +7,8 @@ Some stop the loop, and are joined by `|`, `&` and `~` (as are `stop_when`, `whe
 `early_stopping`, `converged`, `terminate_on_nonfinite`, `rollback_on_nonfinite`. Some steer it:
 `reduce_on_plateau`, `rollback_on_nonfinite`, and any function, such as the projection
 `lambda x: (jnp.clip(x, 0, 1), False)`. Some record it: `history`, `best`, `ema`, `watch`,
-`snapshots`. `after` and `once` say when others listen; `jfoundations.Combined` makes such a combinator of your own.
+`snapshots`. `after` and `once` say when others listen; `jfoundations.Combined` makes such a
+combinator of your own.
 
 >>> import jfoundations as jf
 >>> loss = lambda x: (x - 3.0) ** 2

@@ -50,17 +50,16 @@ def snapshots(*, capacity: int = 31) -> Callback:
     if capacity % 2 == 0:
         # By an odd number, equal distances of a power of two have different remainders.
         raise ValueError(f"snapshots: capacity is {capacity}; it must be odd, as {capacity + 1}")
-    return Callback(partial(_start, capacity), name="snapshots", keep=partial(_keep, capacity))
+    return Callback(partial(_start, capacity), name="snapshots", keep=_keep)
 
 
 def _start(capacity: int, state: PyTree, *, others: tuple[PyTree, ...]) -> Snapshots:
     whole = lax.stop_gradient((state, others))
-    rows = jax.tree.map(lambda leaf: lax.broadcast(leaf, (capacity,)), whole)
-    return Snapshots(*rows, jnp.ones((), np.int32))
+    states, memories = jax.tree.map(lambda leaf: lax.broadcast(leaf, (capacity,)), whole)
+    return Snapshots(states, memories, jnp.ones((), np.int32), capacity)
 
 
 def _keep(
-    capacity: int,
     memory: Snapshots,
     state: PyTree,
     *,
@@ -71,10 +70,10 @@ def _keep(
     taken = jnp.asarray(step, np.int32) + 1
     due = (taken & (memory.spacing - 1) == 0) & live
     values = lax.stop_gradient((state, others))
-    memory = jax.tree.map(_promoted, memory, Snapshots(*values, memory.spacing))
+    states, memories = jax.tree.map(_promoted, (memory.states, memory.memories), values)
+    memory = Snapshots(states, memories, memory.spacing, memory.capacity)
     # `cond`, of a predicate no lane differs in: most steps then cost one test, whatever the state.
-    copy = partial(_copy, capacity)
-    after = cond(any_lane(due), copy, _leave, lane_is_live(due), taken, memory, values)
+    after = cond(any_lane(due), _copy, _leave, lane_is_live(due), taken, memory, values)
     return after, state, False
 
 
@@ -83,21 +82,21 @@ def _promoted(rows: Array, value: ArrayLike) -> Any:
     return rows if rows.dtype == dtype else rows.astype(dtype)
 
 
-def _copy(
-    capacity: int, lane: Array, taken: Array, memory: Snapshots, values: tuple[PyTree, PyTree]
-) -> Snapshots:
+def _copy(lane: Array, taken: Array, memory: Snapshots, values: tuple[PyTree, PyTree]) -> Snapshots:
+    capacity = np.int32(memory.capacity)
     # A full memory: of the copies only those stay that twice the distance divides.
-    full = lax.div(taken, np.int32(capacity)) >= memory.spacing
+    full = lax.div(taken, capacity) >= memory.spacing
     spacing = jnp.where(full, 2 * memory.spacing, memory.spacing)
     spacing = jnp.where(taken == 0, 1, spacing)
     due = (taken & (spacing - 1) == 0) & lane
-    place = jnp.where(due, lax.rem(taken, np.int32(capacity)), capacity)  # there it is dropped
+    place = jnp.where(due, lax.rem(taken, capacity), capacity)  # out of bounds is dropped
 
     def write(rows: Array, value: ArrayLike) -> jax.Array:
         return write_row(rows, place, jnp.asarray(value, rows.dtype))
 
-    rows = jax.tree.map(write, (memory.states, memory.memories), values)
-    return Snapshots(*rows, jnp.where(lane, spacing, memory.spacing))
+    states, memories = jax.tree.map(write, (memory.states, memory.memories), values)
+    spacing = jnp.where(lane, spacing, memory.spacing)
+    return Snapshots(states, memories, spacing, memory.capacity)
 
 
 def _leave(lane: Array, taken: Array, memory: Snapshots, values: PyTree) -> Snapshots:
