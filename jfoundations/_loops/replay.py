@@ -13,6 +13,7 @@ last copy before a step the loop goes on to it, to the same bits.
 20
 """
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import jax
@@ -204,7 +205,7 @@ def _replay(
 ) -> LoopResult[PyTree]:
     plan, last, kept = _look_back("replay", program, result, key, max_steps)
     at = jnp.clip(at, 0, last.step)
-    start = _carry_at(at, plan, last, kept)
+    start = _carry_at(at, last, kept)
     carry = run_loop("while", plan, start, at, stopped=True)
     return to_result(plan, carry, plan.finish(carry))
 
@@ -227,7 +228,7 @@ def _first(
     def halve(ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) // 2
-        held = holds(_carry_at(middle * kept.spacing, plan, last, kept))
+        held = holds(_carry_at(middle * kept.spacing, last, kept))
         return jnp.where(held, low, middle), jnp.where(held, middle, high)
 
     low = jnp.zeros((), np.int32)
@@ -235,7 +236,7 @@ def _first(
         ends = low, last.step // kept.spacing + 1
         ends, _ = settle(lambda ends: (jax.eval_shape(halve, ends), None), ends)
         low = lax.while_loop(lambda ends: ends[1] - ends[0] > 1, halve, ends)[0]
-    carry = strong_counters(_carry_at(low * kept.spacing, plan, last, kept))
+    carry = strong_counters(_carry_at(low * kept.spacing, last, kept))
     carry, facts = find_facts(plan, carry, free=False, reverse=False)
 
     def seeking(c: tuple[Carry, Array]) -> jax.Array:
@@ -257,7 +258,7 @@ def _look_back(
     key: Array | None,
     max_steps: int | None,
 ) -> tuple[Plan, Carry, Snapshots]:
-    """Return the loop, what it carried last, and its snapshots."""
+    """Return the loop, keeping nothing, what it carried last, and its snapshots."""
     # Without it: the memories have their sizes, so that only functions of a step could ask for it.
     plan = make_plan(program, key, max_steps or 0)
     if max_steps is None:
@@ -268,7 +269,12 @@ def _look_back(
         raise ValueError(
             f"{who}: the run kept no snapshots; give iterate the callback callbacks.snapshots()"
         )
-    return plan, last, kept[0]
+    # What is gone through again is kept already.
+    listeners = tuple(
+        replace(part, handlers={e: h for e, h in part.handlers.items() if e != KEEP})
+        for part in plan.listeners
+    )
+    return replace(plan, listeners=listeners), last, kept[0]
 
 
 def _check_words(who: str, plan: Plan) -> None:
@@ -282,14 +288,13 @@ def _check_words(who: str, plan: Plan) -> None:
             )
 
 
-def _carry_at(step: Array, plan: Plan, last: Carry, kept: Snapshots) -> Carry:
+def _carry_at(step: Array, last: Carry, kept: Snapshots) -> Carry:
     """Return what the run carried at the last snapshot up to a step; at the end, its last."""
     at, rows = step - step % kept.spacing, (kept.states, kept.memories)
     state, others = jax.tree.map(lambda copies: copies[at % kept.capacity], rows)
     rest = iter(others)
     memories = tuple(
-        memory if KEEP in part.handlers else next(rest)
-        for part, memory in zip(plan.listeners, last.memories, strict=True)
+        memory if isinstance(memory, Snapshots) else next(rest) for memory in last.memories
     )
     then = Carry(at, jnp.zeros_like(last.mask), state, memories)
     return freeze(step == last.step, last, then)

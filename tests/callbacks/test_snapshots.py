@@ -365,7 +365,9 @@ def test_what_cannot_be_gone_back_in(done):
             ask(done, plain)
         with raises(TypeError, "it goes back in a LoopResult", "not in int32[]"):
             ask(np.int32(0), plain, SEEN)
-    with raises(TypeError, "callback 1 of 1, snapshots: its memory was", "capacity=5", "capacity=3"):
+    with raises(
+        TypeError, "callback 1 of 1, snapshots: its memory was", "capacity=5", "capacity=3"
+    ):
         jf.replay(done, plain, jc.snapshots(capacity=3), at=1)
     lanes = jax.vmap(lambda x: jf.iterate(plain, x, SEEN, max_steps=9))(jnp.arange(2))
     with raises(ValueError, "replay: the result is of 2 lanes; take each by jax.vmap", "replay("):
