@@ -29,9 +29,10 @@ from .._core.pytrees import pytree, static
 from .._core.types import PyTree
 from .._core.values import describe
 from .callback import KEEP, CallbackLike, Predicate
+from .combinators import PREDICATE
 from .drivers import run_loop, strong_counters
 from .facts import find_facts, is_going, settle
-from .handlers import freeze
+from .handlers import caller, freeze
 from .iterate import make_program, to_carry, to_result
 from .lanes import any_lane, lane_is_live
 from .plan import Carry, Plan, Step, StepAndCallbacks, make_plan
@@ -118,7 +119,8 @@ def replay(
             f"replay: at is {int(taken)}, but the run took {int(result.steps)} steps; resume goes "
             "on beyond its end"
         )
-    taken = jnp.asarray(taken).astype(np.int32)
+    taken = jnp.asarray(taken)
+    taken = jnp.clip(taken, 0, min(jnp.iinfo(taken.dtype).max, 2**31 - 1)).astype(np.int32)
     if tracing():
         return _replay(program, result, taken, key, max_steps=max_steps)
     return compiled(_replay, program, max_steps=max_steps)(result, taken, key)
@@ -135,17 +137,18 @@ def first(
 ) -> jax.Array:
     """Return the first step of a run after which a predicate of the state holds.
 
-    The run is gone through again from its start, as far as that step. Of a predicate that goes on
-    to hold once it has held (the state is nan, the loss has turned) say `monotone=True`: it is then
-    asked of the snapshots, by bisection, and at most `2 * result.steps / capacity` steps are taken
-    again. Of one that does not, some step after which it holds, and before which it does not, is
-    then found.
+    The run is gone through again, from its start to that step. A predicate that holds to the end
+    once it has held, as that the state is nan, is found faster with `monotone=True`: it is asked of
+    the snapshots, by bisection, and at most `2 * result.steps / capacity` steps are taken again. If
+    it is not monotone after all, what is found is a step at which it begins to hold, perhaps not
+    the first.
 
     Args:
         result: of a run that had `callbacks.snapshots()`, as in `replay`.
         step: the run's step.
         *callbacks: the run's callbacks.
-        where: `state -> bool scalar`.
+        where: `state -> bool scalar`; it may name `step`, the index of the step taken last, which
+            is -1 before the first.
         monotone: whether the predicate holds to the end, once it has held.
         max_steps: as in `replay`.
         key: the run's key.
@@ -168,6 +171,7 @@ def first(
     who = "first"
     program, result = _check(who, result, step, callbacks, max_steps, key)
     check_function(where, "where", who, "a function state -> bool")
+    caller(where, 1, "first, where", (), ("step",))
     if not isinstance(monotone, bool | np.bool_):
         raise TypeError(f"first: monotone is {monotone!r}, True or False is needed")
     options: Any = {"monotone": bool(monotone), "max_steps": max_steps}
@@ -204,7 +208,7 @@ def _replay(
     max_steps: int | None,
 ) -> LoopResult[PyTree]:
     plan, last, kept = _look_back("replay", program, result, key, max_steps)
-    at = jnp.clip(at, 0, last.step)
+    at = jnp.minimum(at, last.step)
     start = _carry_at(at, last, kept)
     carry = run_loop("while", plan, start, at, stopped=True)
     return to_result(plan, carry, plan.finish(carry))
@@ -220,10 +224,11 @@ def _first(
     max_steps: int | None,
 ) -> jax.Array:
     plan, last, kept = _look_back("first", program, result, key, max_steps)
+    ask = caller(where, 1, "first, where", (), ("step",))
 
     def holds(carry: Carry) -> jax.Array:
-        cure = "a predicate returns the bool alone, as lambda state: jnp.isnan(state)"
-        return jnp.asarray(check_stop(where(carry.state), "first, where", cure))
+        answer = ask(carry.state, context={"step": carry.step - 1})
+        return jnp.asarray(check_stop(answer, "first, where", PREDICATE))
 
     def halve(ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends

@@ -259,6 +259,19 @@ def test_one_trace_for_all_steps():
     assert len(traces) == n
 
 
+def test_a_run_that_never_began():
+    none = jf.Callback(name="none", before_run=lambda s: (s + 1, True))
+    result = jf.iterate(plain, 5, SEEN, none, max_steps=9)
+    assert_same(jf.replay(result, plain, SEEN, none, at=0), result)
+    assert jf.first(result, plain, SEEN, none, where=lambda s: s == 6, monotone=True) == 0
+
+
+def test_a_description_says_who_keeps_what():
+    found = jf.describe_loop(plain, SEEN, jc.history(), state=0, max_steps=4)
+    assert found.events[-2] == ("keep", ("snapshots",))
+    assert found.memory == {"snapshots": 5 * (4 + 20) + 4, "history": 20}
+
+
 def test_in_the_debugger_at_a_step():
     """A step by hand from a replay: callbacks see numbers, and the bits are the run's."""
     values = []
@@ -292,6 +305,7 @@ def test_first_of_what_goes_on_to_hold_and_of_what_does_not():
         assert both(jf.partial(lambda k, n: n >= k, np.int32(k))) == (k, k)
     assert both(lambda n: n > 41) == (-1, -1)
     assert both(lambda n: False) == (-1, -1)
+    assert both(lambda n, *, step: step >= 20) == (21, 21)
     assert jf.first(result, step, seen, where=lambda n: n == 5) == 5
 
 
@@ -353,7 +367,13 @@ def test_steps_that_are_no_integers(done, at):
 
 def test_traced_steps_are_brought_into_the_run(done):
     back = jax.jit(lambda k: jf.replay(done, plain, SEEN, at=k).steps)
-    assert [int(back(k)) for k in (-5, 3, 99)] == [0, 3, 9]
+    assert [int(back(k)) for k in (-5, 3, 99, np.uint8(200), np.uint32(2**32 - 1))] == [
+        0,
+        3,
+        9,
+        9,
+        9,
+    ]
 
 
 def test_what_cannot_be_gone_back_in(done):
@@ -403,6 +423,8 @@ def test_capacities_that_cannot_be(capacity, kind):
 def test_predicates_that_are_none(done):
     with raises(TypeError, "first: where is 3, which is not callable"):
         jf.first(done, plain, SEEN, where=3)
+    with raises(TypeError, "first, where: it needs 'key'", "context is step"):
+        jf.first(done, plain, SEEN, where=lambda x, *, key: x > 3)
     with raises(TypeError, "first, where: stop has shape (1,)"):
         jf.first(done, plain, SEEN, where=lambda x: x[None] > 3)
     with raises(TypeError, "first: monotone is 1, True or False is needed"):
