@@ -256,7 +256,7 @@ def snapshots_of_a_run() -> list[Row]:
                 step, x, *heard, jc.snapshots(), max_steps=steps
             ),
         }
-        found = seconds(runs, x, 7)
+        found = seconds(runs, x, 11)
         rows.append(
             {
                 "31 snapshots of": name,
