@@ -1,7 +1,6 @@
 """Statistics of groups: of the elements that share a segment id.
 
-Each is that of the array function of its name, in one pass over all segments; what cannot be made
-of moments, as a median, has no such form.
+Each is that of the array function of its name, in one pass; what is not made of moments has none.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations import stats
@@ -212,8 +211,7 @@ def segment_cov(
     Returns:
         An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`; the shapes of x and y differ.
+    Raises: TypeError, ValueError, as `segment_mean`; the shapes of x and y differ.
 
     >>> segment_cov([1.0, 3.0, 8.0, 9.0], [2.0, 6.0, 16.0, 18.0], [0, 0, 1, 1], num_segments=2)
     Array([2. , 0.5], dtype=float32)
@@ -245,8 +243,7 @@ def segment_corr(
     Returns:
         An array of shape (num_segments, ...); nan where x or y is constant or empty.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`; the shapes of x and y differ.
+    Raises: TypeError, ValueError, as `segment_mean`; the shapes of x and y differ.
 
     >>> segment_corr([1.0, 3.0, 8.0, 9.0], [3.0, 1.0, 9.0, 8.0], [0, 0, 1, 1], num_segments=2)
     Array([-1., -1.], dtype=float32)
