@@ -39,6 +39,10 @@ class History:
     every: int = static(default=1)
     initial: bool = static(default=False)
 
+    def __repr__(self) -> str:
+        steps = "" if self.steps is None else f", steps={self.steps!r}"
+        return f"History(buffer={self.buffer!r}, count={self.count!r}{steps})"
+
     @property
     def values(self) -> Any:
         """The records alone, as NumPy arrays; for a batch of lanes a list of them. Host only.
