@@ -13,6 +13,7 @@ from .._core.checks import check_function
 from .._core.types import KeyPath, PyTree
 from .._core.values import describe
 from .._folds.fold import Fold
+from .._kernels.numbers.counts import Count
 from .._loops.resolve import unique
 from .._loops.result import LoopResult
 from ._history import History
@@ -89,6 +90,7 @@ def records(
     taken = np.asarray(result.steps)
     past = np.broadcast_to(-1 if since is None else np.asarray(since), taken.shape)
     tables = [*_histories(result), *_answers(result, watched or {})]
+    tables = [table for table in tables if table.columns]
     names = unique([name for table in tables for name in table.columns], "lane", "step")
     rows: list[Row] = []
     for lane in np.ndindex(taken.shape):
@@ -157,7 +159,9 @@ def _answers(
 def _columns(tree: PyTree, name: str, axes: int) -> dict[str, np.ndarray]:
     """Return the numbers of a tree, each an array of so many axes, by names."""
     columns = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    # Two words of a count are one number to NumPy.
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda m: isinstance(m, Count))
+    for path, leaf in leaves:
         named = path and not isinstance(path[0], jax.tree_util.SequenceKey)
         words = [jax.tree_util.keystr((k,), simple=True) for k in path]
         values = _numbers(leaf)
