@@ -3,7 +3,8 @@
 Nothing is called from inside the compiled loop: `jf.chunks` hands the run back a few times, and
 `jf.records` gives what its histories hold as rows, those that are new since the last chunk. A row
 is a dict of Python numbers, so what becomes of it is an ordinary line of Python: here a line of
-JSON, which `pandas.read_json(path, lines=True)` reads, and `tail -f` shows as the run goes on. With TensorBoard it would be `writer.add_scalar(name, value, row["step"])`, with csv a
+JSON, which `pandas.read_json(path, lines=True)` reads, and `tail -f` shows as the run goes on. With
+TensorBoard it would be `writer.add_scalar(name, value, row["step"])`, with csv
 `DictWriter.writerow(row)`.
 
     pip install matplotlib

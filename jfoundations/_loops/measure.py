@@ -1,6 +1,5 @@
 """What each callback of a loop costs: the loop run with all of them, and without each in turn."""
 
-import statistics
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -57,7 +56,7 @@ def measure(
             started = time.perf_counter()
             steps = int(np.asarray(loop().steps))
             seconds[name].append((time.perf_counter() - started) / max(steps, 1))
-    return {name: Cost(statistics.median(seconds[name]), loops[name][1]) for name in loops}
+    return {name: Cost(float(np.median(seconds[name])), loops[name][1]) for name in loops}
 
 
 def cost_table(costs: dict[str, Cost]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -12,7 +13,7 @@ from .._loops.callback import Callback
 
 
 def schedule(
-    update: Callable[[PyTree, ArrayLike], PyTree], values: Callable[[Array], ArrayLike]
+    update: Callable[[PyTree, Array], PyTree], values: Callable[[Array], ArrayLike]
 ) -> Callback:
     """Set something in the state, a learning rate say, to a function of the step.
 
@@ -41,10 +42,10 @@ def schedule(
 
 
 def _set(
-    update: Callable[[PyTree, ArrayLike], PyTree],
+    update: Callable[[PyTree, Array], PyTree],
     values: Callable[[Array], ArrayLike],
     state: PyTree,
     *,
     step: Array,
 ) -> tuple[PyTree, bool]:
-    return update(state, values(step)), False
+    return update(state, jnp.asarray(values(step))), False
