@@ -113,7 +113,7 @@ def _skip(
 def _leaps(value: Array, values: Array, count: Array, factor: ArrayLike) -> Array:
     """Tell whether a number is more than so many standard deviations above the mean of others."""
     window, dtype = values.shape[0], values.dtype
-    there = np.arange(window) < count
+    there = np.arange(window, dtype=np.int32) < count
     n = jnp.maximum(jnp.minimum(count, window), 1).astype(dtype)
     # From the newest on: then a constant has no deviation at all.
     newest = values[(count - 1) % window]
