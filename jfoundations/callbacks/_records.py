@@ -53,10 +53,10 @@ def records(
             `watch` fed, or a function of the memory, as `lambda ema: ema.value`.
 
     Raises:
-        TypeError: result is no LoopResult, or traced.
-        ValueError: a history did not hear every step (within `when` say), was full before the end
-            or goes on after `again`, so that its records' steps are unknown; `steps=True` in it
-            writes them down.
+        TypeError: result is no LoopResult, or traced; watched is no dict.
+        ValueError: since is no such number. Or a history did not hear every step (within `when`
+            say), was full before the end or goes on after `again`, so that its records' steps are
+            unknown; `steps=True` in it writes them down.
         KeyError: there is no memory of a name in `watched`.
 
     >>> import jfoundations as jf
@@ -88,8 +88,8 @@ def records(
             "LoopResult from jit and ask there"
         )
     taken = np.asarray(result.steps)
-    past = np.broadcast_to(-1 if since is None else np.asarray(since), taken.shape)
-    tables = [*_histories(result), *_answers(result, watched or {})]
+    past = _past(since, taken.shape)
+    tables = [*_histories(result), *_answers(result, {} if watched is None else watched)]
     tables = [table for table in tables if table.columns]
     names = unique([name for table in tables for name in table.columns], "lane", "step")
     rows: list[Row] = []
@@ -106,6 +106,17 @@ def records(
         label = {"lane": lane[0] if len(lane) == 1 else ",".join(map(str, lane))} if lane else {}
         rows += [{**label, "step": step, **joined[step]} for step in sorted(joined)]
     return rows
+
+
+def _past(since: ArrayLike | None, lanes: tuple[int, ...]) -> np.ndarray:
+    """Return the steps whose rows were told before, one number a lane."""
+    past = np.asarray(-1 if since is None else since)
+    if past.dtype.kind not in "iu" or past.shape not in ((), lanes):
+        raise ValueError(
+            f"records: since is {since!r}; give a number of steps, of a batch one a lane of its "
+            f"shape {lanes}, as since=last.steps"
+        )
+    return np.broadcast_to(past, lanes)
 
 
 def _histories(result: LoopResult[PyTree]) -> Iterator[Table]:
@@ -146,6 +157,10 @@ def _table(memory: History, path: KeyPath, lanes: int) -> Table:
 def _answers(
     result: LoopResult[PyTree], watched: Mapping[str, Fold[Any] | Callable[[PyTree], PyTree]]
 ) -> Iterator[Table]:
+    if not isinstance(watched, Mapping):
+        raise TypeError(
+            f"records: watched is {watched!r}, a dict is needed: {{name of the memory: fold}}"
+        )
     for name, answer in watched.items():
         function = answer.extract if isinstance(answer, Fold) else answer
         check_function(function, f"watched[{name!r}]", "records", "a fold, or a function of memory")

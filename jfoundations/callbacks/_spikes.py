@@ -13,6 +13,7 @@ from .._core.checks import check_count
 from .._core.rounding import protect
 from .._core.types import Live, Metric, PyTree
 from .._core.values import partial
+from .._kernels.numbers.units import binary_unit
 from .._loops.combined import StopPredicate
 from .._loops.handlers import freeze
 from ._monitor import check_of, float_leaf, is_float, read, widened
@@ -115,10 +116,12 @@ def _leaps(value: Array, values: Array, count: Array, factor: ArrayLike) -> Arra
     window, dtype = values.shape[0], values.dtype
     there = np.arange(window, dtype=np.int32) < count
     n = jnp.maximum(jnp.minimum(count, window), 1).astype(dtype)
-    # From the newest on: then a constant has no deviation at all.
+    # From the newest on, so that a constant has no deviation at all; in a unit, for the squares.
     newest = values[(count - 1) % window]
     gaps = jnp.where(there, values - newest, 0)
+    unit = binary_unit(jnp.max(jnp.abs(gaps)))
+    gaps, gap = gaps / unit, (value - newest) / unit
     mean = jnp.sum(gaps) / n
     deviation = jnp.sqrt(jnp.sum(jnp.where(there, gaps - mean, 0) ** 2) / n)
     enough = count >= max(2, (window + 1) // 2)
-    return enough & (value - newest - mean > protect(jnp.asarray(factor, dtype) * deviation))
+    return enough & (gap - mean > protect(jnp.asarray(factor, dtype) * deviation))

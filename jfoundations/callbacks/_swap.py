@@ -57,7 +57,13 @@ def _show(
     state, asked = yield members[0](state)
     shown = state
     if event in SHOWN:
-        shown = into(state, members.memories[0])
+        (memory,) = members[:1].memories
+        if isinstance(memory, tuple) and not memory:
+            raise TypeError(
+                "swap: the average, its first callback, has no memory to put into the state; give "
+                "one that has, as ema(of, decay=0.9)"
+            )
+        shown = into(state, memory)
         check_like(shown, state, "swap, into")
     _, stops = yield members[1:](shown)
     return state, any_of((*asked, *stops))

@@ -95,6 +95,13 @@ def test_other_numbers_are_compared_as_floats(dtype):
     assert int(guard["retries"]) == (dtype != "bool") and metric(result.state).dtype == dtype
 
 
+def test_squares_stay_in_range():
+    for scale in (1e-30, 1e30):
+        values = np.array([1, 2, 1, 2, 9, 2], FLOAT) * FLOAT.type(scale)
+        result, _ = taken(values)
+        assert int(result.memory["spike_guard"]["retries"]) == 1
+
+
 def test_lanes_guard_themselves_and_resume_goes_on():
     rows = np.array([[3, 2, 90, 2, 3, 2], [3, 2, 2, 2, 2, 2], [3, NAN, NAN, NAN, NAN, 2]], FLOAT)
     guard = jc.spike_guard(metric, window=4, factor=3.0, retries=2, update=leave_out)
