@@ -156,15 +156,14 @@ def _start(of: View, kind: tuple[int, bool, bool], length: int, state: PyTree) -
 
 
 def _record_first(of: View, memory: History, state: PyTree, *, live: Live = True) -> Any:
-    return _write(of, memory, state, np.int32(0), live)
+    return _write(of, memory, state, np.int32(-1), live)
 
 
 def _record(
     of: View, memory: History, state: PyTree, *, step: Array, live: Live = True
 ) -> tuple[History, Any, bool]:
-    done = step + 1
-    due = live if memory.every == 1 else live & (done % memory.every == 0)
-    return _write(of, memory, state, done, due)
+    due = live if memory.every == 1 else live & ((step + 1) % memory.every == 0)
+    return _write(of, memory, state, step, due)
 
 
 def _write(
@@ -181,6 +180,6 @@ def _write(
         return write_row(buffer, place, jnp.asarray(value, buffer.dtype))
 
     count = jnp.minimum(memory.count + jnp.asarray(due, np.int32), room)
-    record = of(state), None if memory.steps is None else step
+    record = of(state), None if memory.steps is None else step + 1
     buffer, steps = jax.tree.map(write, rows, record)
     return replace(memory, buffer=buffer, count=count, steps=steps), state, False
