@@ -22,7 +22,7 @@ def swap(
     So one evaluates, stops early and keeps the best by the average of the weights and trains with
     the weights. After each step `average` hears the state, then the others hear
     `into(state, memory)`, with its memory; so they do after the run. At other events they hear
-    what the loop has. Of what they return only the stops count: the loop's state stays.
+    what the loop has. Of what those others return only the stops count: the loop's state stays.
 
     Its memory is a dict of all their memories, by their names; `best` keeps the averaged state.
 
