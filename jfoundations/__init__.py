@@ -53,6 +53,7 @@ from ._loops.chunks import chunks
 from ._loops.combinators import agree, every, stop_when, when
 from ._loops.combined import Combined
 from ._loops.describe import describe_loop
+from ._loops.implicit import Implicit
 from ._loops.iterate import iterate, resume
 from ._loops.replay import first, replay
 from ._loops.result import LoopResult
@@ -68,6 +69,7 @@ __all__ = [
     "Callback",
     "Combined",
     "Fold",
+    "Implicit",
     "LoopResult",
     "Pipe",
     "Reversible",

@@ -29,11 +29,12 @@ from .._core.values import describe, hold, is_pytree
 from .callback import CallbackLike, callback_name, events_of, flatten
 from .drivers import DRIVERS, begin_python, refuse_tracing, run_loop, run_python
 from .facts import promote
+from .implicit import Implicit, run_implicit, settings_of
 from .plan import Carry, Plan, Step, StepAndCallbacks, make_plan
 from .result import LoopResult, Memories
 
 S = TypeVar("S")
-Driver = Literal["while", "scan", "checkpointed", "python"]
+Driver = Literal["while", "scan", "checkpointed", "implicit", "python"]
 
 
 def iterate(
@@ -42,7 +43,7 @@ def iterate(
     *callbacks: CallbackLike,
     max_steps: int,
     key: jax.Array | None = None,
-    driver: Driver = "while",
+    driver: Driver | Implicit = "while",
 ) -> LoopResult[S]:
     """Repeat a pure step until a callback asks to stop, or for `max_steps` steps.
 
@@ -77,8 +78,10 @@ def iterate(
         max_steps: a Python int ≥ 0.
         key: a PRNG key for who names it.
         driver: `"while"` (forward mode; any lane stops by itself under vmap), `"scan"` (reverse
-            mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), or `"python"`
-            (a Python loop over a jitted step, eager callbacks: print and breakpoints work).
+            mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), `"implicit"` or
+            `Implicit(…)` (as `"while"`, with the gradient of the fixed point that a converged run
+            ends at: both modes, memory O(1)), or `"python"` (a Python loop over a jitted step,
+            eager callbacks: print and breakpoints work).
 
     Returns:
         A `LoopResult`. Running out of steps is no error: `result.reasons` says it.
@@ -95,6 +98,8 @@ def iterate(
     check_key(key, "iterate")
     program = make_program(step, callbacks, "iterate")
     state = as_arrays(state, "iterate")
+    if (implicit := settings_of(driver)) is not None:
+        return run_implicit(_run, implicit, program, state, state, key, max_steps=max_steps)
     if driver == "python":
         refuse_tracing()
         plan = make_plan(program, key, max_steps)
@@ -112,7 +117,7 @@ def resume(
     *callbacks: CallbackLike,
     max_steps: int,
     key: jax.Array | None = None,
-    driver: Driver = "while",
+    driver: Driver | Implicit = "while",
 ) -> LoopResult[S]:
     """Go on with a run: `resume(iterate(k), n)` equals `iterate(n)` bit for bit.
 
@@ -146,6 +151,9 @@ def resume(
     check_key(key, "resume")
     result = dataclasses.replace(result, limit="max_steps")
     program = make_program(step, callbacks, "resume")
+    if (implicit := settings_of(driver)) is not None:
+        state = result.state if result.resumable is None else result.resumable[0]
+        return run_implicit(_resume, implicit, program, result, state, key, max_steps=max_steps)
     if driver == "python":
         refuse_tracing()
         plan = make_plan(program, key, max_steps)
@@ -159,8 +167,8 @@ def resume(
 
 def check_driver(driver: object, who: str) -> None:
     """Raise unless there is a driver of that name."""
-    known = (*DRIVERS, "python")
-    if driver not in known:
+    known = (*DRIVERS, "implicit", "python")
+    if driver not in known and not isinstance(driver, Implicit):
         raise ValueError(
             f"{who}: no driver {driver!r}; known are {', '.join(known)}{nearest(driver, known)}"
         )

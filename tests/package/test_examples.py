@@ -99,6 +99,15 @@ def test_functional_pipeline():
     assert predicted == pytest.approx(year, rel=0.01) and year == 90560
 
 
+def test_implicit():
+    out = output("implicit.py", missing="tqdm matplotlib pandas optax chex hypothesis")
+    stored = dict(re.findall(r"^gradient (\w+)\b.*, (\d+) kB", out, re.MULTILINE))
+    assert 20 * int(stored["implicit"]) < int(stored["unrolled"])
+    assert "stopped by early_stopping" in out
+    none, one, each = map(float, re.findall(r"(\d\.\d\d\d)$", out, re.MULTILINE))
+    assert each < 1.3 < 2 < one < none
+
+
 def test_lesson():
     lines = output("lesson.py").splitlines()
     seen = {}

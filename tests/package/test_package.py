@@ -131,6 +131,7 @@ def test_the_root_is_a_table_of_contents():
         "records",
         *("iterate", "resume", "chunks", "as_scan_body", "agree", "describe_loop", "LoopResult"),
         *("replay", "first"),
+        "Implicit",
         *("Fold", "combine", "fold", "Source"),
         *("save", "load"),
     }

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     data = jnp.ones(3)
     reveal_type(jf.iterate(halve, 1.0, clip, Watcher(), max_steps=3))  # is LoopResult[float]
     reveal_type(jf.iterate(lambda x: x + 1, data, max_steps=3).state)  # is Array
+    reveal_type(jf.iterate(halve, 1.0, max_steps=3, driver=jf.Implicit(tol=1e-3)).state)  # is float
     reveal_type(jf.fold(folds.mean().map(jnp.sqrt), [data, data]))  # is Array
     reveal_type(jf.Fold(nothing, add, jnp.add, jnp.sum))  # is Fold[Array]
 
