@@ -43,6 +43,7 @@ def iterate(
     max_steps: int,
     key: jax.Array | None = None,
     driver: Driver = "while",
+    check_every: int = 1,
 ) -> LoopResult[S]:
     """Repeat a pure step until a callback asks to stop, or for `max_steps` steps.
 
@@ -79,6 +80,12 @@ def iterate(
         driver: `"while"` (forward mode; any lane stops by itself under vmap), `"scan"` (reverse
             mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), or `"python"`
             (a Python loop over a jitted step, eager callbacks: print and breakpoints work).
+        check_every: of driver "while", the steps to which a GPU, where each test of the stop waits
+            for the host, makes one test; more than `max_steps` count as `max_steps`. The result is
+            that of 1: after its stop a run is frozen, as a finished lane is (on a GPU the freeze
+            may round a step's `a * b + c` otherwise, as it may in a lane). What a step leaves
+            alone is not copied; a large array of which it writes a part is, in each step. Elsewhere
+            a test costs nothing, and the program is that of 1.
 
     Returns:
         A `LoopResult`. Running out of steps is no error: `result.reasons` says it.
@@ -92,6 +99,7 @@ def iterate(
     """
     max_steps = check_count(max_steps, "max_steps", "iterate")
     check_driver(driver, "iterate")
+    check_every = check_blocks(check_every, driver, "iterate")
     check_key(key, "iterate")
     program = make_program(step, callbacks, "iterate")
     state = as_arrays(state, "iterate")
@@ -100,7 +108,7 @@ def iterate(
         plan = make_plan(program, key, max_steps)
         carry = run_python(plan, begin_python(plan, state), max_steps)
         return to_result(plan, carry, plan.finish(carry))
-    options: Any = {"max_steps": max_steps, "driver": driver}
+    options: Any = {"max_steps": max_steps, "driver": driver, "check_every": check_every}
     if tracing():
         return _run(program, state, key, **options)
     return compiled(_run, program, **options)(state, key)
@@ -113,6 +121,7 @@ def resume(
     max_steps: int,
     key: jax.Array | None = None,
     driver: Driver = "while",
+    check_every: int = 1,
 ) -> LoopResult[S]:
     """Go on with a run: `resume(iterate(k), n)` equals `iterate(n)` bit for bit.
 
@@ -126,6 +135,7 @@ def resume(
         max_steps: counted from the run's first step.
         key: the run's key.
         driver: as in `iterate`.
+        check_every: as in `iterate`.
 
     Raises:
         ValueError: the callbacks are not those of the run.
@@ -138,6 +148,7 @@ def resume(
     """
     max_steps = check_count(max_steps, "max_steps", "resume")
     check_driver(driver, "resume")
+    check_every = check_blocks(check_every, driver, "resume")
     if not isinstance(result, LoopResult):
         raise TypeError(
             f"resume: it goes on from a LoopResult, which iterate, resume and chunks return, not "
@@ -151,7 +162,7 @@ def resume(
         plan = make_plan(program, key, max_steps)
         carry = run_python(plan, plan.grow(to_carry(plan, result)), max_steps)
         return to_result(plan, carry, plan.finish(carry))
-    options: Any = {"max_steps": max_steps, "driver": driver}
+    options: Any = {"max_steps": max_steps, "driver": driver, "check_every": check_every}
     if tracing():
         return _resume(program, result, key, **options)
     return compiled(_resume, program, **options)(result, key)
@@ -164,6 +175,17 @@ def check_driver(driver: object, who: str) -> None:
         raise ValueError(
             f"{who}: no driver {driver!r}; known are {', '.join(known)}{nearest(driver, known)}"
         )
+
+
+def check_blocks(check_every: object, driver: str, who: str) -> int:
+    """Return after how many steps the stop is tested, or say what is wrong with it."""
+    size = check_count(check_every, "check_every", who, least=1)
+    if size > 1 and driver != "while":
+        raise ValueError(
+            f"{who}: check_every is {size}, but driver={driver!r} has no test of the stop to save; "
+            "leave check_every out, or use driver='while'"
+        )
+    return size
 
 
 def make_program(step: Function, callbacks: tuple[CallbackLike, ...], who: str) -> StepAndCallbacks:
@@ -202,12 +224,19 @@ def _refuse_leaf(program: StepAndCallbacks, who: str) -> None:
 
 
 def _run(
-    program: StepAndCallbacks, state: PyTree, key: Array | None, *, max_steps: int, driver: str
+    program: StepAndCallbacks,
+    state: PyTree,
+    key: Array | None,
+    *,
+    max_steps: int,
+    driver: str,
+    check_every: int,
 ) -> LoopResult[PyTree]:
     plan = make_plan(program, key, max_steps)
     carry = plan.begin(promote(plan, state))
     stopped = not isinstance(carry.mask, np.generic)
-    carry = run_loop(driver, plan, carry, np.int32(max_steps), stopped=stopped)
+    limit = np.int32(max_steps)
+    carry = run_loop(driver, plan, carry, limit, stopped=stopped, check_every=check_every)
     return to_result(plan, carry, plan.finish(carry))
 
 
@@ -218,10 +247,12 @@ def _resume(
     *,
     max_steps: int,
     driver: str,
+    check_every: int,
 ) -> LoopResult[PyTree]:
     plan = make_plan(program, key, max_steps)
     carry = plan.grow(to_carry(plan, result))
-    carry = run_loop(driver, plan, carry, np.int32(max_steps), stopped=True)
+    limit = np.int32(max_steps)
+    carry = run_loop(driver, plan, carry, limit, stopped=True, check_every=check_every)
     return to_result(plan, carry, plan.finish(carry))
 
 
