@@ -141,7 +141,7 @@ class CompiledLoop:
     key: jax.Array | None
     max_steps: int
     axes: LaneAxes | None
-    check_every: int
+    check_every: int = 1
 
     def begin(self, state: PyTree) -> LoopResult[PyTree]:
         """Return the result before the first step, of a state or of a result to go on with."""

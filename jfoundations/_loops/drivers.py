@@ -86,16 +86,16 @@ def run_while(step: Advance, carry: Carry, limit: Limit, free: bool) -> Carry:
     return one_way(Carry(count, carry.mask, state, memories), NO_REVERSE)
 
 
-UNROLL = 8  # steps of a block in a row, at most, as a program grows with them
+UNROLL = 4  # steps of a block in a row at most: a compiler's time grows with them
 
 
 def run_in_blocks(step: Advance, carry: Carry, limit: Limit, free: bool, size: int) -> Carry:
     """Run as `run_while` does, on a GPU with one test of the stop in `size` steps.
 
-    There a test waits for the host, about 8 µs. A CPU and a TPU make it in passing: on a CPU
-    blocks of these gained a tenth to a third for some steps of nanoseconds and lost as much or more
-    for others, and with a freeze in it `a * b + c` was rounded otherwise. So these run the loop
-    without blocks, and so do all where the number of steps is known, and nothing is tested.
+    There a test is a kernel, whose answer the host waits for. Elsewhere it costs little, and blocks
+    may cost more: on a CPU they made steps of nanoseconds between a third faster and twice as slow,
+    and those of 1,024 elements up to seven times slower; and beside a freeze the compiler rounded
+    `a * b + c` otherwise. Where the number of steps is known there is nothing to test.
     """
     plain = functools.partial(run_while, step, carry, limit, free)
     if free and not isinstance(carry.step, Tracer) and not isinstance(limit, Tracer):
@@ -109,14 +109,15 @@ def _run_blocks(step: Advance, carry: Carry, limit: Limit, free: bool, size: int
     @jax.jit  # so that the text holds the step once
     def take(c: Carry) -> Carry:
         after = step(c) if free else step(c, is_going(c, limit))
-        # No step is compiled together with the next. (Of a whole tree JAX takes a barrier's values
-        # to differ over all mesh axes over which any does.)
-        return jax.tree.map(lax.optimization_barrier, after)
+        # No step is compiled together with the next, but for its count, which is exact. (Leaf by
+        # leaf: of a tree's barrier JAX takes all to differ over the mesh axes over which one does.)
+        apart = jax.tree.map(lax.optimization_barrier, after._replace(step=()))
+        return apart._replace(step=after.step)
 
     def block(c: Carry) -> Carry:
         return lax.fori_loop(0, size, lambda _, c: take(c), c, unroll=min(size, UNROLL))
 
-    if not free:  # a lane that is over is frozen, in the midst of a block too
+    if not free:  # what is over is frozen, in the midst of a block too
         return lax.while_loop(lambda c: any_lane(is_going(c, limit)), block, carry)
     carry = lax.while_loop(lambda c: limit - c.step >= size, block, carry)
     return lax.while_loop(lambda c: c.step < limit, take, carry)

@@ -80,12 +80,10 @@ def iterate(
         driver: `"while"` (forward mode; any lane stops by itself under vmap), `"scan"` (reverse
             mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), or `"python"`
             (a Python loop over a jitted step, eager callbacks: print and breakpoints work).
-        check_every: of driver "while", the steps to which a GPU, where each test of the stop waits
-            for the host, makes one test; more than `max_steps` count as `max_steps`. The result is
-            that of 1: after its stop a run is frozen, as a finished lane is (on a GPU the freeze
-            may round a step's `a * b + c` otherwise, as it may in a lane). What a step leaves
-            alone is not copied; a large array of which it writes a part is, in each step. Elsewhere
-            a test costs nothing, and the program is that of 1.
+        check_every: of driver "while", on a GPU, where a test of the stop is a kernel and waits for
+            the host: make one in so many steps; more than `max_steps` is `max_steps`. The result is
+            that of 1: the steps of a block after its stop are computed and left out, as a finished
+            lane's are. On other devices a test costs little, and the program is that of 1.
 
     Returns:
         A `LoopResult`. Running out of steps is no error: `result.reasons` says it.
