@@ -12,7 +12,7 @@ import loop_cases as cases
 import numpy as np
 import pytest
 from helpers import assert_same, counted, lane, nameless, raises
-from jax import lax
+from jax import export, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jfoundations as jf
@@ -29,9 +29,9 @@ near = jf.stop_when(lambda x: jnp.abs(x * x - 2.0) < 1e-6, name="near")
 
 def exported(function, *args):
     """Return a function's program for a GPU, which may be called on any device."""
-    checks = [jax.export.DisabledSafetyCheck.platform()]
+    checks = [export.DisabledSafetyCheck.platform()]
     kept = jax.jit(functools.partial(function))
-    return jax.export.export(kept, platforms=["cuda"], disabled_checks=checks)(*args)
+    return export.export(kept, platforms=["cuda"], disabled_checks=checks)(*args)
 
 
 def on_gpu(function, *args):
