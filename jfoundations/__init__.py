@@ -54,6 +54,7 @@ from ._loops.combinators import agree, every, stop_when, when
 from ._loops.combined import Combined
 from ._loops.describe import describe_loop
 from ._loops.iterate import iterate, resume
+from ._loops.replay import first, replay
 from ._loops.result import LoopResult
 from ._loops.scan_body import as_scan_body
 from ._pipes.compose import compose, juxt
@@ -82,6 +83,7 @@ __all__ = [
     "every",
     "executors",
     "filter_",
+    "first",
     "fold",
     "folds",
     "identity",
@@ -92,6 +94,7 @@ __all__ = [
     "map_",
     "partial",
     "proceed",
+    "replay",
     "resume",
     "save",
     "stats",

@@ -28,7 +28,16 @@ from jax import Array
 from .._core.checks import check_function
 from .._core.types import PyTree, Stop
 from .._core.values import hold, partial, release
-from .callback import Callback, CallbackLike, Chain, Predicate, callback_name, check_name, events_of
+from .callback import (
+    KEEP,
+    Callback,
+    CallbackLike,
+    Chain,
+    Predicate,
+    callback_name,
+    check_name,
+    events_of,
+)
 from .handlers import Hearing
 from .listener import any_of
 from .members import Members
@@ -170,6 +179,12 @@ class Combined(StopPredicate):
         if transparent and own:
             raise ValueError(f"{who}: it is transparent, so its memory has no place for own")
         heard = {e for m in members for e in events_of(m, f"{callback_name(m)} in {name}")[1]}
+        if KEEP in heard:
+            keeper = next(callback_name(m) for m in members if KEEP in events_of(m, who)[1])
+            raise ValueError(
+                f"{name}: {keeper} keeps all that a loop carries, and so cannot stand within "
+                "another callback; give it to the loop itself"
+            )
         heard |= set() if transparent else {"after_step"}
         title = "+".join(map(callback_name, members)) if transparent and members else name
         static = title, name, tuple(sorted(heard)), tuple(own), transparent

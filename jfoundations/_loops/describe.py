@@ -36,7 +36,7 @@ from .._core.checks import as_arrays, check_count, check_key
 from .._core.types import PyTree
 from .._core.values import describe
 from .._pipes.pipe import Pipe
-from .callback import Callback, CallbackLike, Chain, is_event
+from .callback import KEEP, Callback, CallbackLike, Chain, is_event
 from .drivers import strong_counters
 from .facts import find_facts, promote
 from .handlers import GIVEN
@@ -162,7 +162,9 @@ def _is_state(value: object) -> bool:
 def _events(stages: tuple[str, ...] | None, parts: list[Listener]) -> Any:
     """Yield the events of a run in their order, each with those who hear it."""
     middle = [f"{w}{s}" for s in stages or () for w in ("before_", "", "after_")]
-    for event in ("before_run", "before_step", *(middle or ["step"]), "after_step", "after_run"):
+    keep = [KEEP] if any(KEEP in part.handlers for part in parts) else []
+    steps = "before_step", *(middle or ["step"]), "after_step", *keep
+    for event in ("before_run", *steps, "after_run"):
         if event in (stages or ("step",)):
             yield event, ("the step",)
         else:

@@ -267,7 +267,7 @@ def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[PyTree]:
     return LoopResult(finished.state, steps, mask, memory, resumable, names)
 
 
-def to_carry(plan: Plan, result: LoopResult[PyTree]) -> Carry:
+def to_carry(plan: Plan, result: LoopResult[PyTree], who: str = "resume") -> Carry:
     """Return the carry a result goes on from.
 
     Raises:
@@ -276,13 +276,14 @@ def to_carry(plan: Plan, result: LoopResult[PyTree]) -> Carry:
     names = tuple(part.name for part in plan.listeners)
     if names != result.names:
         raise ValueError(
-            f"resume: the run had the callbacks {list(result.names)}, now they are {list(names)}; "
+            f"{who}: the run had the callbacks {list(result.names)}, now they are {list(names)}; "
             "give the same ones in the same order, or start anew from result.state"
         )
     if jnp.ndim(result.steps):
+        all_lanes = ", or with all by chunks(lanes=True)" * (who == "resume")
         raise ValueError(
-            f"resume: the result is of {jnp.shape(result.steps)[0]} lanes; go on with each by "
-            "jax.vmap(lambda result: resume(result, …))(result), or with all by chunks(lanes=True)"
+            f"{who}: the result is of {jnp.shape(result.steps)[0]} lanes; take each by "
+            f"jax.vmap(lambda result: {who}(result, …))(result){all_lanes}"
         )
     if result.resumable is not None:
         state, memories = result.resumable

@@ -6,8 +6,9 @@ pytree leaves, so that a sweep over them is one trace and may be vmapped.
 Some stop the loop, and are joined by `|`, `&` and `~` (as are `stop_when`, `when` and `every`):
 `early_stopping`, `converged`, `terminate_on_nonfinite`, `rollback_on_nonfinite`. Some steer it:
 `reduce_on_plateau`, `rollback_on_nonfinite`, and any function, such as the projection
-`lambda x: (jnp.clip(x, 0, 1), False)`. Some record it: `history`, `best`, `ema`, `watch`. `after`
-and `once` say when others listen; `jfoundations.Combined` makes such a combinator of your own.
+`lambda x: (jnp.clip(x, 0, 1), False)`. Some record it: `history`, `best`, `ema`, `watch`,
+`snapshots`. `after` and `once` say when others listen; `jfoundations.Combined` makes such a
+combinator of your own.
 
 >>> import jfoundations as jf
 >>> loss = lambda x: (x - 3.0) ** 2
@@ -25,6 +26,7 @@ from ._ema import Ema, ema
 from ._history import History, history
 from ._plateau import reduce_on_plateau
 from ._rollback import rollback_on_nonfinite
+from ._snapshots import Snapshots, snapshots
 from ._stopping import converged, early_stopping, terminate_on_nonfinite
 from ._watch import watch
 
@@ -32,6 +34,7 @@ __all__ = [
     "Best",
     "Ema",
     "History",
+    "Snapshots",
     "after",
     "best",
     "converged",
@@ -41,6 +44,7 @@ __all__ = [
     "once",
     "reduce_on_plateau",
     "rollback_on_nonfinite",
+    "snapshots",
     "terminate_on_nonfinite",
     "watch",
 ]

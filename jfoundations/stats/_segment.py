@@ -10,14 +10,15 @@ of moments, as a median, has no such form.
 Array([ 1.5, 11. ,  nan], dtype=float32)
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from jax import Array
 from jax.typing import ArrayLike
 
 from .._core.checks import check_count
+from .._kernels.moments.formulas import FORMULAS, of_shape
 from .._kernels.moments.groups import of_segments
-from .._kernels.sample.arguments import REAL, Nan, Numbers, check, scalar
+from .._kernels.sample.arguments import REAL, Data, Nan, Numbers, check, compiled, scalar
 from .._kernels.sample.group_ids import places
 from .._kernels.sample.weights import Weights
 
@@ -263,6 +264,7 @@ def segment_skew(
     segment_ids: Numbers,
     *,
     num_segments: int,
+    correction: Literal[0, 1] = 0,
     weights: Weights | Numbers | None = None,
     where: Numbers | None = None,
     nan: Nan = "propagate",
@@ -273,6 +275,7 @@ def segment_skew(
         x: real array of shape (n, ...).
         segment_ids: as in `segment_mean`.
         num_segments: as in `segment_mean`.
+        correction: 0, or 1 for the unbiased estimate, as in `skew`.
         weights: as in `skew`.
         where: as in `skew`.
         nan: "propagate", or "omit" to leave nan out.
@@ -287,7 +290,8 @@ def segment_skew(
     >>> segment_skew(x, ids, num_segments=2).round(4)
     Array([1.0716, 0.    ], dtype=float32)
     """
-    return _call("skew", (x,), segment_ids, num_segments, 0, weights, where, nan)
+    form = of_shape("skew", correction, "segment_")
+    return _call("skew", (x,), segment_ids, num_segments, 0, weights, where, nan, form)
 
 
 def segment_kurtosis(
@@ -295,6 +299,7 @@ def segment_kurtosis(
     segment_ids: Numbers,
     *,
     num_segments: int,
+    correction: Literal[0, 1] = 0,
     weights: Weights | Numbers | None = None,
     where: Numbers | None = None,
     nan: Nan = "propagate",
@@ -305,6 +310,7 @@ def segment_kurtosis(
         x: real array of shape (n, ...).
         segment_ids: as in `segment_mean`.
         num_segments: as in `segment_mean`.
+        correction: 0, or 1 for the unbiased estimate, as in `kurtosis`.
         weights: as in `kurtosis`.
         where: as in `kurtosis`.
         nan: "propagate", or "omit" to leave nan out.
@@ -319,7 +325,8 @@ def segment_kurtosis(
     >>> segment_kurtosis(x, ids, num_segments=2).round(4)
     Array([-0.7351, -2.    ], dtype=float32)
     """
-    return _call("kurtosis", (x,), segment_ids, num_segments, 0, weights, where, nan)
+    form = of_shape("kurtosis", correction, "segment_")
+    return _call("kurtosis", (x,), segment_ids, num_segments, 0, weights, where, nan, form)
 
 
 def _call(
@@ -331,12 +338,19 @@ def _call(
     weights: Weights | Numbers | None,
     where: Numbers | None,
     nan: Nan,
+    form: str = "",
 ) -> Array:
-    """Check the arguments, then run the one compiled core."""
+    """Check the arguments, then run the one compiled core by the formula of that or this name."""
     who = f"segment_{name}"
     correction = scalar(who, "correction", correction)
     named = dict(zip("xy", values, strict=False))
     data, _ = check(who, named, None, weights, where, nan, real=REAL)
+    place, segments = placed(who, data, ids, num_segments)
+    return _core(data, place, correction, name=form or name, segments=segments, nan=nan)
+
+
+def placed(who: str, data: Data, ids: Numbers, num_segments: Any) -> tuple[Array, int]:
+    """Return where each element along axis 0 belongs, and how many segments there are."""
     segments = check_count(num_segments, "num_segments", who, least=1)
     place = places(who, "segment_ids", ids, segments)
     shape = data.values[0].shape
@@ -345,4 +359,15 @@ def _call(
             f"{who}: segment_ids have shape {place.shape}, x has shape {shape}; "
             "one id for each element along axis 0 is needed"
         )
-    return of_segments(data, place, correction, name=name, segments=segments, nan=nan)
+    return place, segments
+
+
+@compiled("name", "segments")
+def _core(
+    data: Data, place: Array, correction: ArrayLike, *, name: str, segments: int, nan: Nan
+) -> Array:
+    if name == "sum":
+        return of_segments(None, data, place, order=0, segments=segments, nan=nan)
+    form = FORMULAS[name]
+    words = {"order": form.order, "segments": segments, "nan": nan}
+    return of_segments(lambda m: form.formula(m, correction), data, place, **words)

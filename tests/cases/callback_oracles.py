@@ -134,6 +134,24 @@ def check_early_stopping(row, result, patience, delta, sign):
     assert (float(memory["best"]), int(memory["wait"])) == (best, wait)
 
 
+# snapshots
+
+
+def snapshots_oracle(steps, capacity):
+    """Copy after each step that the distance divides: (the distance, {row: the step of its copy}).
+
+    When all rows are taken and another is due, the distance doubles.
+    """
+    spacing, kept = 1, [0]
+    for step in range(1, steps + 1):
+        if len(kept) == capacity and step % spacing == 0:
+            spacing *= 2
+            kept = [k for k in kept if k % spacing == 0]
+        if step % spacing == 0:
+            kept.append(step)
+    return spacing, {k % capacity: k for k in kept}
+
+
 # reduce_on_plateau
 
 

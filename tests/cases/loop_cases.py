@@ -126,6 +126,7 @@ CALLBACKS = {
     "once": (jc.once(2, total, clip),),
     "reduce_on_plateau": (jc.reduce_on_plateau(loss, slower, patience=1, rtol=0.5),),
     "rollback_on_nonfinite": (jc.rollback_on_nonfinite(retries=2, update=slower),),
+    "snapshots": (jc.history(loss), jc.snapshots(capacity=3), clip),
     "rollback_on_nonfinite best": (jc.rollback_on_nonfinite(loss, retries=2, to="best"),),
     "stop_when": (low,),
     "stop_when | &": ((low | late) & rested,),
@@ -138,7 +139,7 @@ CALLBACKS = {
     "several": (total, jc.history(loss), jc.best(loss), clip, rested | low),
 }
 DIVERGING = ("rollback_on_nonfinite", "rollback_on_nonfinite best", "terminate_on_nonfinite")
-NO_CALLBACKS = {"Best", "Ema", "History"}
+NO_CALLBACKS = {"Best", "Ema", "History", "Snapshots"}
 AXIS = {"agree", "agree of all"}  # of lanes alone
 
 
@@ -207,6 +208,14 @@ def clip_state(s):
     return clip(s)[0]
 
 
+def _back(s):
+    heard = (*CALLBACKS["snapshots"], low)
+    result = jf.iterate(descend, s, *heard, max_steps=N)
+    at = jf.first(result, descend, *heard, where=small)
+    soon = jf.first(result, descend, *heard, where=small, monotone=True)
+    return jf.replay(result, descend, *heard, at=at), soon
+
+
 def _nested(s):
     seen = jc.history(loss, capacity=9)
     epoch = lambda run: jf.resume(run.again(), descend, seen, low, max_steps=2)  # noqa: E731
@@ -267,6 +276,7 @@ FORMS = {
     "iterate Pipe stages": _staged,
     "iterate none": lambda s: jf.iterate(descend, s, max_steps=0),
     "LoopResult again in a loop": _nested,
+    "replay first": _back,
     "agree on a mesh, lanes": _on_mesh,
     "Pipe compose juxt lift partial identity Reversible": _pipeline,
 }

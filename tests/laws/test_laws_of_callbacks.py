@@ -57,6 +57,7 @@ CALLBACKS = {
     "once": jc.once(3, half),
     "history": jc.history(),
     "history, initial": jc.history(biggest, every=2, initial=True),
+    "snapshots": jc.snapshots(capacity=3),
     "best": jc.best(biggest),
     "ema": jc.ema(decay=0.75),
     "early_stopping": PATIENT,

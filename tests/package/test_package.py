@@ -129,6 +129,7 @@ def test_the_root_is_a_table_of_contents():
         *("map_", "filter_", "take", "take_while"),
         *("Callback", "Combined", "chain", "proceed", "when", "every", "stop_when", "watch"),
         *("iterate", "resume", "chunks", "as_scan_body", "agree", "describe_loop", "LoopResult"),
+        *("replay", "first"),
         *("Fold", "combine", "fold", "Source"),
         *("save", "load"),
     }
