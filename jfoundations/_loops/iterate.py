@@ -83,10 +83,11 @@ def iterate(
             `Implicit(…)` (as `"while"`, with the gradient of the fixed point that a converged run
             ends at: both modes, memory O(1)), or `"python"` (a Python loop over a jitted step,
             eager callbacks: print and breakpoints work).
-        check_every: of "while" and "implicit", on a GPU, where a test of the stop is a kernel and
-            waits for the host: make one in so many steps; more than `max_steps` is `max_steps`. The
-            result is that of 1: the steps of a block after its stop are computed and left out, as a
-            finished lane's are. On other devices a test costs little, and the program is that of 1.
+        check_every: of drivers "while" and "implicit", on a GPU, where a test of the stop is a
+            kernel and waits for the host: make one in so many steps; more than `max_steps` is
+            `max_steps`. The result is that of 1: the steps of a block after its stop are computed
+            and left out, as a finished lane's are. On other devices a test costs little, and the
+            program is that of 1.
 
     Returns:
         A `LoopResult`. Running out of steps is no error: `result.reasons` says it.
