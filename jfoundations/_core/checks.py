@@ -160,9 +160,10 @@ def check_stop(
 def check_count(value: object, name: str, who: str, least: int = 0) -> int:
     """Return a Python int of at least `least`, or say what is wrong with it."""
     if isinstance(value, Tracer):
+        stop = ", or stop where you want with stop_when(lambda state, step: step + 1 >= n)"
         raise TypeError(
-            f"{who}: {name} is traced, a Python int is needed; mark it static under jit, or stop "
-            "where you want with stop_when(lambda state, step: step + 1 >= n)"
+            f"{who}: {name} is traced, a Python int is needed; mark it static under jit"
+            f"{stop if name == 'max_steps' else ''}"
         )
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{who}: {name} is {value!r}, a Python int is needed")

@@ -30,6 +30,9 @@ from .._core.values import Structural, hold, maker_of, name_of, release
 
 MAKERS = "jfoundations.callbacks.", "jfoundations._loops.combinators"
 RUN_EVENTS = ("before_run", "before_step", "after_step", "after_run")
+# Heard once before the first step, and when all callbacks have heard a step; it may name `others`,
+# the memories of those that do not hear it, and changes its own memory alone.
+KEEP = "keep"
 
 # Hears an event: `state -> (state, stop)`, or `(memory, state) -> (memory, state, stop)`.
 EventFunction: TypeAlias = Callable[..., tuple[PyTree, ...]]
@@ -79,7 +82,7 @@ class Callback(Structural):
     ):
         check_name(name, "Callback")
         for event, function in events.items():
-            if not event.startswith(("before_", "after_")):
+            if not event.startswith(("before_", "after_")) and event != KEEP:
                 raise TypeError(
                     f"Callback {name}: {event!r} is no event; known are {', '.join(RUN_EVENTS)}, "
                     f"and before_NAME, after_NAME of a Pipe's stages{nearest(event, RUN_EVENTS)}"

@@ -15,7 +15,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -29,7 +29,7 @@ from .._core.types import PyTree
 from .callback import CallbackLike
 from .drivers import run_loop
 from .facts import promote
-from .iterate import make_program, to_carry, to_result
+from .iterate import check_blocks, make_program, to_carry, to_result
 from .lanes import LaneAxes, automatic, explicit_mesh, find_lane_axes, lay_over, over_lanes
 from .plan import Plan, Step, StepAndCallbacks, make_plan
 from .result import LoopResult
@@ -48,6 +48,7 @@ def chunks(
     time_budget: float | None = None,
     lanes: bool | tuple[bool, ...] = False,
     key: jax.Array | None = None,
+    check_every: int = 1,
 ) -> Iterator[LoopResult[S]]:
     """Run a loop and yield its `LoopResult` every so often, the final one last.
 
@@ -71,6 +72,7 @@ def chunks(
         lanes: whether the leaves of the state have a leading axis of lanes; or a tuple of such
             bools, of step, state and each callback, for hyperparameters that differ between lanes.
         key: as in `iterate`; with lanes also an array of keys, one a lane.
+        check_every: as in `iterate`; a chunk ends where it would with 1.
 
     Yields:
         A `LoopResult` a chunk. Its arrays are ready: the device has finished them.
@@ -89,6 +91,7 @@ def chunks(
     """
     max_steps = check_count(max_steps, "max_steps", "chunks")
     every = check_clock(every, seconds, time_budget, "chunks")
+    check_every = min(check_blocks(check_every, "while", "chunks"), every or max_steps)
     if tracing():
         raise TypeError("chunks runs on the host and cannot be traced by jit; use iterate there")
     check_key(key, "chunks", many=lanes is not False)
@@ -98,16 +101,15 @@ def chunks(
     else:
         start = as_arrays(state, "chunks")
     if lanes is False:
-        return hand_out(
-            CompiledLoop(program, key, max_steps, None), start, every, seconds, time_budget
-        )
+        loop = CompiledLoop(program, key, max_steps, None, check_every)
+        return hand_out(loop, start, every, seconds, time_budget)
     axes = find_lane_axes((step, start, *callbacks), lanes, key, "chunks")
     mesh = explicit_mesh((program, start, key))
     if mesh is not None:
         # JAX 0.10 maps no `while_loop` over lanes sharded along an explicit axis: of what the loop
         # itself begins with, its counter say, it does not know the mesh.
         program, start, key = lay_over(automatic(mesh), (program, start, key))
-    loop = CompiledLoop(program, key, max_steps, axes)
+    loop = CompiledLoop(program, key, max_steps, axes, check_every)
     results = hand_out(loop, start, every, seconds, time_budget)
     return results if mesh is None else (lay_over(mesh, result) for result in results)
 
@@ -145,6 +147,7 @@ class CompiledLoop:
     key: jax.Array | None
     max_steps: int
     axes: LaneAxes | None
+    check_every: int = 1
 
     @property
     def last(self) -> int:
@@ -161,17 +164,21 @@ class CompiledLoop:
         """Return the result at a step, or where its callbacks have stopped it before."""
         # Where nobody can stop, lanes share one count of steps, and so the loop one predicate.
         start = np.int32(at.steps) if self.axes and at.even else None
-        return self._run(_advance, result, start, np.int32(limit))
+        options = {"check_every": self.check_every}
+        return self._run(_advance, result, start, np.int32(limit), **options)
 
     def end(self, result: LoopResult[PyTree]) -> LoopResult[PyTree]:
         """Return the result after `after_run`."""
         return self._run(end_run, result)
 
-    def _run(self, part: Part, state: PyTree, *shared: ArrayLike | None) -> LoopResult[PyTree]:
+    def _run(
+        self, part: Part, state: PyTree, *shared: ArrayLike | None, **options: int
+    ) -> LoopResult[PyTree]:
         axes = self.axes
         if axes and isinstance(state, LoopResult):
             axes = axes._replace(state=0)
-        run = compiled(run_part, self.program, part=part, max_steps=self.max_steps, axes=axes)
+        options["max_steps"] = self.max_steps
+        run = compiled(run_part, self.program, part=part, axes=axes, **options)
         return run(state, self.key, *shared)
 
     def progress(self, result: LoopResult[PyTree]) -> LoopProgress:
@@ -201,11 +208,12 @@ def run_part(
     part: Part,
     max_steps: int,
     axes: LaneAxes | None,
+    **options: int,
 ) -> LoopResult[PyTree]:
     """Run a part of a loop, in each lane where there are lanes."""
 
     def lane(program: StepAndCallbacks, state: PyTree, key: Array | None) -> LoopResult[PyTree]:
-        return part(make_plan(program, key, max_steps), state, *shared)
+        return part(make_plan(program, key, max_steps), state, *shared, **options)
 
     return over_lanes(lane, axes, program, state, key)
 
@@ -220,10 +228,11 @@ def begin_run(plan: Plan, state: PyTree) -> LoopResult[PyTree]:
 
 
 def _advance(
-    plan: Plan, result: LoopResult[PyTree], start: Array | None, limit: Array
+    plan: Plan, result: LoopResult[PyTree], start: Array | None, limit: Array, *, check_every: int
 ) -> LoopResult[PyTree]:
     carry, stopped = to_carry(plan, result), plan.hears("before_run")
-    carry = run_loop("while", plan, carry, limit, stopped=stopped, start=start)
+    options: Any = {"stopped": stopped, "start": start, "check_every": check_every}
+    carry = run_loop("while", plan, carry, limit, **options)
     return to_result(plan, carry, carry)
 
 

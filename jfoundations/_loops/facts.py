@@ -107,7 +107,9 @@ def take_step(plan: Plan, carry: Carry, live: Live = True, *, reverse: bool) -> 
     if count is None:
         count = carry.step + (1 if live is True else live.astype(np.int32))
     mask = carry.mask if bits is False else freeze(live, bits, carry.mask)
-    return Carry(count, mask, freeze(live, state, carry.state), memories)
+    state = freeze(live, state, carry.state)
+    memories = plan.keep(carry.step, state, memories, live=live)
+    return Carry(count, mask, state, memories)
 
 
 def is_going(carry: Carry, limit: Limit) -> Any:

@@ -29,11 +29,12 @@ from .._core.values import describe, hold, is_pytree
 from .callback import CallbackLike, callback_name, events_of, flatten
 from .drivers import DRIVERS, begin_python, refuse_tracing, run_loop, run_python
 from .facts import promote
+from .implicit import Implicit, run_implicit, settings_of
 from .plan import Carry, Plan, Step, StepAndCallbacks, make_plan
 from .result import LoopResult, Memories
 
 S = TypeVar("S")
-Driver = Literal["while", "scan", "checkpointed", "python"]
+Driver = Literal["while", "scan", "checkpointed", "implicit", "python"]
 
 
 def iterate(
@@ -42,7 +43,8 @@ def iterate(
     *callbacks: CallbackLike,
     max_steps: int,
     key: jax.Array | None = None,
-    driver: Driver = "while",
+    driver: Driver | Implicit = "while",
+    check_every: int = 1,
 ) -> LoopResult[S]:
     """Repeat a pure step until a callback asks to stop, or for `max_steps` steps.
 
@@ -77,8 +79,15 @@ def iterate(
         max_steps: a Python int ≥ 0.
         key: a PRNG key for who names it.
         driver: `"while"` (forward mode; any lane stops by itself under vmap), `"scan"` (reverse
-            mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), or `"python"`
-            (a Python loop over a jitted step, eager callbacks: print and breakpoints work).
+            mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), `"implicit"` or
+            `Implicit(…)` (as `"while"`, with the gradient of the fixed point that a converged run
+            ends at: both modes, memory O(1)), or `"python"` (a Python loop over a jitted step,
+            eager callbacks: print and breakpoints work).
+        check_every: of drivers "while" and "implicit", on a GPU, where a test of the stop is a
+            kernel and waits for the host: make one in so many steps; more than `max_steps` is
+            `max_steps`. The result is that of 1: the steps of a block after its stop are computed
+            and left out, as a finished lane's are. On other devices a test costs little, and the
+            program is that of 1.
 
     Returns:
         A `LoopResult`. Running out of steps is no error: `result.reasons` says it.
@@ -92,15 +101,19 @@ def iterate(
     """
     max_steps = check_count(max_steps, "max_steps", "iterate")
     check_driver(driver, "iterate")
+    check_every = check_blocks(check_every, driver, "iterate")
     check_key(key, "iterate")
     program = make_program(step, callbacks, "iterate")
     state = as_arrays(state, "iterate")
+    if (implicit := settings_of(driver)) is not None:
+        words = {"max_steps": max_steps, "check_every": check_every}
+        return run_implicit(_run, implicit, program, state, state, key, **words)
     if driver == "python":
         refuse_tracing()
         plan = make_plan(program, key, max_steps)
         carry = run_python(plan, begin_python(plan, state), max_steps)
         return to_result(plan, carry, plan.finish(carry))
-    options: Any = {"max_steps": max_steps, "driver": driver}
+    options: Any = {"max_steps": max_steps, "driver": driver, "check_every": check_every}
     if tracing():
         return _run(program, state, key, **options)
     return compiled(_run, program, **options)(state, key)
@@ -112,7 +125,8 @@ def resume(
     *callbacks: CallbackLike,
     max_steps: int,
     key: jax.Array | None = None,
-    driver: Driver = "while",
+    driver: Driver | Implicit = "while",
+    check_every: int = 1,
 ) -> LoopResult[S]:
     """Go on with a run: `resume(iterate(k), n)` equals `iterate(n)` bit for bit.
 
@@ -126,6 +140,7 @@ def resume(
         max_steps: counted from the run's first step.
         key: the run's key.
         driver: as in `iterate`.
+        check_every: as in `iterate`.
 
     Raises:
         ValueError: the callbacks are not those of the run.
@@ -138,6 +153,7 @@ def resume(
     """
     max_steps = check_count(max_steps, "max_steps", "resume")
     check_driver(driver, "resume")
+    check_every = check_blocks(check_every, driver, "resume")
     if not isinstance(result, LoopResult):
         raise TypeError(
             f"resume: it goes on from a LoopResult, which iterate, resume and chunks return, not "
@@ -146,12 +162,16 @@ def resume(
     check_key(key, "resume")
     result = dataclasses.replace(result, limit="max_steps")
     program = make_program(step, callbacks, "resume")
+    if (implicit := settings_of(driver)) is not None:
+        state = result.state if result.resumable is None else result.resumable[0]
+        words = {"max_steps": max_steps, "check_every": check_every}
+        return run_implicit(_resume, implicit, program, result, state, key, **words)
     if driver == "python":
         refuse_tracing()
         plan = make_plan(program, key, max_steps)
         carry = run_python(plan, plan.grow(to_carry(plan, result)), max_steps)
         return to_result(plan, carry, plan.finish(carry))
-    options: Any = {"max_steps": max_steps, "driver": driver}
+    options: Any = {"max_steps": max_steps, "driver": driver, "check_every": check_every}
     if tracing():
         return _resume(program, result, key, **options)
     return compiled(_resume, program, **options)(result, key)
@@ -159,11 +179,22 @@ def resume(
 
 def check_driver(driver: object, who: str) -> None:
     """Raise unless there is a driver of that name."""
-    known = (*DRIVERS, "python")
-    if driver not in known:
+    known = (*DRIVERS, "implicit", "python")
+    if driver not in known and not isinstance(driver, Implicit):
         raise ValueError(
             f"{who}: no driver {driver!r}; known are {', '.join(known)}{nearest(driver, known)}"
         )
+
+
+def check_blocks(check_every: object, driver: object, who: str) -> int:
+    """Return after how many steps the stop is tested, or say what is wrong with it."""
+    size = check_count(check_every, "check_every", who, least=1)
+    if size > 1 and driver != "while" and settings_of(driver) is None:
+        raise ValueError(
+            f"{who}: check_every is {size}, but driver={driver!r} has no test of the stop to save; "
+            "leave check_every out, or use driver='while'"
+        )
+    return size
 
 
 def make_program(step: Function, callbacks: tuple[CallbackLike, ...], who: str) -> StepAndCallbacks:
@@ -202,12 +233,19 @@ def _refuse_leaf(program: StepAndCallbacks, who: str) -> None:
 
 
 def _run(
-    program: StepAndCallbacks, state: PyTree, key: Array | None, *, max_steps: int, driver: str
+    program: StepAndCallbacks,
+    state: PyTree,
+    key: Array | None,
+    *,
+    max_steps: int,
+    driver: str,
+    check_every: int,
 ) -> LoopResult[PyTree]:
     plan = make_plan(program, key, max_steps)
     carry = plan.begin(promote(plan, state))
     stopped = not isinstance(carry.mask, np.generic)
-    carry = run_loop(driver, plan, carry, np.int32(max_steps), stopped=stopped)
+    limit = np.int32(max_steps)
+    carry = run_loop(driver, plan, carry, limit, stopped=stopped, check_every=check_every)
     return to_result(plan, carry, plan.finish(carry))
 
 
@@ -218,10 +256,12 @@ def _resume(
     *,
     max_steps: int,
     driver: str,
+    check_every: int,
 ) -> LoopResult[PyTree]:
     plan = make_plan(program, key, max_steps)
     carry = plan.grow(to_carry(plan, result))
-    carry = run_loop(driver, plan, carry, np.int32(max_steps), stopped=True)
+    limit = np.int32(max_steps)
+    carry = run_loop(driver, plan, carry, limit, stopped=True, check_every=check_every)
     return to_result(plan, carry, plan.finish(carry))
 
 
@@ -238,7 +278,7 @@ def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[PyTree]:
     return LoopResult(finished.state, steps, mask, memory, resumable, names)
 
 
-def to_carry(plan: Plan, result: LoopResult[PyTree]) -> Carry:
+def to_carry(plan: Plan, result: LoopResult[PyTree], who: str = "resume") -> Carry:
     """Return the carry a result goes on from.
 
     Raises:
@@ -247,13 +287,14 @@ def to_carry(plan: Plan, result: LoopResult[PyTree]) -> Carry:
     names = tuple(part.name for part in plan.listeners)
     if names != result.names:
         raise ValueError(
-            f"resume: the run had the callbacks {list(result.names)}, now they are {list(names)}; "
+            f"{who}: the run had the callbacks {list(result.names)}, now they are {list(names)}; "
             "give the same ones in the same order, or start anew from result.state"
         )
     if jnp.ndim(result.steps):
+        all_lanes = ", or with all by chunks(lanes=True)" * (who == "resume")
         raise ValueError(
-            f"resume: the result is of {jnp.shape(result.steps)[0]} lanes; go on with each by "
-            "jax.vmap(lambda result: resume(result, …))(result), or with all by chunks(lanes=True)"
+            f"{who}: the result is of {jnp.shape(result.steps)[0]} lanes; take each by "
+            f"jax.vmap(lambda result: {who}(result, …))(result){all_lanes}"
         )
     if result.resumable is not None:
         state, memories = result.resumable

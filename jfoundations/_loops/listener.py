@@ -51,9 +51,10 @@ class Listener:
     init: Start | None
     handlers: dict[str, Handler]
 
-    def start(self, state: PyTree, max_steps: int | None) -> Any:
+    def start(self, state: PyTree, max_steps: int | None, others: Memories = ()) -> Any:
         """Return the first memory, `()` where there is none; `max_steps` is None in a scan's."""
-        return in_turn(self.begin(state, {} if max_steps is None else {"max_steps": max_steps}))
+        words = {} if max_steps is None else {"max_steps": max_steps}
+        return in_turn(self.begin(state, {**words, "others": others}))
 
     def begin(self, state: PyTree, context: Context) -> Calls:
         """Do so as a generator, which yields what is to be called within."""

@@ -5,7 +5,7 @@ what some callback really does. A plan is a frozen value; what only a trace can 
 whether a callback can stop the loop, is in `facts`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from .._core.programs import compiled
 from .._core.types import Function, Live, PyTree, Stop
 from .._core.values import Structural, describe, hold, release
 from .._pipes.pipe import Pipe
-from .callback import RUN_EVENTS, CallbackLike
+from .callback import KEEP, RUN_EVENTS, CallbackLike
 from .handlers import Caller, Context, caller, cure_of
 from .listener import Listener, Mask, Memories, fire, merge_bits, overheard
 from .resolve import listen
@@ -108,9 +108,12 @@ class Plan:
 
         Its mask is a NumPy 0 where no callback can have asked to stop.
         """
-        memories = tuple(part.start(state, self.max_steps) for part in self.listeners)
+        first: list[Any] = [()] * len(self.listeners)
+        for k, part in self._keepers_last():
+            first[k] = part.start(state, self.max_steps, self._others(first))
         words = self.context(np.int32(0), True)
-        state, memories, bits = fire("before_run", self.listeners, state, memories, words)
+        state, memories, bits = fire("before_run", self.listeners, state, tuple(first), words)
+        memories = self.keep(np.int32(-1), state, memories, live=True)
         return Carry(np.int32(0), np.uint32(0) if bits is False else bits, state, memories)
 
     def advance(
@@ -130,6 +133,20 @@ class Plan:
         check_like(new, state, self.who)
         new, memories, last = fire("after_step", heard, new, memories, words)
         return new, memories, merge_bits(merge_bits(first, within), last)
+
+    def keep(self, step: ArrayLike, state: PyTree, memories: Memories, *, live: Live) -> Memories:
+        """Let those that keep what the loop carries hear it; before the first step, as after -1."""
+        if not self.hears(KEEP):
+            return memories
+        words = {"step": step, "live": live, "others": self._others(memories)}
+        return fire(KEEP, self.listeners, state, memories, words)[1]
+
+    def _others(self, memories: Sequence[PyTree]) -> Memories:
+        pairs = zip(self.listeners, memories, strict=True)
+        return tuple(memory for part, memory in pairs if KEEP not in part.handlers)
+
+    def _keepers_last(self) -> list[tuple[int, Listener]]:
+        return sorted(enumerate(self.listeners), key=lambda each: KEEP in each[1].handlers)
 
     def take(self, state: PyTree, words: Context) -> Any:
         """Take the step alone, without events."""
@@ -163,12 +180,14 @@ class Plan:
     def grow(self, carry: Carry) -> Carry:
         """Make room, in memories whose size follows `max_steps`, for the steps still to come."""
         memories = list(carry.memories)
-        for k, part in enumerate(self.listeners):
-            if part.init is not None and "max_steps" in part.init.words:
-                fresh = part.start(carry.state, self.max_steps)
+        for k, part in self._keepers_last():
+            if part.init is not None and {"max_steps", "others"} & part.init.words:
+                fresh = part.start(carry.state, self.max_steps, self._others(memories))
                 _check_kind(fresh, memories[k], part.who)
                 memories[k] = jax.tree.map(_into_corner, fresh, memories[k])
-        return carry._replace(memories=tuple(memories))
+        # Kept already, unless the result is `again` a start.
+        kept = self.keep(carry.step - 1, carry.state, tuple(memories), live=True)
+        return carry._replace(memories=kept)
 
     def noting(self, stops: dict[str, Stop]) -> "Plan":
         """Return the plan whose handlers write down their stops, by the name messages use."""
@@ -178,7 +197,7 @@ class Plan:
     def with_compiled_step(self) -> "Plan":
         """Return the plan with its step compiled, stage by stage where a callback hears stages."""
         heard = {event for part in self.listeners for event in part.handlers}
-        between = bool(heard - set(RUN_EVENTS))
+        between = bool(heard - {*RUN_EVENTS, KEEP})
         whole = self.pipe if self.staged else self.pipe.stages[0]
         parts = [self.pipe[k : k + 1] for k in range(len(self.pipe))] if between else [whole]
         words = frozenset({"step", "live"} | ({"key"} if self.key is not None else set()))
@@ -241,7 +260,7 @@ def _check_kind(fresh: PyTree, old: PyTree, who: str) -> None:
     if kinds[0] != kinds[1]:
         raise TypeError(
             f"{who}: its memory was {describe(old)} in the run and would start as "
-            f"{describe(fresh)} now; resume with the callbacks the run had"
+            f"{describe(fresh)} now; give the callbacks the run had"
         )
 
 

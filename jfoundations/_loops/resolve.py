@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 
 from .._core.checks import as_arrays, nearest
 from .._core.types import PyTree
-from .callback import RUN_EVENTS, Callback, CallbackLike, callback_name, events_of
+from .callback import KEEP, RUN_EVENTS, Callback, CallbackLike, callback_name, events_of
 from .combined import Combined
 from .handlers import (
     CONTEXT,
@@ -42,7 +42,7 @@ def listen(
     whos = [f"callback {k + 1} of {len(names)}, {name}" for k, name in enumerate(names)]
     for callback, who in zip(callbacks, whos, strict=True):
         for event in events_of(callback, who)[1]:
-            if event not in known:
+            if event not in known and event != KEEP:
                 raise ValueError(
                     f"{who}: no event is called {event!r}; "
                     f"the events are {', '.join(known)}{_event_cure(event, known)}"
@@ -82,13 +82,14 @@ def _resolve(callback: CallbackLike, name: str, who: str, given: Container[str])
     bare = init is None and isinstance(callback, Callback)
     hint = "; of (memory, state) it needs its init: Callback(init, …)" if bare else ""
     handlers = {}
+    others = ("others",) if KEEP in functions else ()
     for event, function in functions.items():
-        where = f"{who}, {event}"
-        found = caller(function, 1 + (init is not None), where, given, hint=hint)
+        where, known = f"{who}, {event}", (*CONTEXT, *others)
+        found = caller(function, 1 + (init is not None), where, given, known, hint=hint)
         handlers[event] = handler_of(found, where, has_memory=init is not None)
     if init is None:
         return Listener(name, who, None, handlers)
-    found = caller(init, 1, f"{who}, init", given, INIT_CONTEXT)
+    found = caller(init, 1, f"{who}, init", given, (*INIT_CONTEXT, *others))
     return Listener(
         name, who, Start(found.words, functools.partial(_begin, found, f"{who}, init")), handlers
     )

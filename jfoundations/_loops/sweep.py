@@ -185,7 +185,7 @@ class CompiledSweep(CompiledLoop):
     """A sweep in compiled parts: it begins and ends all runs at once, and advances a few."""
 
     axes: LaneAxes  # of the runs; it is never None
-    lanes: int
+    lanes: int = LEAST
 
     def advance(
         self, result: LoopResult[PyTree], at: LoopProgress, limit: int
@@ -247,7 +247,7 @@ def _prepare(
     mesh = None if tracing() else explicit_mesh((program, states, key))
     if mesh is not None:  # as in `chunks`
         program, states, key = lay_over(automatic(mesh), (program, states, key))
-    return CompiledSweep(program, key, max_steps, axes, lanes), states, mesh
+    return CompiledSweep(program, key, max_steps, axes, lanes=lanes), states, mesh
 
 
 def _sweep(

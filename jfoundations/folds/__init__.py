@@ -26,14 +26,24 @@ from ._describe import describe, minmax
 from ._ema import ema
 from ._extrema import count, maximum, minimum
 from ._histogram import histogram
+from ._logical import all, any
+from ._logsumexp import logsumexp
 from ._matrix import corr_matrix, cov_matrix
 from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, statistic, std, var
+from ._places import argmax, argmin, first, last
+from ._product import product
 from ._quantile import iqr, median, quantile, sketch
 from ._refused import refuse as _refuse
 from ._sketch import Sketch
+from ._sum import sum
+from ._top_k import top_k
 
 __all__ = [
     "Sketch",
+    "all",
+    "any",
+    "argmax",
+    "argmin",
     "corr",
     "corr_matrix",
     "count",
@@ -41,16 +51,20 @@ __all__ = [
     "cov_matrix",
     "describe",
     "ema",
+    "first",
     "grouped",
     "histogram",
     "iqr",
     "kurtosis",
+    "last",
+    "logsumexp",
     "maximum",
     "mean",
     "median",
     "minimum",
     "minmax",
     "moment",
+    "product",
     "quantile",
     "row_names",
     "sem",
@@ -58,6 +72,8 @@ __all__ = [
     "skew",
     "statistic",
     "std",
+    "sum",
+    "top_k",
     "var",
 ]
 

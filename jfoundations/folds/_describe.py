@@ -19,7 +19,7 @@ from .._kernels.sums.one_read import bounds
 from ..stats._describe import Description
 from ..stats._minmax import minmax as minmax_of
 from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
-from ._moments import only, powers, skewness, tailedness, variance
+from ._moments import by_name, only, powers
 from ._words import choose
 
 
@@ -133,7 +133,5 @@ def _description(kind: Any, correction: ArrayLike, found: dict[str, Any]) -> Des
         low,
         high,
         part.mean,
-        variance(kind, correction, part),
-        skewness(memory),
-        tailedness(memory),
+        *(by_name(name, kind, correction, memory) for name in ("var", "skew", "kurtosis")),
     )

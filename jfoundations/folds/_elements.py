@@ -87,6 +87,17 @@ def rows_of(
     return values, join(data, taken.nan)
 
 
+def real_parts(values: Any) -> list[tuple[jax.Array, ...]]:
+    """Return the variables, or pairs, whose sums make up those of complex data."""
+    if not any(map(jnp.iscomplexobj, values)):
+        return [values]
+    parts = [(v.real, v.imag) for v in values]
+    if len(parts) == 1:
+        return [(part,) for part in parts[0]]
+    (a, b), (c, d) = parts
+    return [(a, c), (b, d), (b, c), (a, d)]
+
+
 def _two(xs: PyTree, what: str) -> tuple[Any, Any]:
     if not isinstance(xs, tuple) or len(xs) != 2:
         names = what[1:-1]

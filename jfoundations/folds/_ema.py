@@ -10,7 +10,7 @@ from .._core.checks import decay_of
 from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
-from .._kernels.moments.stretches import Stretch, elements, in_range, mean, merge, out_of_range
+from .._kernels.moments.stretches import Stretch, elements, in_range, merge, moments
 from .._kernels.sample.arguments import accumulator, scalar
 from .._kernels.sums.blocks import widen
 
@@ -46,7 +46,7 @@ def _step(decay: jax.Array, memory: Stretch, x: Any) -> Stretch:
 
 
 def _extract(memory: Stretch) -> jax.Array:
-    return out_of_range(mean(memory), [in_range(memory.pivot, None, 1)[1]])
+    return moments(memory, [in_range(memory.pivot, None, 1)[1]]).mean
 
 
 def _element(x: jax.Array, weight: jax.Array) -> Stretch:

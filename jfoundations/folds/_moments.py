@@ -1,7 +1,7 @@
 """Mean, variance, shape, covariance and correlation as folds."""
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,11 @@ from .._core.types import PyTree
 from .._core.values import identity, partial
 from .._folds.fold import Fold
 from .._folds.leafwise import leafwise
+from .._kernels.moments.formulas import FORMULAS, of_shape
 from .._kernels.moments.moments import coefficient, complex_coefficient, root
 from .._kernels.sample.arguments import scalar
 from ..stats._statistic import Statistic
-from ._elements import Kind, Nan, Taken, checked, one, rows_of, zero_rows
+from ._elements import Kind, Nan, Taken, checked, one, real_parts, rows_of, zero_rows
 from ._memory import Memory, gather, merge, of_element
 
 
@@ -86,7 +87,7 @@ def sem(*, correction: float = 1, weights: Kind = None, nan: Nan = "propagate") 
     >>> round(float(jf.fold(sem(), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
     3.966
     """
-    extract = _corrected(_sem, "sem", weights, correction)
+    extract = _corrected(partial(by_name, "sem"), "sem", weights, correction)
     return _make("sem", 2, extract, weights, nan)
 
 
@@ -116,10 +117,13 @@ def moment(order: int, *, weights: Kind = None, nan: Nan = "propagate") -> Fold[
     return _make("moment", kept, partial(_moment, order), weights, nan)
 
 
-def skew(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
+def skew(
+    *, correction: Literal[0, 1] = 0, weights: Kind = None, nan: Nan = "propagate"
+) -> Fold[jax.Array]:
     """Return the fold of the skewness m₃ / m₂^(3/2), biased, elementwise; nan of a constant.
 
     Args:
+        correction: 0, or 1 for the unbiased estimate, as in `stats.skew`.
         weights: as in `mean`.
         nan: as in `mean`.
 
@@ -127,13 +131,17 @@ def skew(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     >>> round(float(jf.fold(skew(), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
     1.0716
     """
-    return _make("skew", 4, skewness, weights, nan)
+    extract = partial(by_name, of_shape("skew", correction, "folds."), weights, 0)
+    return _make("skew", 4, extract, weights, nan)
 
 
-def kurtosis(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
+def kurtosis(
+    *, correction: Literal[0, 1] = 0, weights: Kind = None, nan: Nan = "propagate"
+) -> Fold[jax.Array]:
     """Return the fold of the excess kurtosis m₄ / m₂² - 3, biased; nan of a constant.
 
     Args:
+        correction: 0, or 1 for the unbiased estimate, as in `stats.kurtosis`.
         weights: as in `mean`.
         nan: as in `mean`.
 
@@ -141,7 +149,8 @@ def kurtosis(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]
     >>> round(float(jf.fold(kurtosis(), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
     -0.7351
     """
-    return _make("kurtosis", 4, tailedness, weights, nan)
+    extract = partial(by_name, of_shape("kurtosis", correction, "folds."), weights, 0)
+    return _make("kurtosis", 4, extract, weights, nan)
 
 
 def cov(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -228,18 +237,7 @@ def _block(taken: Taken, order: int, xs: PyTree, kept: Any = None) -> tuple[Memo
     """Return a memory for real data, two for complex ones, four for complex pairs."""
     values, weights = rows_of(taken, xs, kept)
     kind = taken.kind
-    return tuple(gather(v, weights, kind, order) for v in _real(values))
-
-
-def _real(values: Any) -> list[tuple[jax.Array, ...]]:
-    """Return the variables, or pairs, whose sums make up those of complex data."""
-    if not any(map(jnp.iscomplexobj, values)):
-        return [values]
-    parts = [(v.real, v.imag) for v in values]
-    if len(parts) == 1:
-        return [(part,) for part in parts[0]]
-    (a, b), (c, d) = parts
-    return [(a, c), (b, d), (b, c), (a, d)]
+    return tuple(gather(v, weights, kind, order) for v in real_parts(values))
 
 
 def merge_all(a: Any, b: Any) -> Any:
@@ -254,10 +252,8 @@ def _init(taken: Taken, order: int, like: PyTree) -> tuple[Memory, ...]:
 def _step(taken: Taken, order: int, memory: PyTree, x: Any) -> tuple[Memory, ...]:
     values, weights = rows_of(taken, one(x))
     weight = None if weights is None else weights[0]
-    found = (
-        of_element(tuple(v[0] for v in part), weight, taken.kind, order) for part in _real(values)
-    )
-    return merge_all(memory, tuple(found))
+    rows = (tuple(v[0] for v in part) for part in real_parts(values))
+    return merge_all(memory, tuple(of_element(row, weight, taken.kind, order) for row in rows))
 
 
 def only(memory: PyTree, who: str) -> Memory:
@@ -273,11 +269,6 @@ def _together(parts: list[jax.Array]) -> jax.Array:
 
 def _mean(memory: PyTree) -> jax.Array:
     return _together([part.mean for part in memory])
-
-
-def variance(kind: Any, correction: ArrayLike, part: Memory) -> jax.Array:
-    """Return the variance of one real variable."""
-    return part.moments(kind).var(correction)
 
 
 def _var(kind: Any, correction: ArrayLike, memory: PyTree) -> jax.Array:
@@ -298,8 +289,9 @@ def _square(kind: Any, correction: ArrayLike, memory: PyTree) -> tuple[jax.Array
     return sum(p.over(0, kind, correction) * r * r for p, r in parts), unit  # type: ignore
 
 
-def _sem(kind: Kind, correction: ArrayLike, memory: PyTree) -> jax.Array:
-    return only(memory, "sem").moments(kind).sem(correction)
+def by_name(name: str, kind: Kind, correction: ArrayLike, memory: PyTree) -> jax.Array:
+    """Return a statistic of the table, of real data."""
+    return FORMULAS[name].formula(only(memory, name).moments(kind), correction)
 
 
 def _moment(order: int, memory: PyTree) -> jax.Array:
@@ -310,16 +302,6 @@ def _moment(order: int, memory: PyTree) -> jax.Array:
     if order == 1:
         return part.mean * 0  # of nan and of infinities there is no deviation
     return part.moments(None).central(order)
-
-
-def skewness(memory: PyTree) -> jax.Array:
-    """Return m₃ / m₂^(3/2)."""
-    return only(memory, "skew").moments(None).skew
-
-
-def tailedness(memory: PyTree) -> jax.Array:
-    """Return m₄ / m₂² - 3."""
-    return only(memory, "kurtosis").moments(None).kurtosis
 
 
 def _cov(kind: Any, correction: ArrayLike, memory: PyTree) -> jax.Array:

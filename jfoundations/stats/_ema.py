@@ -10,15 +10,14 @@ no digit shows it.
 Array([1.    , 1.6667, 3.    ], dtype=float32)
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._core.checks import decay_of
+from .._kernels.moments.formulas import FORMULAS
 from .._kernels.moments.moving import along, check_along, fading
-from .._kernels.moments.stretches import mean, moment, out_of_range
+from .._kernels.moments.stretches import Stretch, moments
 from .._kernels.sample.arguments import Data, Nan, Numbers, accumulator, answer, compiled, scalar
 from .._kernels.sample.weights import Reliability, Weights
 
@@ -109,15 +108,18 @@ def _call(
 def _core(
     data: Data, decay: ArrayLike, correction: ArrayLike, name: str, axis: int, nan: Nan
 ) -> jax.Array:
-    (x,), weights, (unit,) = along(data, nan, axis, 1 if name == "ema" else 2)
+    form = FORMULAS["mean" if name == "ema" else "var"]
+    (x,), weights, units = along(data, nan, axis, 2 if form.order else 1)
     fade = decay_of(decay, accumulator(x.dtype))
+
+    def extract(memory: Stretch) -> jax.Array:
+        return form.formula(moments(memory, units), correction)
+
     if x.size == 0:
         value = x.astype(fade.dtype)
-    elif name == "ema":
-        value = out_of_range(fading(x, weights, fade, mean), [unit])
+    elif form.order == 0:
+        value = fading(x, weights, fade, extract)
     else:
-        spread = partial(moment, correction=correction)
-        value = fading(x, weights, fade, spread, kind=Reliability(None), power=True)
-        value = out_of_range(value, [unit, unit])
+        value = fading(x, weights, fade, extract, kind=Reliability(None), power=True)
     value = jnp.where(jnp.isnan(fade), jnp.nan, value)
     return answer(jnp.moveaxis(value, 0, axis), data, (), False)

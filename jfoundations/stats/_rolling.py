@@ -12,16 +12,16 @@ Array([ 1.5,  3. , 11. ], dtype=float32)
 Source: the binary method of powers (Knuth, The Art of Computer Programming 2, 4.6.3), of merges.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._core.checks import check_count
-from .._kernels.moments import stretches
-from .._kernels.moments.moving import along, check_along, chunked, windows
+from .._kernels.moments.formulas import FORMULAS
+from .._kernels.moments.moments import times
+from .._kernels.moments.moving import along, check_along, chunked, of_windows, windows
 from .._kernels.sample.arguments import Data, Nan, Numbers, accumulator, answer, compiled, scalar
 from .._kernels.sample.weights import Weights
 
@@ -55,7 +55,7 @@ def rolling_mean(
     >>> rolling_mean(jnp.arange(5.0), 3)
     Array([1., 2., 3.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_mean", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_mean", {"x": x}, window, axis, weights, where, nan)
     return _rolling(data, 0, name="mean", window=window, axis=axis, nan=nan)
 
 
@@ -90,7 +90,7 @@ def rolling_var(
     >>> rolling_var(jnp.array([1.0, 3.0, 3.0]), 2)
     Array([1., 0.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_var", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_var", {"x": x}, window, axis, weights, where, nan)
     correction = scalar("rolling_var", "correction", correction)
     return _rolling(data, correction, name="var", window=window, axis=axis, nan=nan)
 
@@ -125,7 +125,7 @@ def rolling_std(
     >>> rolling_std(jnp.array([1.0, 3.0, 3.0]), 2)
     Array([1., 0.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_std", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_std", {"x": x}, window, axis, weights, where, nan)
     correction = scalar("rolling_std", "correction", correction)
     return _rolling(data, correction, name="std", window=window, axis=axis, nan=nan)
 
@@ -159,7 +159,7 @@ def rolling_sem(
     >>> rolling_sem(jnp.array([1.0, 3.0, 3.0]), 2)
     Array([1., 0.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_sem", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_sem", {"x": x}, window, axis, weights, where, nan)
     correction = scalar("rolling_sem", "correction", correction)
     return _rolling(data, correction, name="sem", window=window, axis=axis, nan=nan)
 
@@ -191,7 +191,7 @@ def rolling_sum(
     >>> rolling_sum(jnp.array([1.0, 3.0, 3.0]), 2)
     Array([4., 6.], dtype=float32)
     """
-    data, window, axis = _checked("rolling_sum", {"x": x}, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_sum", {"x": x}, window, axis, weights, where, nan)
     return _rolling(data, 0, name="sum", window=window, axis=axis, nan=nan)
 
 
@@ -229,7 +229,7 @@ def rolling_cov(
     Array([-1.,  0.], dtype=float32)
     """
     named = {"x": x, "y": y}
-    data, window, axis = _checked("rolling_cov", named, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_cov", named, window, axis, weights, where, nan)
     correction = scalar("rolling_cov", "correction", correction)
     return _rolling(data, correction, name="cov", window=window, axis=axis, nan=nan)
 
@@ -267,11 +267,11 @@ def rolling_corr(
     Array([-1., -1.], dtype=float32)
     """
     named = {"x": x, "y": y}
-    data, window, axis = _checked("rolling_corr", named, window, axis, weights, where, nan)
+    data, window, axis = check_windows("rolling_corr", named, window, axis, weights, where, nan)
     return _rolling(data, 0, name="corr", window=window, axis=axis, nan=nan)
 
 
-def _checked(
+def check_windows(
     who: str,
     named: Any,
     window: Any,
@@ -280,6 +280,7 @@ def _checked(
     where: Numbers | None,
     nan: str,
 ) -> tuple[Data, int, int]:
+    """Return checked data, the window and the axis."""
     data, place = check_along(who, named, axis, weights, where, nan)
     window = check_count(window, "window", who, least=1)
     n = data.values[0].shape[place]
@@ -288,58 +289,24 @@ def _checked(
     return data, window, place
 
 
-class _Row(NamedTuple):
-    """How a statistic of windows is made of their memories.
-
-    Attributes:
-        formula: of a memory and the correction.
-        degree: how many units the answer is in.
-        power: whether the memory holds variances.
-        cross: whether it holds the covariance of two variables.
-        range: of which power the data are brought into range; 1 where the answer is in range if
-            and only if its parts are: then what is large in one window touches no other.
-        sized: whether it is asked how many elements weights stand for.
-    """
-
-    formula: Callable[[stretches.Stretch, ArrayLike], jax.Array]
-    degree: int
-    power: bool = True
-    cross: bool = False
-    range: int = 1
-    sized: bool = False
-
-
-_TABLE = {
-    "mean": _Row(lambda memory, correction: stretches.mean(memory), 1, power=False),
-    "var": _Row(stretches.moment, 2),
-    "cov": _Row(stretches.covariance, 2, power=False, cross=True, range=2),
-    "corr": _Row(lambda memory, correction: stretches.correlation(memory), 0, cross=True, range=2),
-    "std": _Row(stretches.std, 1, range=2),
-    "sem": _Row(stretches.sem, 1, range=2, sized=True),
-}
-
-
 @compiled("name", "window", "axis")
 def _rolling(
     data: Data, correction: ArrayLike, name: str, window: int, axis: int, nan: Nan
 ) -> jax.Array:
-    row = _TABLE.get(name)
-    values, weights, units = along(data, nan, axis, row.range if row else 1)
+    if name == "sum":
+        return _sums(data, window, axis, nan)
+    form = FORMULAS[name]
+    # where an answer is in range if and only if its parts are, what is large in one window touches
+    # no other
+    power = 1 if name in ("mean", "var") else 2
+    words = {"order": form.order, "power": power, "window": window, "axis": axis, "nan": nan}
+    return of_windows(lambda m: form.formula(m, correction), data, **words)
 
-    def of(part: tuple[list[jax.Array], Any]) -> jax.Array:
-        values, weights = part
-        if row is None:  # a sum
-            (x,) = values
-            x = x.astype(accumulator(x.dtype))
-            if weights is not None:
-                x = jnp.where(weights == 0, jnp.zeros_like(x), x) * weights
-            return windows(x, window, jnp.add)
-        if weights is not None:
-            weights = jnp.concatenate([weights] * len(values))
-        x = jnp.concatenate(values)
-        parts = stretches.elements(x, weights, data.weights, row.power, row.cross, row.sized)
-        return row.formula(windows(parts, window, stretches.merge), correction)
 
-    value = chunked((values, weights), window, of)
-    value = stretches.out_of_range(value, (units * 2)[: row.degree if row else 1])
-    return answer(jnp.moveaxis(value, 0, axis), data, (), False)
+def _sums(data: Data, window: int, axis: int, nan: Nan) -> jax.Array:
+    (x,), weights, (unit,) = along(data, nan, axis, 1)
+    x = x.astype(accumulator(x.dtype))
+    if weights is not None:
+        x = jnp.where(weights == 0, jnp.zeros_like(x), x) * weights
+    value = chunked(x, window, lambda x: windows(x, window, jnp.add))
+    return answer(jnp.moveaxis(times(value, unit), 0, axis), data, (), False)

@@ -1,7 +1,6 @@
 """Statistics of groups: of the elements that share a segment id.
 
-Each is that of the array function of its name, in one pass over all segments; what cannot be made
-of moments, as a median, has no such form.
+Each is that of the array function of its name, in one pass; what is not made of moments has none.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations import stats
@@ -10,15 +9,15 @@ of moments, as a median, has no such form.
 Array([ 1.5, 11. ,  nan], dtype=float32)
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from jax import Array
 from jax.typing import ArrayLike
 
-from .._core.checks import check_count
+from .._kernels.moments.formulas import FORMULAS, of_shape
 from .._kernels.moments.groups import of_segments
-from .._kernels.sample.arguments import REAL, Nan, Numbers, check, scalar
-from .._kernels.sample.group_ids import places
+from .._kernels.sample.arguments import REAL, Data, Nan, Numbers, check, compiled, scalar
+from .._kernels.sample.group_ids import segments_of
 from .._kernels.sample.weights import Weights
 
 
@@ -79,8 +78,7 @@ def segment_sum(
     Returns:
         An array of shape (num_segments, ...) in x's floating dtype; 0 for an empty segment.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> segment_sum([1.0, 3.0, 8.0], [0, 0, 1], num_segments=2)
     Array([4., 8.], dtype=float32)
@@ -112,8 +110,7 @@ def segment_var(
     Returns:
         An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     Source: the two-pass algorithm about a value of each segment; Chan, Golub and LeVeque (1983),
     "Algorithms for computing the sample variance".
@@ -148,8 +145,7 @@ def segment_std(
     Returns:
         An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> segment_std([1.0, 3.0, 8.0], [0, 0, 1], num_segments=2)
     Array([1., 0.], dtype=float32)
@@ -181,8 +177,7 @@ def segment_sem(
     Returns:
         An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> segment_sem([1.0, 3.0, 8.0], [0, 0, 1], num_segments=2)
     Array([ 1., nan], dtype=float32)
@@ -216,8 +211,7 @@ def segment_cov(
     Returns:
         An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`; the shapes of x and y differ.
+    Raises: TypeError, ValueError, as `segment_mean`; the shapes of x and y differ.
 
     >>> segment_cov([1.0, 3.0, 8.0, 9.0], [2.0, 6.0, 16.0, 18.0], [0, 0, 1, 1], num_segments=2)
     Array([2. , 0.5], dtype=float32)
@@ -249,8 +243,7 @@ def segment_corr(
     Returns:
         An array of shape (num_segments, ...); nan where x or y is constant or empty.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`; the shapes of x and y differ.
+    Raises: TypeError, ValueError, as `segment_mean`; the shapes of x and y differ.
 
     >>> segment_corr([1.0, 3.0, 8.0, 9.0], [3.0, 1.0, 9.0, 8.0], [0, 0, 1, 1], num_segments=2)
     Array([-1., -1.], dtype=float32)
@@ -263,6 +256,7 @@ def segment_skew(
     segment_ids: Numbers,
     *,
     num_segments: int,
+    correction: Literal[0, 1] = 0,
     weights: Weights | Numbers | None = None,
     where: Numbers | None = None,
     nan: Nan = "propagate",
@@ -273,6 +267,7 @@ def segment_skew(
         x: real array of shape (n, ...).
         segment_ids: as in `segment_mean`.
         num_segments: as in `segment_mean`.
+        correction: 0, or 1 for the unbiased estimate, as in `skew`.
         weights: as in `skew`.
         where: as in `skew`.
         nan: "propagate", or "omit" to leave nan out.
@@ -280,14 +275,14 @@ def segment_skew(
     Returns:
         An array of shape (num_segments, ...); nan where a segment is constant or empty.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> x, ids = [1.0, 2.0, 4.0, 18.0, -1.0, 1.0], [0, 0, 0, 0, 1, 1]
     >>> segment_skew(x, ids, num_segments=2).round(4)
     Array([1.0716, 0.    ], dtype=float32)
     """
-    return _call("skew", (x,), segment_ids, num_segments, 0, weights, where, nan)
+    form = of_shape("skew", correction, "segment_")
+    return _call("skew", (x,), segment_ids, num_segments, 0, weights, where, nan, form)
 
 
 def segment_kurtosis(
@@ -295,6 +290,7 @@ def segment_kurtosis(
     segment_ids: Numbers,
     *,
     num_segments: int,
+    correction: Literal[0, 1] = 0,
     weights: Weights | Numbers | None = None,
     where: Numbers | None = None,
     nan: Nan = "propagate",
@@ -305,6 +301,7 @@ def segment_kurtosis(
         x: real array of shape (n, ...).
         segment_ids: as in `segment_mean`.
         num_segments: as in `segment_mean`.
+        correction: 0, or 1 for the unbiased estimate, as in `kurtosis`.
         weights: as in `kurtosis`.
         where: as in `kurtosis`.
         nan: "propagate", or "omit" to leave nan out.
@@ -312,14 +309,14 @@ def segment_kurtosis(
     Returns:
         An array of shape (num_segments, ...); nan where a segment is constant or empty.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> x, ids = [1.0, 2.0, 4.0, 18.0, -1.0, 1.0], [0, 0, 0, 0, 1, 1]
     >>> segment_kurtosis(x, ids, num_segments=2).round(4)
     Array([-0.7351, -2.    ], dtype=float32)
     """
-    return _call("kurtosis", (x,), segment_ids, num_segments, 0, weights, where, nan)
+    form = of_shape("kurtosis", correction, "segment_")
+    return _call("kurtosis", (x,), segment_ids, num_segments, 0, weights, where, nan, form)
 
 
 def _call(
@@ -331,18 +328,23 @@ def _call(
     weights: Weights | Numbers | None,
     where: Numbers | None,
     nan: Nan,
+    form: str = "",
 ) -> Array:
-    """Check the arguments, then run the one compiled core."""
+    """Check the arguments, then run the one compiled core by the formula of that or this name."""
     who = f"segment_{name}"
     correction = scalar(who, "correction", correction)
     named = dict(zip("xy", values, strict=False))
     data, _ = check(who, named, None, weights, where, nan, real=REAL)
-    segments = check_count(num_segments, "num_segments", who, least=1)
-    place = places(who, "segment_ids", ids, segments)
-    shape = data.values[0].shape
-    if not shape or shape[:1] != place.shape:
-        raise ValueError(
-            f"{who}: segment_ids have shape {place.shape}, x has shape {shape}; "
-            "one id for each element along axis 0 is needed"
-        )
-    return of_segments(data, place, correction, name=name, segments=segments, nan=nan)
+    place, segments = segments_of(who, ids, num_segments, data.values[0].shape)
+    return _core(data, place, correction, name=form or name, segments=segments, nan=nan)
+
+
+@compiled("name", "segments")
+def _core(
+    data: Data, place: Array, correction: ArrayLike, *, name: str, segments: int, nan: Nan
+) -> Array:
+    if name == "sum":
+        return of_segments(None, data, place, order=0, segments=segments, nan=nan)
+    form = FORMULAS[name]
+    words = {"order": form.order, "segments": segments, "nan": nan}
+    return of_segments(lambda m: form.formula(m, correction), data, place, **words)

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from .._core.checks import check_count
 from .._kernels.moments.derivatives import deviations
-from .._kernels.moments.formulas import Call, alike, call
+from .._kernels.moments.formulas import Call, alike, call, of_shape
 from .._kernels.moments.moments import times
 from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.sample.arguments import (
@@ -111,7 +111,7 @@ def skew(
     0.0
     """
     options = {"weights": weights, "where": where, "nan": nan}
-    return call("skew", {"x": x}, axis, keepdims, 0, options, _formula("skew", correction))
+    return call("skew", {"x": x}, axis, keepdims, 0, options, of_shape("skew", correction))
 
 
 def kurtosis(
@@ -147,7 +147,7 @@ def kurtosis(
     -2.0
     """
     options = {"weights": weights, "where": where, "nan": nan}
-    return call("kurtosis", {"x": x}, axis, keepdims, 0, options, _formula("kurtosis", correction))
+    return call("kurtosis", {"x": x}, axis, keepdims, 0, options, of_shape("kurtosis", correction))
 
 
 def sem(
@@ -185,15 +185,6 @@ def sem(
     """
     options = {"weights": weights, "where": where, "nan": nan}
     return call("sem", {"x": x}, axis, keepdims, correction, options)
-
-
-def _formula(who: str, correction: int) -> str:
-    if isinstance(correction, bool) or correction not in (0, 1):
-        raise ValueError(
-            f"{who}: correction is {correction!r}; 0 gives the sample's own, 1 the estimate that "
-            "is unbiased for a normal distribution"
-        )
-    return f"unbiased_{who}" if correction else who
 
 
 @compiled("order")

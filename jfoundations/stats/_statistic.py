@@ -12,24 +12,30 @@ The coefficient of variation, of an array and of its columns, with weights and m
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from jax import Array
 
 from .._core.programs import compiled
 from .._core.sharding import automatic
 from .._kernels.moments.formulas import Call
+from .._kernels.moments.groups import of_segments
 from .._kernels.moments.moments import Moments
+from .._kernels.moments.moving import of_windows
 from .._kernels.sample.arguments import REAL, Axes, Axis, Data, Nan, Numbers, answer, check
+from .._kernels.sample.group_ids import segments_of
 from .._kernels.sample.weights import Weights
+from ._rolling import check_windows
 
 
 @dataclass(frozen=True)
 class Statistic:
     """A statistic that is a formula of moments: of arrays, streams, windows and groups.
 
-    Called, it reduces arrays as `var` does, with the same keywords; `folds.statistic` makes a fold
-    of it. It can be differentiated, batched and masked like any other, and is as exact as the
-    moments that it is made of.
+    Called, it reduces arrays as `var` does, with the same keywords; `rolling` and `segment` are its
+    forms of windows and of groups, and `folds.statistic` makes a fold of it. It can be
+    differentiated, batched and masked like any other, and is as exact as the moments that it is
+    made of.
 
     Attributes:
         formula: `Moments -> Array`, computed element by element of arrays of any shape.
@@ -88,14 +94,85 @@ class Statistic:
             TypeError: not as many arrays as variables; they hold no real numbers.
             ValueError: shapes or axes do not fit.
         """
+        data, axes = check(self.name, self._named(values), axis, weights, where, nan, real=REAL)
+        run = compiled(_of_array, self.formula, order=self.order, axes=axes, nan=nan)
+        return answer(run(data), data, axes, bool(keepdims))
+
+    def rolling(
+        self,
+        *values: Numbers,
+        window: int,
+        axis: int = 0,
+        weights: Weights | Numbers | None = None,
+        where: Numbers | None = None,
+        nan: Nan = "propagate",
+    ) -> Array:
+        """Return the statistic of every full window along an axis, as `rolling_std` does.
+
+        Args:
+            *values: a real array, or two of one shape.
+            window: how many elements a window spans.
+            axis: along which axis; samples run along the first by default.
+            weights: as in `rolling_var`.
+            where: as in `rolling_var`.
+            nan: as in `rolling_var`.
+
+        Raises:
+            TypeError, ValueError: as `rolling_var`; windows keep no cubes, so order must not be 4.
+
+        >>> statistic = Statistic(lambda m: m.std() / m.mean)
+        >>> statistic.rolling([1.0, 3.0, 3.0], window=2)
+        Array([0.5, 0. ], dtype=float32)
+        """
+        who = f"{self.name}.rolling"
+        if self.order > 2:
+            raise ValueError(
+                f"{who}: order is {self.order}, and windows keep powers up to 2; take segment or a "
+                "fold of each window"
+            )
+        named = self._named(values)
+        data, window, axis = check_windows(who, named, window, axis, weights, where, nan)
+        words = {"order": self.order, "power": 2, "window": window, "axis": axis, "nan": nan}
+        return compiled(_of_windows, self.formula, **words)(data)
+
+    def segment(
+        self,
+        *values: Numbers,
+        segment_ids: Numbers,
+        num_segments: int,
+        weights: Weights | Numbers | None = None,
+        where: Numbers | None = None,
+        nan: Nan = "propagate",
+    ) -> Array:
+        """Return the statistic of each segment along axis 0, as `segment_std` does.
+
+        Args:
+            *values: a real array of shape (n, ...), or two of one shape.
+            segment_ids: as in `segment_mean`.
+            num_segments: as in `segment_mean`.
+            weights: as in `segment_var`.
+            where: as in `segment_var`.
+            nan: as in `segment_var`.
+
+        Raises:
+            TypeError, ValueError: as `segment_var`.
+
+        >>> statistic = Statistic(lambda m: m.std() / m.mean)
+        >>> statistic.segment([1.0, 3.0, 3.0], segment_ids=[0, 0, 1], num_segments=2)
+        Array([0.5, 0. ], dtype=float32)
+        """
+        who = f"{self.name}.segment"
+        data, _ = check(who, self._named(values), None, weights, where, nan, real=REAL)
+        place, segments = segments_of(who, segment_ids, num_segments, data.values[0].shape)
+        run = compiled(_of_groups, self.formula, order=self.order, segments=segments, nan=nan)
+        return run(data, place)
+
+    def _named(self, values: tuple[Numbers, ...]) -> dict[str, Numbers]:
         if len(values) != self.variables:
             raise TypeError(
                 f"{self.name}: {len(values)} arrays were given, and it is of {self.variables}"
             )
-        named: dict[str, Numbers] = dict(zip(("x", "y"), values, strict=False))
-        data, axes = check(self.name, named, axis, weights, where, nan, real=REAL)
-        run = compiled(_of_array, self.formula, order=self.order, axes=axes, nan=nan)
-        return answer(run(data), data, axes, bool(keepdims))
+        return dict(zip(("x", "y"), values, strict=False))
 
 
 def _of_array(
@@ -106,3 +183,13 @@ def _of_array(
         return formula(found.moments(data.values, order))
 
     return automatic(call, reduced=axes)(data)
+
+
+def _of_windows(formula: Callable[[Moments], Array], data: Data, **words: Any) -> Array:
+    return automatic(lambda data: of_windows(formula, data, **words))(data)
+
+
+def _of_groups(
+    formula: Callable[[Moments], Array], data: Data, place: Array, **words: Any
+) -> Array:
+    return automatic(lambda pair: of_segments(formula, *pair, **words))((data, place))

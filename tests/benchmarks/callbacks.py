@@ -1,4 +1,4 @@
-"""What single callbacks cost a loop: best, history, stops, lanes, and a long run with several.
+"""What single callbacks cost a loop: best, history, stops, lanes, snapshots, and several.
 
     python tests/benchmarks/callbacks.py
 
@@ -228,6 +228,82 @@ def hand_with(steps: int, every: int) -> Callable[..., Any]:
     return run
 
 
+def snapshots_of_a_run() -> list[Row]:
+    """Keep copies of all that the loop carries, beside the same loop without; go back in it."""
+    steps = 20_000
+
+    def in_place(s: Any) -> Any:
+        return {"w": s["w"].at[0].add(1.0), "n": s["n"] + 1}
+
+    best = jc.best(lambda x: jnp.ravel(x)[0])
+    stop = jf.stop_when(lambda x: jnp.any(jnp.isnan(x)))
+    large = {"w": jnp.zeros(1_000_000, jnp.float32), "n": jnp.float32(0)}
+    kinds: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
+        "a scalar": (step_of_all, jnp.float32(1.0), ()),
+        "1024 elements": (step_of_all, jnp.ones(1024, jnp.float32), ()),
+        "4096 elements": (step_of_all, jnp.ones(4096, jnp.float32), ()),
+        "1024 elements, a best": (step_of_all, jnp.ones(1024, jnp.float32), (best,)),
+        "4096 elements, a stop": (step_of_all, jnp.ones(4096, jnp.float32), (stop,)),
+        "1e6, of which a step writes one": (in_place, large, ()),
+    }
+    rows: list[Row] = []
+    for name, (step, x, heard) in kinds.items():
+        runs: dict[str, Any] = {
+            "without": lambda x, step=step, heard=heard: jf.iterate(
+                step, x, *heard, max_steps=steps
+            ),
+            "with": lambda x, step=step, heard=heard: jf.iterate(
+                step, x, *heard, jc.snapshots(), max_steps=steps
+            ),
+        }
+        found = seconds(runs, x, 11)
+        rows.append(
+            {
+                "31 snapshots of": name,
+                "ns a step without": found["without"] / steps * 1e9,
+                "ns more": (found["with"] - found["without"]) / steps * 1e9,
+                "kB of scratch": scratch_bytes(runs["with"], x) / 1e3,
+            }
+        )
+    return rows
+
+
+def scratch_bytes(run: Callable[..., Any], x: Any) -> int:
+    """Return the bytes a compiled run needs beside its argument and what it hands back."""
+    memory: Any = jax.jit(run).lower(x).compile().memory_analysis()
+    return memory.temp_size_in_bytes
+
+
+def back_in_time() -> list[Row]:
+    """Find a nan planted at step 700,001 of a million, and go back to the step before."""
+    seen, steps = jc.snapshots(), 1_000_000
+
+    def step(s: Any) -> Any:
+        grown = s["x"] * 0.999 + 1e-3 * jnp.sin(s["x"])
+        return {"x": jnp.where(s["n"] == 700_000, jnp.nan, grown), "n": s["n"] + 1}
+
+    def nan(s: Any) -> Any:
+        return jnp.any(jnp.isnan(s["x"]))
+
+    start = {"x": jnp.ones(64), "n": jnp.int32(0)}
+    run = lambda: jf.iterate(step, start, seen, max_steps=steps)  # noqa: E731
+    result = run()
+    assert int(jf.first(result, step, seen, where=nan, monotone=True)) == 700_001
+    found = interleaved(
+        {
+            "the run": run,
+            "first, from the start": lambda: jf.first(result, step, seen, where=nan),
+            "first, monotone": lambda: jf.first(result, step, seen, where=nan, monotone=True),
+            "replay": lambda: jf.replay(result, step, seen, at=700_000),
+        },
+        5,
+    )
+    return [
+        {"a nan in 1e6 steps": name, "ms": time * 1e3, "of the run": time / found["the run"]}
+        for name, time in found.items()
+    ]
+
+
 def main() -> None:
     """Print all of it."""
     for measure in (
@@ -236,6 +312,8 @@ def main() -> None:
         stops_early,
         lanes_of_their_own,
         beside_a_loop_by_hand,
+        snapshots_of_a_run,
+        back_in_time,
     ):
         table(measure())
         print()

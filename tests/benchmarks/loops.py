@@ -1,15 +1,25 @@
 """Loops against one hand-written `lax.while_loop` that does the same: run and compile time.
 
-    python tests/benchmarks/loops.py
+    python tests/benchmarks/loops.py [check_every]
 
 Both sides carry the same things: every callback's memory, the stop, the step index. Ratios are of
 medians of interleaved rounds; 1 is the hand-written loop.
+
+The second table (the only one, with `check_every`) is of `check_every=k`: time beside k = 1, where
+this runs; and, with the extra `platforms`, the kernels that a step launches in the program for an
+H200, which need not be there.
 """
 
 import functools
+import os
+import re
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")  # its compiler needs no GPU
 
 import jax
 import jax.numpy as jnp
@@ -123,8 +133,96 @@ def compile_seconds(run: Callable[..., Any], x: Any) -> float:
     return time.perf_counter() - start
 
 
+def newton(x: jax.Array) -> jax.Array:
+    """Take a step of a few nanoseconds, towards the root of 2."""
+    return 0.5 * (x + 2.0 / x)
+
+
+def never(x: jax.Array) -> jax.Array:
+    """Tell whether a state has gone astray."""
+    return loss(x) > 1e9
+
+
+def in_blocks(step: Callable[..., Any], k: int, lanes: bool, steps: int) -> Callable[..., Any]:
+    """Return a run whose stop is tested, and never comes."""
+    run = lambda x: jf.iterate(  # noqa: E731
+        step, x, jf.stop_when(never), max_steps=steps, check_every=k
+    )
+    return jax.vmap(run) if lanes else run
+
+
+def h200() -> Any:
+    """Return an H200 that is known by its description alone, or None without its compiler."""
+    sys.path.append(str(Path(__file__).parents[1] / "cases"))
+    from platform_cases import target
+
+    try:
+        return jax.sharding.SingleDeviceSharding(target("cuda"))
+    except Exception as error:
+        print(f"no kernels are counted ({error}): pip install 'jfoundations[platforms]'")
+        return None
+
+
+NO_KERNELS = {"tuple", "get-tuple-element", "bitcast", "while"}
+
+
+def kernels(text: str) -> int:
+    """Return how many kernels a pass through the loop that tests its stop launches."""
+    parts = {p.split(" ", 2)["ENTRY" in p[:5]].strip("%"): p for p in text.split("\n\n")}
+
+    def launched(name: str) -> int:
+        found = 0
+        for line in parts[name].splitlines()[1:]:
+            found += not NO_KERNELS.issuperset(re.findall(r" ([a-z][a-z0-9-]*)\([%)]", line)[:1])
+            for trips, body in loops(line):
+                found += int(trips) * launched(body)
+        return found
+
+    def loops(line: str) -> list[tuple[str, str]]:
+        trips = re.findall(r'known_trip_count"?:\{"n":"(\d+)"', line)
+        return [
+            (trips[0], body) for body in re.findall(r" while\(.*body=%([\w.-]+)", line) if trips
+        ]
+
+    tested = r" while\((?!.*known_trip_count).*condition=%([\w.-]+), body=%([\w.-]+)"
+    return max(sum(map(launched, pair)) for pair in re.findall(tested, text))
+
+
+def check_every() -> None:
+    """Print what blocks of steps with one test of the stop do."""
+    lanes = {"64 lanes of 1024": (small, jnp.ones((64, 1024), jnp.float32))}
+    bodies = {"Newton": (newton, jnp.float32(1)), **BODIES, **lanes}
+    rows: list[dict[str, object]] = []
+    elsewhere = h200()
+    for name, (step, x) in bodies.items():
+        steps = STEPS if x.size < 2**14 else STEPS // 20
+        runs = {k: in_blocks(step, k, name in lanes, steps) for k in (1, 4, 16, 64)}
+        compiled = {k: jax.jit(run).lower(x).compile() for k, run in runs.items()}
+        calls = {str(k): functools.partial(c, x) for k, c in compiled.items()}
+        found = interleaved(calls, 15)
+        for k, run in runs.items():
+            row: dict[str, object] = {"body": name, "k": k}
+            row |= {
+                "ns a step": found[str(k)] / steps * 1e9,
+                "to k = 1": found[str(k)] / found["1"],
+            }
+            if elsewhere is not None:
+                like = jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=elsewhere)
+                text = jax.jit(run).lower(like).compile().as_text()
+                row["kernels a step, H200"] = kernels(text) / k
+            rows.append(row)
+    table(rows)
+
+
 def main() -> None:
     """Print the ratios."""
+    if "check_every" not in sys.argv:
+        beside_a_loop_by_hand()
+    check_every()
+
+
+def beside_a_loop_by_hand() -> None:
+    """Print what callbacks cost."""
     rows: list[dict[str, object]] = []
     for name, (step, x) in BODIES.items():
         for count in (0, 1, 4, 16):

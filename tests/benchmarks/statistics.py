@@ -6,6 +6,7 @@ A sum reads memory once and does nothing else: it is the limit. Medians of inter
 """
 
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -168,7 +169,52 @@ def gradient() -> Rows:
     return rows
 
 
-PARTS = {f.__name__: f for f in (vectors, matrices, pairs, shape, masks, call, gradient)}
+def training() -> Rows:
+    """Time a jitted training step, 512 samples of 64 features, and its trace and compilation."""
+    x, w, v = normal(512, 64), normal(64, 64, seed=1) / 8, normal(64, 64, seed=2) / 8
+
+    def normalized(mean: Callable[..., Any], std: Callable[..., Any]) -> Callable[..., Any]:
+        def loss(w: tuple[jax.Array, jax.Array], x: jax.Array) -> jax.Array:
+            h = x @ w[0]
+            h = (h - mean(h, axis=0)) / (std(h, axis=0) + 1e-5)
+            return jnp.mean((jax.nn.relu(h) @ w[1]) ** 2)
+
+        return loss
+
+    def decorrelated(corr: Callable[..., Any]) -> Callable[..., Any]:
+        def loss(w: tuple[jax.Array, jax.Array], x: jax.Array) -> jax.Array:
+            return jnp.sum((corr(jnp.tanh(x @ w[0]) @ w[1]) - jnp.eye(64)) ** 2)
+
+        return loss
+
+    def step(loss: Callable[..., Any], w: Any, x: jax.Array) -> Any:
+        value, slope = jax.value_and_grad(loss)(w, x)
+        return jax.tree.map(lambda a, b: a - 0.01 * b, w, slope), value
+
+    rows: Rows = []
+    for name, theirs, ours in (
+        ("batch norm", normalized(jnp.mean, jnp.std), normalized(stats.mean, stats.std)),
+        (
+            "decorrelation",
+            decorrelated(partial(jnp.corrcoef, rowvar=False)),
+            decorrelated(stats.corr_matrix),
+        ),
+    ):
+        seconds: dict[str, list[float]] = {"jnp": [], "here": []}
+        for _ in range(3):
+            for who, loss in (("jnp", theirs), ("here", ours)):
+                jax.clear_caches()
+                start = time.process_time()
+                jax.jit(partial(step, loss)).lower((w, v), x).compile()
+                seconds[who].append(time.process_time() - start)
+        runs = {"jnp": partial(step, theirs), "here": partial(step, ours)}
+        compiled = min(seconds["here"]) / min(seconds["jnp"])
+        row = race(runs, (w, v), x, rounds=51)
+        rows.append({"step with": name} | row | {"trace and compile": compiled})
+    return rows
+
+
+PARTS = {f.__name__: f for f in (vectors, matrices, pairs, shape, masks, call, gradient, training)}
 
 
 def main(parts: list[str]) -> None:

@@ -29,6 +29,7 @@ def close(found, right, ulps=32):
 
 def everything(correction=0, **options):
     return jf.combine(
+        sum=folds.sum(**options),
         mean=folds.mean(**options),
         std=folds.std(correction=correction, **options),
         sem=folds.sem(**options),
@@ -39,6 +40,7 @@ def everything(correction=0, **options):
 def of_array(x, correction=0, **options):
     options["axis"] = 0
     return {
+        "sum": stats.sum(x, **options),
         "mean": stats.mean(x, **options),
         "std": stats.std(x, correction=correction, **options),
         "sem": stats.sem(x, **options),

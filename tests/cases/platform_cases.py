@@ -76,6 +76,13 @@ def loop(x, y):
 
 
 @case
+def loop_in_blocks(x, y):
+    """Run it with one test of the stop in some steps."""
+    step = partial(_descend, slope=y)
+    return jf.iterate(step, _start(x), *_callbacks(), max_steps=10, check_every=3).state
+
+
+@case
 def gradient(x, y):
     """Take a gradient through a loop of bounded length."""
 

@@ -113,7 +113,7 @@ MAKERS = {
         for name in (
             *("corr", "corr_matrix", "count", "cov", "cov_matrix", "describe", "iqr", "kurtosis"),
             *("maximum", "mean", "median", "minimum", "minmax", "sem", "sketch", "skew", "std"),
-            "var",
+            *("sum", "var"),
         )
     },
 }

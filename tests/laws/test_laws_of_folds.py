@@ -26,7 +26,7 @@ def counted_off(x):
 
 # Folds of one memory go together: the laws are then compiled once for all.
 SINGLE = {
-    "means": {"mean": folds.mean(), "count": folds.count()},
+    "means": {"mean": folds.mean(), "count": folds.count(), "sum": folds.sum()},
     "squares": {
         "var": folds.var(correction=1),
         "std": folds.std(),

@@ -9,7 +9,8 @@ import pytest
 import scipy.stats
 from helpers import assert_same, raises
 
-from jfoundations import stats
+import jfoundations as jf
+from jfoundations import folds, stats
 
 EPS = float(np.finfo(np.float32).eps)
 P = [-2.0, -1, 0, 0.5, 1, 3]
@@ -69,6 +70,17 @@ def test_unbiased_shapes_and_other_centers_are_those_of_scipy():
         assert np.isnan(ours(x[:2], axis=0, correction=1)).all()
         with raises(ValueError, "correction is 2"):
             ours(x, correction=2)
+        fold = getattr(folds, ours.__name__)
+        streamed = jf.fold(fold(correction=1), [x[:7], x[7:]])
+        np.testing.assert_allclose(streamed, found, rtol=1e-4)
+        with raises(ValueError, f"folds.{ours.__name__}", "correction is 2"):
+            fold(correction=2)
+        grouped, groups = getattr(stats, f"segment_{ours.__name__}"), {"num_segments": 2}
+        of_all = grouped(x, np.zeros(30, int), **groups, correction=1)
+        np.testing.assert_allclose(of_all[0], found, rtol=1e-4)
+        assert np.isnan(of_all[1]).all()
+        with raises(ValueError, f"segment_{ours.__name__}", "correction is True"):
+            grouped(x, np.zeros(30, int), **groups, correction=True)
     for order in (1, 2, 3, 5):
         found = stats.moment(x, order, center=0.5, axis=0)
         np.testing.assert_allclose(found, ((wide - 0.5) ** order).mean(axis=0), rtol=1e-5)

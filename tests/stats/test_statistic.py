@@ -63,6 +63,54 @@ def test_laws_and_masks_come_with_it():
     np.testing.assert_allclose(batch, VARIATION(x.reshape(4, 50), axis=1), rtol=4 * EPS)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_windows_and_groups_of_it(weighted):
+    x = draw((40, 2))
+    w = np.arange(80, dtype=np.float32).reshape(40, 2) % 3
+    options = {"weights": stats.Reliability(w)} if weighted else {"where": x < 6}
+    right = stats.rolling_std(x, 7, **options) / stats.rolling_mean(x, 7, **options)
+    found = VARIATION.rolling(x, window=7, **options)
+    np.testing.assert_allclose(found, right, rtol=8 * EPS)
+    ids = np.arange(40) % 3
+    there = {"segment_ids": ids, "num_segments": 4}
+    found = VARIATION.segment(x, **there, **options)
+    right = [
+        VARIATION(x[ids == k], axis=0, **jax.tree.map(lambda v, k=k: v[ids == k], options))
+        for k in range(4)
+    ]
+    np.testing.assert_allclose(found, np.stack(right), rtol=8 * EPS)
+    found = SHAPE.segment(x, **there)
+    right = stats.segment_kurtosis(x, ids, num_segments=4)
+    right -= stats.segment_skew(x, ids, num_segments=4) ** 2
+    np.testing.assert_allclose(found, right, rtol=64 * EPS, atol=64 * EPS)
+    line = -2 * x + 1
+    slope = SLOPE.segment(x, line, **there)
+    np.testing.assert_allclose(slope[:3], np.full((3, 2), -2), rtol=16 * EPS)
+    assert np.isnan(slope[3]).all()
+    moving = SLOPE.rolling(x, line, window=5)
+    np.testing.assert_allclose(moving, np.full((36, 2), -2), rtol=32 * EPS)
+
+
+@pytest.mark.parametrize("e", [-100, 0, 100])
+def test_windows_of_any_scale(e):
+    x = draw((40,))
+    found = VARIATION.rolling(x * np.float32(2.0**e), window=9)
+    assert_same(found, VARIATION.rolling(x, window=9))
+    spread = stats.Statistic(lambda m: m.std()).rolling(x * np.float32(2.0**e), window=9)
+    assert_same(spread, stats.rolling_std(x, 9) * np.float32(2.0**e))
+
+
+def test_gradients_of_windows_and_groups():
+    x = np.where(np.arange(12) == 5, np.float32(np.nan), draw((12,)))
+    there = {"segment_ids": np.arange(12) % 2, "num_segments": 2, "where": x == x}
+    for of in (
+        lambda x: VARIATION.segment(x, **there),
+        lambda x: VARIATION.rolling(x, window=4, nan="omit"),
+    ):
+        slope = jax.grad(lambda x, of=of: of(x).sum())(x)
+        assert np.isfinite(slope).all() and slope[5] == 0 and np.abs(slope).sum() > 0
+
+
 def test_equal_formulas_are_traced_once_and_are_not_kept():
     traces = []
 
@@ -93,5 +141,13 @@ def test_bad_input():
         VARIATION(draw(), draw())
     with raises(TypeError, "variation", "complex"):
         VARIATION(draw() * 1j)
+    with raises(ValueError, "statistic.rolling", "windows keep powers up to 2"):
+        SHAPE.rolling(draw(), window=3)
+    with raises(TypeError, "variation", "0 arrays were given"):
+        VARIATION.segment(segment_ids=[0], num_segments=1)
+    with raises(ValueError, "variation.segment", "segment_ids have shape (2,)"):
+        VARIATION.segment(draw(), segment_ids=[0, 1], num_segments=1)
+    with raises(ValueError, "variation.rolling", "longer than"):
+        VARIATION.rolling(draw((3,)), window=9)
     with raises(ValueError, "axis 5 is out of range"):
         VARIATION(draw(), axis=5)

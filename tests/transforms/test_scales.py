@@ -102,7 +102,7 @@ def test_a_scale_of_the_weights_changes_no_bit(name, kind):
 
 # a memory has its mean in two words, of which the second must be in range too
 FOLD_ENDS = [e + (30 if FLOAT == np.float32 else 64) if e < 0 else e for e in ENDS]
-FOLDS = {"mean": 1, "var": 2, "std": 1, "sem": 1, "skew": 0, "kurtosis": 0}
+FOLDS = {"sum": 1, "mean": 1, "var": 2, "std": 1, "sem": 1, "skew": 0, "kurtosis": 0}
 
 
 @pytest.mark.parametrize("name", FOLDS)

@@ -98,7 +98,16 @@ def test_sketches_are_within_their_bound(name):
     assert abs(float(found) - right) <= 2.0**-8 * sum(ends)
 
 
-POWER = {"mean": 1, "var": 2, "std": 1, "sem": 1, "cov": 2, "corr": 0, "skew": 0, "kurtosis": 0}
+POWER = {
+    "mean": 1,
+    "var": 2,
+    "std": 1,
+    "sem": 1,
+    "cov": 2,
+    "corr": 0,
+    "skew": 0,
+    "kurtosis": 0,
+}
 POWER |= {"maximum": 1, "minimum": 1, "minmax": 1, "moment": 3, "ema": 1, "grouped": 2}
 POWER |= {"corr_matrix": 0, "cov_matrix": 2}
 

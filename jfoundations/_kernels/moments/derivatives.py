@@ -58,10 +58,12 @@ def _memory_rule(axes: Axes, order: int, accuracy: str, primals: PyTree, tangent
     floats = None if weights is None or weights.dtype == np.bool_ else weights
     add = partial(jnp.sum, axis=axes)
     moves = [_select(keep, _float(m, x, total.dtype)) for m, x in zip(moves, values, strict=True)]
-    spreads = [
-        deviations(x, weights, *(jnp.expand_dims(v, axes) for v in (p, o, u)), axes)
-        for x, (p, o), u in zip(values, words, units, strict=True)
-    ]
+    spreads = []
+    if order > 1 or floats is not None:
+        spreads = [
+            deviations(x, weights, *(jnp.expand_dims(v, axes) for v in (p, o, u)), axes)
+            for x, (p, o), u in zip(values, words, units, strict=True)
+        ]
     pulls = [_select(keep, floats * m) for m in moves] if floats is not None else moves
     whole = jnp.where(total == 0, 1, total)
     d_total, d_means = jnp.zeros_like(total), [add(p) / whole for p in pulls]

@@ -214,20 +214,36 @@ def _sum(call: Call, values: Sequence[Array]) -> jax.Array:
     return total(x, call.weights, call.axes, call.accuracy, call.weight_unit)
 
 
-Formula = Callable[[Moments, ArrayLike], Array]
-# Of moments up to an order, and of a correction.
-FORMULAS: dict[str, tuple[int, Formula]] = {
-    "mean": (0, lambda m, _: m.mean),
-    "var": (2, lambda m, correction: m.var(correction)),
-    "std": (2, lambda m, correction: m.std(correction)),
-    "sem": (2, lambda m, correction: m.sem(correction)),
-    "cov": (2, lambda m, correction: m.cov(correction)),
-    "corr": (2, lambda m, _: m.corr),
-    "skew": (4, lambda m, _: m.skew),
-    "kurtosis": (4, lambda m, _: m.kurtosis),
-    "unbiased_skew": (4, lambda m, _: m.unbiased_skew),
-    "unbiased_kurtosis": (4, lambda m, _: m.unbiased_kurtosis),
+class Form(NamedTuple):
+    """A statistic as a formula of moments up to an order, and of a correction."""
+
+    order: int
+    formula: Callable[[Moments, ArrayLike], Array]
+
+
+# The one table: of arrays, folds, windows and groups.
+FORMULAS = {
+    "mean": Form(0, lambda m, _: m.mean),
+    "var": Form(2, lambda m, correction: m.var(correction)),
+    "std": Form(2, lambda m, correction: m.std(correction)),
+    "sem": Form(2, lambda m, correction: m.sem(correction)),
+    "cov": Form(2, lambda m, correction: m.cov(correction)),
+    "corr": Form(2, lambda m, _: m.corr),
+    "skew": Form(4, lambda m, _: m.skew),
+    "kurtosis": Form(4, lambda m, _: m.kurtosis),
+    "unbiased_skew": Form(4, lambda m, _: m.unbiased_skew),
+    "unbiased_kurtosis": Form(4, lambda m, _: m.unbiased_kurtosis),
 }
+
+
+def of_shape(who: str, correction: int, where: str = "") -> str:
+    """Return the name in the table of skewness or kurtosis, biased or not."""
+    if isinstance(correction, bool) or correction not in (0, 1):
+        raise ValueError(
+            f"{where}{who}: correction is {correction!r}; 0 gives the sample's own, 1 the estimate "
+            "that is unbiased for a normal distribution"
+        )
+    return f"unbiased_{who}" if correction else who
 
 
 def _made(name: str, call: Call, values: Sequence[Array]) -> Array:

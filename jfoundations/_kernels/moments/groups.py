@@ -2,8 +2,8 @@
 
 All is flat: the element in row i and column k, with the id s, is of group s · columns + k.
 Deviations are taken from a value of the group, its pivot, so that constants and exact shifts stay
-exact, then from the mean; sums go over lanes of elements, then over lanes. `TABLE` says of each
-statistic what it sums up and what it makes of it.
+exact, then from the mean; sums go over lanes of elements, then over lanes. What a formula does not
+ask for is not summed.
 
 Source: the two-pass algorithm; Chan, Golub and LeVeque (1983), "Algorithms for computing the sample
 variance".
@@ -12,22 +12,21 @@ variance".
 import functools
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.ops import segment_max, segment_min, segment_sum
-from jax.typing import ArrayLike
 
 from ..._core.pytrees import pytree, static
 from ..._core.rounding import divide, protect
 from ..numbers.two_words import exact_words
 from ..numbers.units import binary_unit, inverse_unit
-from ..sample.arguments import Data, Nan, accumulator, answer, compiled, join
+from ..sample.arguments import Data, Nan, accumulator, answer, join
 from ..sample.weights import Probability, Reliability, free_in_units, size_in_units
-from .moments import coefficient, root
+from .moments import Moments
 
 PARTS = 16  # at least: pivots are looked for in the first
 LANES = 10  # powers of two of them in a part
@@ -153,98 +152,44 @@ def _spread(values: Array, place: Array, layout: Layout) -> Array:
     return jnp.take(values, place - _base(layout), mode="clip")
 
 
-class Moments(NamedTuple):
-    """What is known of each group; arrays of shape (groups,).
+class Powers(Sequence[Array]):
+    """Sums of powers and products of deviations, in units; each is made when it is asked for."""
 
-    Attributes:
-        free: what the weights leave to divide by, in units.
-        size: how many observations the weights stand for.
-        total: the sum of the weights, in units.
-        mean: of the first variable, in its units.
-        sums: of powers and products of deviations, in units.
-        units: those of each variable, powers of two.
-    """
+    def __init__(self, groups: Groups, deviations: Sequence[Array]):
+        self.groups, self.deviations = groups, deviations
 
-    free: Callable[[], Array]
-    size: Callable[[], Array]
-    total: Array
-    mean: Array
-    sums: Sequence[Array]
-    units: Sequence[Array]
+    def __len__(self) -> int:
+        return 3
 
-    def over(self) -> Array:
-        """Return the last of the sums over what the weights leave, in units."""
-        free = self.free()
-        valid = (free > 0) & (self.total > 0)
-        return jnp.where(valid, divide(self.sums[-1], jnp.where(valid, free, 1)), jnp.nan)
-
-    def standardized(self, power: int) -> Array:
-        """Return the last power's average in standard deviations; nan of a constant."""
-        total = jnp.where(self.total > 0, self.total, 1)
-        second, last = (divide(s, total) for s in self.sums)
-        some = jnp.where(second > 0, second, 1)
-        value = last / some / (some if power == 4 else root(some))
-        return jnp.where(second > 0, value, jnp.where(second == 0, jnp.nan, second))
+    def __getitem__(self, k: Any) -> Any:
+        if not 0 <= k < 3:
+            raise IndexError(k)
+        if len(self.deviations) == 2:
+            a, b = (self.deviations[i] for i in ((0, 0), (1, 1), (0, 1))[k])
+            product = a * b
+        else:
+            (a,) = self.deviations
+            square = protect(a * a)
+            product = (square, square * a, square * square)[k]
+        return self.groups.add(protect(product))
 
 
-class Row(NamedTuple):
-    """A statistic: what it sums up, of the deviations of one or two variables, and its formula.
-
-    Attributes:
-        order: the highest power.
-        value: of `Moments`.
-        powers: `deviations -> products`.
-    """
-
-    order: int
-    value: Callable[[Moments], Array]
-    powers: Callable[..., tuple[Array, ...]] = lambda *deviations: ()
-
-
-def _cov(m: Moments) -> Array:
-    # the larger first: the smaller alone may leave the range before the answer does
-    return (
-        m.over() * functools.reduce(jnp.maximum, m.units) * functools.reduce(jnp.minimum, m.units)
-    )
-
-
-def _corr(m: Moments) -> Array:
-    inverse = inverse_unit(binary_unit(m.total))
-    return coefficient(*(s * inverse for s in m.sums))
-
-
-def _sem(m: Moments) -> Array:
-    size = m.size()
-    return root(divide(m.over(), jnp.where(size > 0, size, 1))) * m.units[0]
-
-
-def _square(a: Array) -> tuple[Array, ...]:
-    return (a * a,)
-
-
-TABLE = {
-    "mean": Row(1, lambda m: jnp.where(m.total > 0, m.mean * m.units[0], jnp.nan)),
-    "var": Row(2, lambda m: m.over() * m.units[0] * m.units[0], _square),
-    "std": Row(2, lambda m: root(m.over()) * m.units[0], _square),
-    "sem": Row(2, _sem, _square),
-    "cov": Row(2, _cov, lambda a, b: (a * b,)),
-    "corr": Row(2, _corr, lambda a, b: (a * a, b * b, a * b)),
-    "skew": Row(3, lambda m: m.standardized(3), lambda a: (a * a, protect(a * a) * a)),
-    "kurtosis": Row(4, lambda m: m.standardized(4) - 3, lambda a: (a * a, protect(a * a) ** 2)),
-}
-
-
-@compiled("name", "segments")
 def of_segments(
-    data: Data, ids: Array, correction: ArrayLike, *, name: str, segments: int, nan: Nan
+    formula: Callable[[Moments], Array] | None,
+    data: Data,
+    ids: Array,
+    *,
+    order: int,
+    segments: int,
+    nan: Nan,
 ) -> Array:
-    """Return a statistic of each segment: (segments, ...).
+    """Return a formula of each segment's moments: (segments, ...).
 
     Args:
+        formula: of moments; None for the sum.
         data: checked arguments, of the shape (n, ...).
         ids: int32 of shape (n,); what is of no segment has the id `segments`.
-        correction: as in `var`.
-        name: "sum", or that of a row of `TABLE`.
+        order: the highest power of deviations.
         segments: how many there are.
         nan: "propagate" or "omit".
     """
@@ -254,37 +199,38 @@ def of_segments(
     if given.itemsize < 4:
         given = dtype if jnp.issubdtype(given, jnp.inexact) else np.dtype(np.int32)
     values = [v.reshape(-1).astype(given) for v in data.values]
-    if name == "sum":
+    if formula is None:
         value = groups.add(values[0].astype(dtype))
         value = value if groups.heft is None else value * groups.heft
     else:
-        value = TABLE[name].value(_moments(data.weights, groups, values, correction, TABLE[name]))
+        value = formula(_moments(data.weights, groups, values, order))
         if groups.weights is not None:
             value = jnp.where(jnp.isnan(groups.total), jnp.nan, value)  # a weight was negative
     return answer(value.reshape(segments, *data.values[0].shape[1:]), data, (), False)
 
 
-def _moments(
-    kind: object, groups: Groups, values: Sequence[Array], correction: ArrayLike, row: Row
-) -> Moments:
-    """Return what a statistic needs."""
+def _moments(kind: Any, groups: Groups, values: Sequence[Array], order: int) -> Moments:
+    """Return what formulas are made of."""
     kind = kind if groups.weights is not None else None
-    squares = count = None
-    if isinstance(kind, Reliability):
-        squares = groups.add(groups.weights)  # type: ignore[arg-type]
-    if isinstance(kind, Probability):
-        every = jnp.ones_like(groups.total, shape=groups.place.shape)
-        count = jnp.sum(_parts(every, groups.place, groups.layout), axis=0)
-    known = kind, groups.heft, groups.total, squares, count
-    rests, means, units = zip(*(_centred(x, groups, row.order) for x in values), strict=True)
-    sums = [groups.add(protect(p)) for p in row.powers(*rests)]
+
+    def known() -> tuple[Any, ...]:
+        squares = count = None
+        if isinstance(kind, Reliability):
+            squares = groups.add(groups.weights)  # type: ignore[arg-type]
+        if isinstance(kind, Probability):
+            every = jnp.ones_like(groups.total, shape=groups.place.shape)
+            count = jnp.sum(_parts(every, groups.place, groups.layout), axis=0)
+        return kind, groups.heft, groups.total, squares, count
+
+    rests, means, units = zip(*(_centred(x, groups, order) for x in values), strict=True)
+    mean = means[0] * units[0], jnp.zeros_like(means[0])
     return Moments(
-        lambda: free_in_units(*known, correction),  # type: ignore[arg-type]
-        lambda: size_in_units(*known),  # type: ignore[arg-type]
         groups.total,
-        means[0],
-        sums,
+        [mean],
+        Powers(groups, rests),
         units,
+        lambda correction: free_in_units(*known(), correction),
+        lambda: size_in_units(*known()),
     )
 
 
@@ -293,10 +239,10 @@ def _centred(x: Array, groups: Groups, order: int) -> tuple[Array, Array, Array]
     """Return deviations from the groups' means, these, both in units, and the units."""
     low, high, unit = _ends(lax.stop_gradient(x), lax.stop_gradient(groups), order)
     # a mean's rounding is that of its sum if the pivot is no larger than what is summed up
-    pivot = low if order > 1 else jnp.maximum(jnp.minimum(high, 0), low)
+    pivot = low if order else jnp.maximum(jnp.minimum(high, 0), low)
     inverse, spread = inverse_unit(unit), groups.spread
     if jnp.issubdtype(x.dtype, jnp.inexact):
-        if order == 1:  # all may be infinite
+        if not order:  # all may be infinite
             pivot = jnp.minimum(pivot, jnp.finfo(x.dtype).max)
         start = pivot * inverse
         rest = x * spread(inverse) - spread(start)
@@ -308,7 +254,7 @@ def _centred(x: Array, groups: Groups, order: int) -> tuple[Array, Array, Array]
     rest = jnp.where(groups.place < groups.layout.slots, rest, 0)
     offset = groups.average(rest)
     mean = start + offset if isinstance(start, Array) else start[0] + (start[1] + offset)
-    if order > 1:
+    if order:
         rest -= spread(offset)
     if order > 2:  # odd powers feel what rounding left of the deviations' sum
         rest -= spread(groups.average(rest))

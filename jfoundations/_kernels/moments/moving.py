@@ -7,7 +7,7 @@ Source: the binary method of powers (Knuth, The Art of Computer Programming 2, 4
 (1990), "Prefix sums and their applications", for scans within rows and over rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import isqrt
 from typing import Any
@@ -18,11 +18,12 @@ import numpy as np
 from jax import Array, lax
 
 from ..._core.types import PyTree
-from ..sample.arguments import REAL, Data, Nan, Numbers, accumulator, check, join
+from ..sample.arguments import REAL, Data, Nan, Numbers, accumulator, answer, check, join
 from ..sample.weights import Weights
 from ..sums.blocks import widen
 from .formulas import alike
-from .stretches import Stretch, elements, in_range, merge
+from .moments import Moments
+from .stretches import Stretch, elements, in_range, merge, moments
 
 
 def check_along(
@@ -40,7 +41,9 @@ def check_along(
     return data, place
 
 
-def along(data: Data, nan: Nan, axis: int, power: int) -> tuple[list[Array], Array | None, Any]:
+def along(
+    data: Data, nan: Nan, axis: int, power: int
+) -> tuple[list[Array], Array | None, Sequence[Any]]:
     """Return the variables with an axis in front, how much each element counts, and units.
 
     Variables have one dtype and are in range, in units, of up to a power; the counts are floats, or
@@ -77,6 +80,40 @@ def windows(memory: PyTree, window: int, merge: Callable[[Any, Any], Any]) -> Py
         if digit == "1":
             whole, size = taken(whole, memory, size), size + 1
     return whole
+
+
+def of_windows(
+    formula: Callable[[Moments], Array],
+    data: Data,
+    *,
+    order: int,
+    power: int,
+    window: int,
+    axis: int,
+    nan: Nan,
+) -> Array:
+    """Return a formula of the moments of every full window along an axis.
+
+    Args:
+        formula: of moments.
+        data: checked arguments, as of `check_along`.
+        order: the highest power of deviations, 0 or 2.
+        power: of which power the data are brought into range.
+        window: how many neighbours an answer is of.
+        axis: along which axis.
+        nan: "propagate" or "omit".
+    """
+    values, weights, units = along(data, nan, axis, power)
+    cross = len(values) == 2
+
+    def of(part: tuple[list[Array], Array | None]) -> Array:
+        values, weights = part
+        weights = None if weights is None else jnp.concatenate([weights] * len(values))
+        parts = elements(jnp.concatenate(values), weights, data.weights, order > 0, cross)
+        return formula(moments(windows(parts, window, merge), units))
+
+    value = chunked((values, weights), window, of)
+    return answer(jnp.moveaxis(value, 0, axis), data, (), False)
 
 
 def _written_down(memory: PyTree) -> PyTree:

@@ -9,6 +9,7 @@ Source: Chan, Golub and LeVeque (1983).
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,39 +20,30 @@ from jax.typing import ArrayLike
 
 from ..._core.pytrees import pytree
 from ..._core.rounding import divide, protect
-from ..numbers.units import exponent_of, inverse_unit, power_of_two, unit_of
+from ..numbers.units import inverse_unit, unit_of
 from ..sample.arguments import accumulator
 from ..sample.weights import Probability, Reliability, Weights
 from ..sums.blocks import difference
-from .moments import coefficient, root
+from .moments import Moments, times
 
 
 def in_range(x: Array, weights: Array | None, power: int) -> tuple[Array, Any]:
-    """Return data of which powers and differences are in range, and the exponent of their unit.
+    """Return data of which powers and differences are in range, and their unit, a power of two.
 
-    Integers are left as they are. The first power is so of any data in quarters: no two data values
-    are further apart than the largest number. For others the largest size along axis 0 is brought
-    near the top of the range, so that powers of what is far smaller stay in it too: squares of
-    float32 down to 2**-110 of the largest.
+    Integers are left as they are, in no unit. The first power is so of any data in quarters: no two
+    data values are further apart than the largest number. For others the largest size along axis 0
+    is brought near the top of the range, so that powers of what is far smaller stay in it too:
+    squares of float32 down to 2**-110 of the largest.
     """
     if not jnp.issubdtype(x.dtype, jnp.inexact):
-        return x, 0
+        return x, None
     if power == 1:
-        return x * 0.25, 2
-    top = jnp.finfo(x.dtype).maxexp // power - 12
+        return x * 0.25, 4.0
+    info = jnp.finfo(x.dtype)
+    top = info.maxexp // power - 12
     unit = unit_of(x, None if weights is None else weights != 0, (0,))
-    return protect(x * inverse_unit(unit)) * 2.0**top, exponent_of(unit[0]) - np.int32(top)
-
-
-def out_of_range(value: Array, exponents: Sequence[Any]) -> Array:
-    """Multiply by powers of two, half of the way at a time: so it stays between the two ends."""
-    exponent = sum(exponents)
-    if isinstance(exponent, int):
-        return value * 2.0**exponent
-    exponent = jnp.broadcast_to(exponent, value.shape)
-    half = exponent >> 1
-    way = protect(value * power_of_two(half, value.dtype))
-    return way * power_of_two(exponent - half, value.dtype)
+    unit = jnp.maximum(unit, 2.0 ** (info.minexp + top))  # that of what is returned is a number too
+    return protect(x * inverse_unit(unit)) * 2.0**top, unit * 2.0**-top
 
 
 @pytree
@@ -85,7 +77,6 @@ def elements(
     kind: Weights | None = None,
     power: bool = False,
     cross: bool = False,
-    sized: bool = False,
 ) -> Stretch:
     """Return the memories of single elements.
 
@@ -95,7 +86,6 @@ def elements(
         kind: the kind of the weights, which decides what is divided by.
         power: whether the variance is wanted.
         cross: whether there are two variables, of which the covariance is wanted.
-        sized: whether it is asked how many elements the weights stand for.
     """
     dtype = accumulator(x.dtype)
     zero = jnp.zeros(x.shape, dtype)
@@ -114,7 +104,7 @@ def elements(
         made,
         weight=weights,
         pairs=zero if isinstance(kind, Reliability) else None,
-        squares=zero + 1 if sized and isinstance(kind, Reliability) else None,
+        squares=zero + 1 if isinstance(kind, Reliability) else None,
         count=(weights != 0).astype(zero.dtype) if isinstance(kind, Probability) else None,
     )
 
@@ -208,45 +198,27 @@ def _joined(a: Array, b: Array, square: Array, old: Array, new: Array, even: boo
     return old * (a + (new * square if even else protect(new * square))) + new * b
 
 
-def mean(memory: Stretch) -> Array:
-    """Return the mean; nan of no elements."""
-    return _of_some(memory, memory.pivot.astype(memory.offset.dtype) + memory.offset)
+def moments(memory: Stretch, units: Sequence[Any]) -> Moments:
+    """Return what formulas are made of, of data in units; of all but means over the weight.
+
+    Sums are kept over the weight, so that it is 1 there; 0 of nothing and of negative weights.
+    """
+    powers = [memory.power]
+    if memory.cross is not None:
+        n = len(memory.cross)
+        both = [None] * 2 if memory.power is None else [memory.power[:n], memory.power[-n:]]
+        powers = [*both, memory.cross]
+        memory = jax.tree.map(lambda v: v[:n] if np.ndim(v) else v, memory)
+    offset, weight = memory.offset, memory.weight
+    some = lax.full_like(offset, 1)
+    if isinstance(weight, Array):
+        some = (weight > 0).astype(offset.dtype)
+    mean = times(memory.pivot.astype(offset.dtype) + offset, units[0]), jnp.zeros_like(offset)
+    free, size = partial(_free, memory), partial(_size, memory)
+    return Moments(some, [mean], powers, units, free, size)
 
 
-def _of_some(memory: Stretch, value: Array) -> Array:
-    """Return nan of no elements, and of negative weights."""
-    weight = memory.weight
-    if not isinstance(weight, Array):
-        return value
-    return jnp.where(weight > 0, value, jnp.full_like(value, jnp.nan))
-
-
-def moment(memory: Stretch, correction: ArrayLike) -> Array:
-    """Return a second moment, over what a kind of weights leaves to divide by."""
-    free = _free(memory, jnp.asarray(correction, memory.offset.dtype))
-    value = divide(memory.power, jnp.where(free > 0, free, 1))
-    return _of_some(memory, jnp.where(free > 0, value, jnp.nan))
-
-
-def covariance(memory: Stretch, correction: ArrayLike) -> Array:
-    """Return the covariance, over what a kind of weights leaves to divide by."""
-    return moment(replace(first(memory), power=memory.cross), correction)
-
-
-def correlation(memory: Stretch) -> Array:
-    """Return Pearson's correlation; nan of a constant."""
-    n = len(memory.cross)
-    xx, yy = memory.power[:n], memory.power[-n:]
-    return _of_some(first(memory), coefficient(xx, yy, memory.cross))
-
-
-def first(memory: Stretch) -> Stretch:
-    """Return what is known of the first variable of a pair."""
-    n = len(memory.cross)
-    return jax.tree.map(lambda v: v[:n] if np.ndim(v) else v, memory)
-
-
-def _free(memory: Stretch, correction: Array) -> Array:
+def _free(memory: Stretch, correction: ArrayLike) -> Array:
     """Return what a kind leaves of the weight to divide by, over the weight."""
     if memory.pairs is not None:  # W − c·Σw²/W; 1 − c + c·p cancels nothing where c is 1
         return 1 - correction + correction * memory.pairs
@@ -255,21 +227,12 @@ def _free(memory: Stretch, correction: Array) -> Array:
         return (count - correction) / count
     weight = memory.weight
     whole = jnp.where(weight > 0, weight, 1) if isinstance(weight, Array) else weight
-    return (weight - correction) / whole
+    return jnp.broadcast_to((weight - correction) / whole, memory.offset.shape)
 
 
-def size(memory: Stretch) -> Array:
+def _size(memory: Stretch) -> Array:
     """Return how many elements the weights stand for: W, Kish's W²/Σw², or the count."""
     if memory.squares is not None:
         return divide(jnp.ones_like(memory.squares), memory.squares)
-    return jnp.asarray(memory.weight if memory.count is None else memory.count, memory.offset.dtype)
-
-
-def std(memory: Stretch, correction: ArrayLike) -> Array:
-    """Return the standard deviation."""
-    return root(moment(memory, correction))
-
-
-def sem(memory: Stretch, correction: ArrayLike) -> Array:
-    """Return the standard error of the mean."""
-    return root(divide(moment(memory, correction), size(memory)))
+    number = memory.weight if memory.count is None else memory.count
+    return jnp.broadcast_to(jnp.asarray(number, memory.offset.dtype), memory.offset.shape)

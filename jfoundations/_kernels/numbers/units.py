@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.typing import DTypeLike
 
 from .select import select
 
@@ -67,22 +66,6 @@ def inverse_unit(unit: Array) -> Array:
     twice_the_bias = np.array((2 * (info.maxexp - 1)) << info.nmant, unsigned)
     bits = jax.lax.bitcast_convert_type(unit, unsigned)
     return jax.lax.bitcast_convert_type(twice_the_bias - bits, unit.dtype)
-
-
-def exponent_of(unit: Array) -> Array:
-    """Return the exponent of a power of two, an int32."""
-    info = jnp.finfo(unit.dtype)
-    bits = jax.lax.bitcast_convert_type(unit, np.dtype(f"uint{info.bits}"))
-    return (bits >> info.nmant).astype(np.int32) - np.int32(info.maxexp - 1)
-
-
-def power_of_two(exponent: Array, dtype: DTypeLike) -> Array:
-    """Return 2**exponent of int32; 0 below the type's range, its largest power above."""
-    info = jnp.finfo(dtype)
-    bias = info.maxexp - 1
-    biased = jnp.clip(exponent, -bias, bias) + np.int32(bias)
-    bits = biased.astype(np.dtype(f"uint{info.bits}")) << info.nmant
-    return jax.lax.bitcast_convert_type(bits, dtype)
 
 
 def in_both_units(value: Array, u: Array, v: Array) -> Array:
