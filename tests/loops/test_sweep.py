@@ -132,7 +132,7 @@ def test_types_that_a_step_promotes():
 
 def test_settings_may_differ_between_runs():
     decay = lambda rate, shift, x: rate * x + shift  # noqa: E731
-    rates, shift = 2.0 ** -jnp.arange(1.0, 8.0), jnp.float32(0.5)
+    rates, shift = 2.0 ** -jnp.arange(1.0, 8.0), jnp.asarray(0.5)
     patient = lambda p: jc.early_stopping(lambda x: x, patience=p, min_delta=0.3)  # noqa: E731
     patience = jnp.arange(1, 8, dtype=jnp.int32)
 
@@ -155,15 +155,15 @@ def test_settings_may_differ_between_runs():
         None,
         0,
     )
-    alike = jf.sweep(jf.partial(decay, rates, shift), jnp.float32(8.0), *heard, **options)
-    assert_same(alike, one_by_one(run, rates, jnp.full(7, jnp.float32(8.0)), patience))
+    alike = jf.sweep(jf.partial(decay, rates, shift), jnp.asarray(8.0), *heard, **options)
+    assert_same(alike, one_by_one(run, rates, jnp.full(7, jnp.asarray(8.0)), patience))
 
 
 def test_a_part_of_the_state_may_be_the_same():
     step = lambda s: {**s, "x": s["x"] * s["by"]}  # noqa: E731
-    states = {"x": STARTS, "by": jnp.float32(0.5)}
+    states = {"x": STARTS, "by": jnp.asarray(0.5)}
     result = jf.sweep(step, states, max_steps=3, lanes=2, in_axes=(None, {"x": 0, "by": None}))
-    assert_same(result, own(step, {"x": STARTS, "by": jnp.full(7, jnp.float32(0.5))}, max_steps=3))
+    assert_same(result, own(step, {"x": STARTS, "by": jnp.full(7, jnp.asarray(0.5))}, max_steps=3))
 
 
 @pytest.mark.parametrize("key", [jax.random.key(4), jax.random.PRNGKey(4)], ids=["typed", "raw"])
@@ -455,7 +455,7 @@ def test_what_is_wrong_with_in_axes_is_named():
     for axis in (1, True, "0"):
         with raises(ValueError, f"in_axes of states holds {axis!r}", "moveaxis"):
             wrong((None, axis))
-    with raises(ValueError, "in_axes of states is {'x': 0}, which does not fit float32[7]"):
+    with raises(ValueError, "in_axes of states is {'x': 0}, which does not fit float"):
         wrong((None, {"x": 0}))
     with raises(ValueError, "there are no runs"):
         wrong((None, None))
