@@ -77,7 +77,7 @@ def _axes_of(part: PyTree, axes: PyTree, name: str, who: str) -> list[bool]:
 
     def flag(axis: object) -> Any:
         if type(axis) is Static:  # a `partial` of ours holds an int as a part of its structure
-            return flag(axis.value) if type(axis.value) is int else axis
+            return True if type(axis.value) is int and not axis.value else axis
         if axis is not None and (type(axis) is not int or axis):
             raise ValueError(
                 f"{who}: in_axes of {name} holds {axis!r}; give 0 where runs differ, along the "

@@ -159,6 +159,16 @@ def test_settings_may_differ_between_runs():
     assert_same(alike, one_by_one(run, rates, jnp.full(7, jnp.asarray(8.0)), patience))
 
 
+def test_settings_of_a_step_stay_in_its_in_axes():
+    power = lambda rate, n, x: rate * x**n  # noqa: E731
+    rates = jnp.array([0.5, 0.25])
+    found = [
+        jf.sweep(jf.partial(power, rates, 2), jnp.asarray(1.0), max_steps=2, in_axes=(axes, None))
+        for axes in (jf.partial(power, 0, 2), jf.partial(power, 0, None), 0)
+    ]
+    assert [r.state.tolist() for r in found] == 3 * [[0.125, 0.015625]]
+
+
 def test_a_part_of_the_state_may_be_the_same():
     step = lambda s: {**s, "x": s["x"] * s["by"]}  # noqa: E731
     states = {"x": STARTS, "by": jnp.asarray(0.5)}
