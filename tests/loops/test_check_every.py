@@ -113,6 +113,18 @@ def test_every_callback_hears_the_same(name):
     assert_same(on_gpu(lanes(4), cases.LANES), jax.jit(lanes(1))(cases.LANES))
 
 
+FIFTH = jf.stop_when(lambda s, step: step >= 4, name="fifth")
+
+
+@pytest.mark.parametrize("name", ["best", "snapshots", "rollback_on_nonfinite", "several"])
+def test_what_a_single_run_remembers_is_frozen_too(name):
+    step, heard = cases.step_of(name), (*cases.CALLBACKS[name], FIFTH)
+    run = lambda k: lambda s: jf.iterate(step, s, *heard, max_steps=cases.N, check_every=k)  # noqa: E731
+    once = jax.jit(run(1))(cases.START)
+    assert once.steps <= 5 < cases.N
+    assert_same(on_gpu(run(4), cases.START), once)
+
+
 # A run that is gone on with: how many steps there are is not known to the program.
 
 
