@@ -5,6 +5,7 @@ The programs for a GPU run here too: they are exported for CUDA and called on th
 
 import functools
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ def exported(function, *args):
     return export.export(kept, platforms=["cuda"], disabled_checks=checks)(*args)
 
 
-def on_gpu(function, *args):
+def on_gpu(function, *args) -> Any:
     return exported(function, *args).call(*args)
 
 
@@ -45,7 +46,7 @@ def text_for_gpu(function, *args):
 
 def optimised(function, *args):
     """Return the program that the CPU runs, without names and places."""
-    text = jax.jit(functools.partial(function)).lower(*args).compile().as_text()
+    text: Any = jax.jit(functools.partial(function)).lower(*args).compile().as_text()
     return re.sub(r"metadata=\{[^}]*\}|, stack_frame_id=\d+", "", text[text.index("\n\n%") :])
 
 
