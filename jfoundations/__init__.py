@@ -53,6 +53,7 @@ from ._loops.chunks import chunks
 from ._loops.combinators import agree, every, stop_when, when
 from ._loops.combined import Combined
 from ._loops.describe import describe_loop
+from ._loops.implicit import Implicit
 from ._loops.iterate import iterate, resume
 from ._loops.replay import first, replay
 from ._loops.result import LoopResult
@@ -68,6 +69,7 @@ __all__ = [
     "Callback",
     "Combined",
     "Fold",
+    "Implicit",
     "LoopResult",
     "Pipe",
     "Reversible",
@@ -95,6 +97,7 @@ __all__ = [
     "partial",
     "proceed",
     "replay",
+    "records",
     "resume",
     "save",
     "stats",
@@ -116,10 +119,11 @@ if TYPE_CHECKING:
     from . import folds as folds
     from . import stats as stats
     from . import testing as testing
+    from .callbacks import records as records
     from .callbacks import watch as watch
 del TYPE_CHECKING, find_spec
 
-_LATE = ("callbacks", "executors", "folds", "stats", "testing", "watch")
+_LATE = ("callbacks", "executors", "folds", "records", "stats", "testing", "watch")
 
 
 def __getattr__(name: str) -> object:
@@ -128,8 +132,9 @@ def __getattr__(name: str) -> object:
     if name in _LATE:
         import importlib
 
-        module = importlib.import_module(".callbacks" if name == "watch" else f".{name}", __name__)
-        return globals().setdefault(name, module.watch if name == "watch" else module)
+        within = name in ("records", "watch")  # of `callbacks`
+        module = importlib.import_module(".callbacks" if within else f".{name}", __name__)
+        return globals().setdefault(name, getattr(module, name) if within else module)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -6,7 +6,7 @@
 """
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -101,9 +101,18 @@ def cond(predicate: ArrayLike, yes: Callable[..., T], no: Callable[..., T], *ope
     return lax.cond(predicate, declared(yes), declared(no), *operands)
 
 
-def call_jaxpr(jaxpr: "ClosedJaxpr", *leaves: Array) -> list[Any]:
-    """Run what `jax.make_jaxpr` returned, on the leaves of its arguments."""
-    # imported here: jax itself does not
-    from jax.extend.core import jaxpr_as_fun
+def call_jaxpr(
+    jaxpr: "ClosedJaxpr", *leaves: ArrayLike, consts: Sequence[ArrayLike] | None = None
+) -> list[Any]:
+    """Run what `jax.make_jaxpr` returned, on the leaves of its arguments.
 
-    return list(jaxpr_as_fun(jaxpr)(*leaves))
+    Args:
+        jaxpr: the program.
+        *leaves: of its arguments.
+        consts: in place of the arrays that the traced function closed over.
+    """
+    # imported here: jax itself does not
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+    closed = jaxpr if consts is None else ClosedJaxpr(jaxpr.jaxpr, list(consts))
+    return list(jaxpr_as_fun(closed)(*leaves))

@@ -31,7 +31,7 @@ def automatic(
     @functools.wraps(function)
     def run(*arrays: PyTree) -> Any:
         types = jax.tree.map(jax.typeof, arrays)
-        lying = [t for t in jax.tree.leaves(types) if _axes(t)]
+        lying = [t for t in jax.tree.leaves(types) if explicit_axes(t)]
         if not lying:
             return function(*arrays)
         answer, structure = jax.tree.flatten(jax.eval_shape(function, *jax.tree.map(_bare, types)))
@@ -42,7 +42,7 @@ def automatic(
             specs = [t.sharding.spec for t in jax.tree.leaves(types[lies_as])]
         mesh = lying[0].sharding.mesh
         out = jax.tree.unflatten(structure, [NamedSharding(mesh, spec) for spec in specs])
-        return jax.sharding.auto_axes(call, axes=_axes(lying[0]), out_sharding=out)(*arrays)
+        return jax.sharding.auto_axes(call, axes=explicit_axes(lying[0]), out_sharding=out)(*arrays)
 
     def call(*arrays: PyTree) -> Any:
         # a program that reads none of the arrays would not know of their devices
@@ -55,8 +55,8 @@ def _bare(aval: ShapedArray) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
-def _axes(aval: object) -> tuple[Any, ...]:
-    """Return the mesh axes over which a value lies explicitly."""
+def explicit_axes(aval: object) -> tuple[Any, ...]:
+    """Return the mesh axes over which a value lies explicitly, by its type."""
     return getattr(getattr(getattr(aval, "sharding", None), "mesh", None), "explicit_axes", ())
 
 

@@ -98,7 +98,8 @@ class Combined(StopPredicate):
     * `yield members[0](state)` one of them, and `yield members[1:](state)` some: the answer always
       is the state they leave and a stop each, a bool scalar or Python False; whether any of them
       asks to stop is `functools.reduce(operator.or_, stops, False)`;
-    * `yield members(state, where=holds)` does so only where a bool scalar holds.
+    * `yield members(state, where=holds)` does so only where a bool scalar holds;
+    * `members.memories`, not yielded, is a tuple of what they remember by now.
 
     It is a generator so that what it yields is called by the loop and not within it: nests may be
     as deep as one likes, and a member's memory, the lanes of a `vmap` and the collectives of a mesh
@@ -138,17 +139,17 @@ class Combined(StopPredicate):
 
     With a predicate, and memory of its own:
 
-    >>> def until(predicate, callback):  # lets a callback hear until a predicate has held once
+    >>> def before(predicate, callback):  # lets a callback hear until a predicate has held once
     ...     def hear(members, own, state, *, predicates):
     ...         over = own["over"] | predicates[0](state)
     ...         state, stops = yield members(state, where=~over)
     ...         return {"over": over}, state, stops[0]
     ...     own = {"over": lambda state: jnp.array(False)}
-    ...     return jf.Combined([callback], hear, name="until", predicates=[predicate], own=own)
+    ...     return jf.Combined([callback], hear, name="before", predicates=[predicate], own=own)
     >>> double = lambda x: (2 * x, False)
-    >>> result = jf.iterate(lambda x: x + 1, 0, until(lambda x: x > 9, double), max_steps=6)
+    >>> result = jf.iterate(lambda x: x + 1, 0, before(lambda x: x > 9, double), max_steps=6)
     >>> int(result.state), result.memory
-    (17, {'until': {'over': Array(True, dtype=bool)}})
+    (17, {'before': {'over': Array(True, dtype=bool)}})
     """
 
     members: tuple[Any, ...]

@@ -32,7 +32,7 @@ from typing import Any
 
 import jax
 
-from .._core.checks import as_arrays, check_count, check_key
+from .._core.checks import as_arrays, check_count, check_key, tracing
 from .._core.types import PyTree
 from .._core.values import describe
 from .._pipes.pipe import Pipe
@@ -42,6 +42,8 @@ from .facts import find_facts, promote
 from .handlers import GIVEN
 from .iterate import NUMBERS, make_program
 from .listener import Listener
+from .measure import Cost, cost_table
+from .measure import measure as measured
 from .plan import Carry, Plan, Step, make_plan
 from .resolve import listen
 from .tables import show_bytes, size_in_bytes, text_table
@@ -58,6 +60,8 @@ class LoopDescription:
         memory: of each callback that has one, its memory's bytes; None without a state.
         state: the state's bytes; None without one.
         shapes: dtypes and shapes of each memory, and of the state, to be read.
+        costs: where it was measured, seconds a step and to compile, of the loop as it is under ""
+            and of it without each callback, under its name; else None.
     """
 
     events: tuple[tuple[str, tuple[str, ...]], ...]
@@ -65,12 +69,14 @@ class LoopDescription:
     memory: dict[str, int] | None
     state: int | None
     shapes: dict[str, str]
+    costs: dict[str, Cost] | None = None
 
     def __repr__(self) -> str:
         rows = [["event", "who hears it, in this order"]]
         rows += [[event, ", ".join(names) or "-"] for event, names in self.events]
         text = text_table(rows)
-        return text if self.stops is None else f"{text}\n\n{self._carried()}"
+        text = text if self.stops is None else f"{text}\n\n{self._carried()}"
+        return text if self.costs is None else f"{text}\n\n{cost_table(self.costs)}"
 
     def _carried(self) -> str:
         assert self.stops is not None and self.memory is not None and self.state is not None
@@ -93,10 +99,16 @@ def describe_loop(
     max_steps: int | None = None,
     key: jax.Array | None = None,
     x: PyTree = None,
+    measure: bool = False,
 ) -> LoopDescription:
     """Describe the loop that `iterate` would run: order of events, stops and memories.
 
     Nothing is computed: with a state the loop is traced, without one only the events are told.
+
+    With `measure=True` it is also run, and without each callback in turn: what a step takes with
+    all and without it, and how long the program takes to compile, as a table. Let a run last some
+    milliseconds: what a call costs, some ten microseconds, is in the time of its steps. A callback
+    that is joined with others, by `|` say, is left out with them.
 
     Args:
         step: as in `iterate`, or in `as_scan_body`.
@@ -105,12 +117,13 @@ def describe_loop(
         max_steps: as in `iterate`; may be left out where no callback asks for it.
         key: as in `iterate`.
         x: an element for a step that takes one.
+        measure: see above; not inside `jit`. It needs a state of arrays and max_steps, and no x.
 
     Returns:
         A description whose `repr` is the table.
 
     Raises:
-        TypeError, ValueError: as `iterate`.
+        TypeError, ValueError: as `iterate`; what measure needs is missing.
 
     >>> import jfoundations as jf
     >>> loss = lambda x: x * x
@@ -118,10 +131,21 @@ def describe_loop(
     >>> found = describe_loop(lambda x: x / 2, *heard, state=1.0)
     >>> found.stops, found.memory
     ({'best': (), 'early_stopping': ('after_step',)}, {'best': 8, 'early_stopping': 8})
+    >>> slow = describe_loop(lambda x: x / 2, *heard, state=1.0, max_steps=9, measure=True)
+    >>> list(slow.costs), slow.costs["best"].step > 0
+    (['', 'best', 'early_stopping'], True)
     """
     if max_steps is not None:
         max_steps = check_count(max_steps, "max_steps", "describe_loop")
     check_key(key, "describe_loop")
+    shaped = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(state))
+    if measure and (state is None or shaped or max_steps is None or x is not None):
+        raise ValueError(
+            "describe_loop: to measure the loop it is run by iterate; give a state of arrays and "
+            "max_steps, and no x"
+        )
+    if measure and tracing():
+        raise TypeError("describe_loop: measure runs the loop by the clock, not inside jit")
     for value in callbacks:
         if _is_state(value):
             raise TypeError(
@@ -135,17 +159,22 @@ def describe_loop(
     if state is None:
         return LoopDescription(events, None, None, None, {})
     plan = make_plan(program, key, max_steps, x=x, feeds=x is not None)
-    if not any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(state)):
+    if not shaped:
         state = as_arrays(state, "describe_loop")
     carry, stops = jax.eval_shape(functools.partial(_trace_run, plan), state)
     held = zip(plan.listeners, carry.memories, strict=True)
     memories = {part.name: memory for part, memory in held if part.init is not None}
+    stops_of = {p.name: tuple(e for e, _ in events if _stops(p, e, stops)) for p in parts}
+    costs = None
+    if measure and max_steps is not None:
+        costs = measured(program, tuple(stops_of), state, key, max_steps)
     return LoopDescription(
         events,
-        {p.name: tuple(e for e, _ in events if _stops(p, e, stops)) for p in parts},
+        stops_of,
         {name: size_in_bytes(memory) for name, memory in memories.items()},
         size_in_bytes(carry.state),
         {name: describe(memory) for name, memory in ({"": carry.state} | memories).items()},
+        costs,
     )
 
 

@@ -1,4 +1,4 @@
-"""The four ways to run a loop; the same step gives the same bits in each.
+"""The ways to run a loop; the same step gives the same bits in each.
 
 A driver takes `(step, carry, limit, free)` and returns the carry after the last step. The step is
 one that `facts` has traced: `carry -> carry` in a free loop, which no callback can stop, so that
@@ -28,7 +28,8 @@ from .plan import Carry, Plan
 NO_REVERSE = (
     "a loop of driver='while', and each of chunks, has no gradient in reverse mode (grad, vjp, "
     "jacrev), as it does not store its steps; use iterate with driver='scan', which stores them "
-    "all, or driver='checkpointed', or take the gradient in forward mode: jax.jvp or jax.jacfwd"
+    "all, or driver='checkpointed', or driver='implicit' if it converges, or take the gradient in "
+    "forward mode: jax.jvp or jax.jacfwd"
 )
 
 

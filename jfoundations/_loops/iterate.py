@@ -29,11 +29,12 @@ from .._core.values import describe, hold, is_pytree
 from .callback import CallbackLike, callback_name, events_of, flatten
 from .drivers import DRIVERS, begin_python, refuse_tracing, run_loop, run_python
 from .facts import promote
+from .implicit import Implicit, run_implicit, settings_of
 from .plan import Carry, Plan, Step, StepAndCallbacks, make_plan
 from .result import LoopResult, Memories
 
 S = TypeVar("S")
-Driver = Literal["while", "scan", "checkpointed", "python"]
+Driver = Literal["while", "scan", "checkpointed", "implicit", "python"]
 
 
 def iterate(
@@ -42,7 +43,7 @@ def iterate(
     *callbacks: CallbackLike,
     max_steps: int,
     key: jax.Array | None = None,
-    driver: Driver = "while",
+    driver: Driver | Implicit = "while",
     check_every: int = 1,
 ) -> LoopResult[S]:
     """Repeat a pure step until a callback asks to stop, or for `max_steps` steps.
@@ -78,12 +79,15 @@ def iterate(
         max_steps: a Python int ≥ 0.
         key: a PRNG key for who names it.
         driver: `"while"` (forward mode; any lane stops by itself under vmap), `"scan"` (reverse
-            mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), or `"python"`
-            (a Python loop over a jitted step, eager callbacks: print and breakpoints work).
-        check_every: of driver "while", on a GPU, where a test of the stop is a kernel and waits for
-            the host: make one in so many steps; more than `max_steps` is `max_steps`. The result is
-            that of 1: the steps of a block after its stop are computed and left out, as a finished
-            lane's are. On other devices a test costs little, and the program is that of 1.
+            mode, stores every step), `"checkpointed"` (reverse mode, memory O(√n)), `"implicit"` or
+            `Implicit(…)` (as `"while"`, with the gradient of the fixed point that a converged run
+            ends at: both modes, memory O(1)), or `"python"` (a Python loop over a jitted step,
+            eager callbacks: print and breakpoints work).
+        check_every: of drivers "while" and "implicit", on a GPU, where a test of the stop is a
+            kernel and waits for the host: make one in so many steps; more than `max_steps` is
+            `max_steps`. The result is that of 1: the steps of a block after its stop are computed
+            and left out, as a finished lane's are. On other devices a test costs little, and the
+            program is that of 1.
 
     Returns:
         A `LoopResult`. Running out of steps is no error: `result.reasons` says it.
@@ -101,6 +105,9 @@ def iterate(
     check_key(key, "iterate")
     program = make_program(step, callbacks, "iterate")
     state = as_arrays(state, "iterate")
+    if (implicit := settings_of(driver)) is not None:
+        words = {"max_steps": max_steps, "check_every": check_every}
+        return run_implicit(_run, implicit, program, state, state, key, **words)
     if driver == "python":
         refuse_tracing()
         plan = make_plan(program, key, max_steps)
@@ -118,7 +125,7 @@ def resume(
     *callbacks: CallbackLike,
     max_steps: int,
     key: jax.Array | None = None,
-    driver: Driver = "while",
+    driver: Driver | Implicit = "while",
     check_every: int = 1,
 ) -> LoopResult[S]:
     """Go on with a run: `resume(iterate(k), n)` equals `iterate(n)` bit for bit.
@@ -155,6 +162,10 @@ def resume(
     check_key(key, "resume")
     result = dataclasses.replace(result, limit="max_steps")
     program = make_program(step, callbacks, "resume")
+    if (implicit := settings_of(driver)) is not None:
+        state = result.state if result.resumable is None else result.resumable[0]
+        words = {"max_steps": max_steps, "check_every": check_every}
+        return run_implicit(_resume, implicit, program, result, state, key, **words)
     if driver == "python":
         refuse_tracing()
         plan = make_plan(program, key, max_steps)
@@ -168,17 +179,17 @@ def resume(
 
 def check_driver(driver: object, who: str) -> None:
     """Raise unless there is a driver of that name."""
-    known = (*DRIVERS, "python")
-    if driver not in known:
+    known = (*DRIVERS, "implicit", "python")
+    if driver not in known and not isinstance(driver, Implicit):
         raise ValueError(
             f"{who}: no driver {driver!r}; known are {', '.join(known)}{nearest(driver, known)}"
         )
 
 
-def check_blocks(check_every: object, driver: str, who: str) -> int:
+def check_blocks(check_every: object, driver: object, who: str) -> int:
     """Return after how many steps the stop is tested, or say what is wrong with it."""
     size = check_count(check_every, "check_every", who, least=1)
-    if size > 1 and driver != "while":
+    if size > 1 and driver != "while" and settings_of(driver) is None:
         raise ValueError(
             f"{who}: check_every is {size}, but driver={driver!r} has no test of the stop to save; "
             "leave check_every out, or use driver='while'"

@@ -90,6 +90,11 @@ class Members:
             self._memories[k] = memory
         return state, tuple(stops)
 
+    @property
+    def memories(self) -> tuple[Any, ...]:
+        """What they remember, after the calls so far; `()` of one that has no memory."""
+        return tuple(self._memories[k] for k in self._places)
+
     def __len__(self) -> int:
         return len(self._places)
 

@@ -9,6 +9,11 @@ Some stop the loop, and are joined by `|`, `&` and `~` (as are `stop_when`, `whe
 `lambda x: (jnp.clip(x, 0, 1), False)`. Some record it: `history`, `best`, `ema`, `watch`,
 `snapshots`. `after` and `once` say when others listen; `jfoundations.Combined` makes such a
 combinator of your own.
+`early_stopping`, `converged`, `until`, `terminate_on_nonfinite`, `rollback_on_nonfinite`,
+`spike_guard`. Some steer it: the last two, `reduce_on_plateau`, `schedule`, and any function, such
+as the projection `lambda x: (jnp.clip(x, 0, 1), False)`. Some record it: `history`, `best`, `ema`,
+`watch`; `records` gives what they hold as rows. `after` and `once` say when others listen, `swap`
+to what; `jfoundations.Combined` makes such a combinator of your own.
 
 >>> import jfoundations as jf
 >>> loss = lambda x: (x - 3.0) ** 2
@@ -21,13 +26,19 @@ combinator of your own.
 """
 
 from .._loops.combinators import after, once
+from . import schedules
 from ._best import Best, best
 from ._ema import Ema, ema
 from ._history import History, history
 from ._plateau import reduce_on_plateau
+from ._records import records
 from ._rollback import rollback_on_nonfinite
+from ._schedule import schedule
 from ._snapshots import Snapshots, snapshots
+from ._spikes import spike_guard
 from ._stopping import converged, early_stopping, terminate_on_nonfinite
+from ._swap import swap
+from ._until import until
 from ._watch import watch
 
 __all__ = [
@@ -42,9 +53,15 @@ __all__ = [
     "ema",
     "history",
     "once",
+    "records",
     "reduce_on_plateau",
     "rollback_on_nonfinite",
     "snapshots",
+    "schedule",
+    "schedules",
+    "spike_guard",
+    "swap",
     "terminate_on_nonfinite",
+    "until",
     "watch",
 ]

@@ -1,5 +1,7 @@
 """A record of every step."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,8 +11,8 @@ from jax import Array, lax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from .._core.checks import check_count
-from .._core.pytrees import pytree
+from .._core.checks import check_count, check_function
+from .._core.pytrees import pytree, static
 from .._core.types import Live, PyTree, View
 from .._core.values import identity, partial
 from .._loops.callback import Callback
@@ -26,10 +28,20 @@ class History:
         buffer: what was recorded, along a leading axis of length capacity; nan (0 for integers)
             where nothing was yet.
         count: int32, how many records there are.
+        steps: int32, beside each record after how many steps it was made; None unless asked for.
+        every: after how many steps, at the least, a record is made.
+        initial: whether the state before the first step is the first record.
     """
 
     buffer: Any
     count: jax.Array
+    steps: jax.Array | None = None
+    every: int = static(default=1)
+    initial: bool = static(default=False)
+
+    def __repr__(self) -> str:
+        steps = "" if self.steps is None else f", steps={self.steps!r}"
+        return f"History(buffer={self.buffer!r}, count={self.count!r}{steps})"
 
     @property
     def values(self) -> Any:
@@ -56,71 +68,109 @@ def _trim(buffer: PyTree, count: np.ndarray) -> Any:
 
 
 def history(
-    of: View = identity, *, every: int = 1, capacity: int | None = None, initial: bool = False
+    of: View | Mapping[str, View] = identity,
+    *,
+    every: int = 1,
+    capacity: int | None = None,
+    initial: bool = False,
+    steps: bool = False,
 ) -> Callback:
-    """Record a function of the state after each step (or every so many).
+    """Record a function of the state, or several by name, after each step (or every so many).
 
     The buffer is allocated once; a record is one write, under `vmap` too. Steps beyond the
     capacity are not recorded.
 
     Args:
-        of: `state -> pytree of arrays`.
+        of: `state -> pytree of arrays`; or a dict of such functions, whose records are a dict of
+            the same names.
         every: record after every so many steps.
         capacity: how many records there is room for; by default as many as `max_steps` makes.
         initial: record the state before the first step too, as the first.
+        steps: record beside it after how many steps that was, for `records`, which cannot know it
+            where the history is within `when` or the like, or was full before the end.
 
     Raises:
-        TypeError: `of` is not callable, or `initial` no bool.
+        TypeError: `of` is not callable, or a name of it no str; `initial` or `steps` is no bool.
         ValueError: every or capacity is not positive.
 
     >>> import jfoundations as jf
     >>> result = jf.iterate(lambda x: 2 * x, 1, history(), max_steps=4)
     >>> result.memory["history"].values
     array([ 2,  4,  8, 16], dtype=int32)
+    >>> both = history({"x": lambda x: x, "square": lambda x: x * x}, every=2)
+    >>> jf.iterate(lambda x: x + 1, 0, both, max_steps=4).memory["history"].values
+    {'square': array([ 4, 16], dtype=int32), 'x': array([2, 4], dtype=int32)}
     """
     every = check_count(every, "every", "history", least=1)
     if capacity is not None:
         capacity = check_count(capacity, "capacity", "history", least=1)
-    check_of(of, "history")
-    if not isinstance(initial, bool | np.bool_):
-        raise TypeError(f"history: initial is {initial!r}, True or False is needed")
-    events = {"before_run": partial(_record_first, of)} if initial else {}
-    all_steps = partial(_start_for_all, of, every, initial)
+    view = _view(of)
+    for name, value in (("initial", initial), ("steps", steps)):
+        if not isinstance(value, bool | np.bool_):
+            raise TypeError(f"history: {name} is {value!r}, True or False is needed")
+    kind = every, bool(initial), bool(steps)
+    events = {"before_run": partial(_record_first, view)} if initial else {}
     return Callback(
-        all_steps if capacity is None else partial(_start, of, capacity),
+        partial(_start_for_all, view, kind)
+        if capacity is None
+        else partial(_start, view, kind, capacity),
         name="history",
-        after_step=partial(_record, of, every),
+        after_step=partial(_record, view),
         **events,
     )
 
 
+def _view(of: View | Mapping[str, View]) -> View:
+    """Return what is recorded as one function."""
+    if not isinstance(of, Mapping):
+        check_of(of, "history")
+        return of
+    for name, function in of.items():
+        if not isinstance(name, str):
+            raise TypeError(f"history: of has the name {name!r}, a str is needed")
+        check_function(function, f"of[{name!r}]", "history", "a function of the state")
+    return partial(_each, dict(of))
+
+
+def _each(views: dict[str, View], state: PyTree) -> dict[str, Any]:
+    return {name: view(state) for name, view in views.items()}
+
+
 def _start_for_all(
-    of: View, every: int, initial: bool, state: PyTree, *, max_steps: int
+    of: View, kind: tuple[int, bool, bool], state: PyTree, *, max_steps: int
 ) -> History:
-    return _start(of, max_steps // every + initial, state)
+    every, initial, _ = kind
+    return _start(of, kind, max_steps // every + initial, state)
 
 
-def _start(of: View, length: int, state: PyTree) -> History:
+def _start(of: View, kind: tuple[int, bool, bool], length: int, state: PyTree) -> History:
     def empty(leaf: PyTree) -> jax.Array:
         nothing = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
         # Broadcast, not `full`: where a mesh has explicit axes, a row has its record's sharding.
         return lax.broadcast(jnp.full_like(leaf, nothing), (length,))
 
-    return History(jax.tree.map(empty, jax.eval_shape(of, state)), jnp.zeros((), np.int32))
+    every, initial, numbered = kind
+    buffer = jax.tree.map(empty, jax.eval_shape(of, state))
+    steps = jnp.zeros(length, np.int32) if numbered else None
+    return History(buffer, jnp.zeros((), np.int32), steps, every, initial)
 
 
 def _record_first(of: View, memory: History, state: PyTree, *, live: Live = True) -> Any:
-    return _write(of, memory, state, live)
+    return _write(of, memory, state, np.int32(-1), live)
 
 
 def _record(
-    of: View, every: int, memory: History, state: PyTree, *, step: Array, live: Live = True
+    of: View, memory: History, state: PyTree, *, step: Array, live: Live = True
 ) -> tuple[History, Any, bool]:
-    return _write(of, memory, state, live if every == 1 else live & ((step + 1) % every == 0))
+    due = live if memory.every == 1 else live & ((step + 1) % memory.every == 0)
+    return _write(of, memory, state, step, due)
 
 
-def _write(of: View, memory: History, state: PyTree, due: Live) -> tuple[History, Any, bool]:
-    room = max((b.shape[0] for b in jax.tree.leaves(memory.buffer)), default=0)
+def _write(
+    of: View, memory: History, state: PyTree, step: ArrayLike, due: Live
+) -> tuple[History, Any, bool]:
+    rows = memory.buffer, memory.steps
+    room = max((b.shape[0] for b in jax.tree.leaves(rows)), default=0)
     if not room:  # an index into nothing is refused, even one that would be dropped
         return memory, state, False
     # Out of bounds is dropped: a finished lane writes nothing and copies nothing.
@@ -130,4 +180,6 @@ def _write(of: View, memory: History, state: PyTree, due: Live) -> tuple[History
         return write_row(buffer, place, jnp.asarray(value, buffer.dtype))
 
     count = jnp.minimum(memory.count + jnp.asarray(due, np.int32), room)
-    return History(jax.tree.map(write, memory.buffer, of(state)), count), state, False
+    record = of(state), None if memory.steps is None else step + 1
+    buffer, steps = jax.tree.map(write, rows, record)
+    return replace(memory, buffer=buffer, count=count, steps=steps), state, False

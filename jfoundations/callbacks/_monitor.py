@@ -97,6 +97,32 @@ def improves(value: Array, best: Array, margin: ArrayLike, sign: int) -> Array:
     return (mine + jnp.asarray(margin, wide) < least) | first
 
 
+def passes(value: Array, bound: ArrayLike, sign: int) -> Array:
+    """Tell whether a number is better than a bound, smaller or with a negative sign greater.
+
+    Integers are compared as integers, also with a float; nan passes nothing.
+    """
+    bound = jnp.asarray(bound)
+    if is_float(value):
+        wide = widened(value.dtype)
+        return precedes(value.astype(wide), bound.astype(wide), sign)
+    if value.dtype == np.bool_:
+        value = value.astype(np.int32)
+    if is_float(bound):
+        whole = jnp.ceil(bound) if sign > 0 else jnp.floor(bound)
+        range_ = jnp.iinfo(value.dtype)
+        inside = (whole >= float(range_.min)) & (whole < float(range_.max + 1))
+        near = jnp.where(inside, whole, 0).astype(value.dtype)
+        # Of a bound that no such integer reaches, any of them is on the same side, as 0 is.
+        return jnp.where(
+            inside, precedes(value, near, sign), precedes(jnp.zeros_like(whole), whole, sign)
+        )
+    wide = np.uint64 if 8 in (value.dtype.itemsize, bound.dtype.itemsize) else np.uint32
+    below, negative = value < 0, bound < 0
+    same = precedes(value.astype(wide), bound.astype(wide), sign)
+    return jnp.where(below == negative, same, below if sign > 0 else negative)
+
+
 def widened(dtype: DTypeLike) -> Any:
     """Return the dtype in which to compute with floats: of fewer than 32 bits, float32."""
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
@@ -156,8 +182,9 @@ def float_leaf(value: ArrayLike, name: str, who: str, least: float, below: float
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{who}: {name} is {value!r}, a number is needed")
     if not least <= value < below:
-        bound = "≥ 0" if (least, below) == (0, np.inf) else f"in [{least:g}, {below:g})"
+        bounds = {(0, np.inf): "≥ 0", (-np.inf, np.inf): "a number"}
+        bound = bounds.get((least, below), f"in [{least:g}, {below:g})")
         raise ValueError(f"{who}: {name} is {value}; it must be {bound}")
-    if isinstance(value, int) and value < 2**32 and float(np.float32(value)) != value:
-        return np.uint32(value)
+    if isinstance(value, int) and -(2**31) <= value < 2**32 and float(np.float32(value)) != value:
+        return np.uint32(value) if value > 0 else np.int32(value)
     return float(value)

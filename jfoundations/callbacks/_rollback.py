@@ -17,7 +17,7 @@ from .._loops.handlers import freeze
 from ._best import is_better, keep_if, none_yet, seen
 from ._monitor import check_mode, check_of, nonfinite, read, worst
 
-PLACES = ("last", "best")
+WHO, PLACES = "rollback_on_nonfinite", ("last", "best")
 
 
 def rollback_on_nonfinite(
@@ -59,29 +59,36 @@ def rollback_on_nonfinite(
     >>> print(result.state["x"], result.memory["rollback_on_nonfinite"]["retries"])
     1e+30 2
     """
-    who = "rollback_on_nonfinite"
-    check_of(of, who)
-    sign = check_mode(mode, who)
+    check_of(of, WHO)
+    sign = check_mode(mode, WHO)
     if to not in PLACES:
-        raise ValueError(f"{who}: to is {to!r}; it must be 'last' or 'best'")
-    retries = count_leaf(retries, "retries", who, 0)
-    update = identity if update is None else update
-    check_function(update, "update", who, "a function state -> state, or None")
+        raise ValueError(f"{WHO}: to is {to!r}; it must be 'last' or 'best'")
+    retries, update = check_retries(retries, update, WHO)
     if to == "last":
         hear = partial(_back_to_last, of, update, retries)
-        return StopPredicate(_start, name=who, after_step=hear)
-    start, hear = partial(_start_best, of, sign), partial(_back_to_best, of, sign, update, retries)
-    return StopPredicate(start, name=who, after_step=hear)
+        return StopPredicate(start, name=WHO, after_step=hear)
+    hear = partial(_back_to_best, of, sign, update, retries)
+    return StopPredicate(partial(_start_best, of, sign), name=WHO, after_step=hear)
 
 
-def _start(state: PyTree) -> dict[str, Any]:
+def check_retries(
+    retries: ArrayLike, update: Callable[[PyTree], PyTree] | None, who: str
+) -> tuple[Any, Any]:
+    """Return how often to go back, a leaf, and what changes the state then."""
+    update = identity if update is None else update
+    check_function(update, "update", who, "a function state -> state, or None")
+    return count_leaf(retries, "retries", who, 0), update
+
+
+def start(state: PyTree) -> dict[str, Any]:
+    """Return the memory before the first step."""
     # A copy: a donated buffer must not be held twice.
     return {"good": jax.tree.map(jnp.array, state), "retries": jnp.zeros((), np.int32)}
 
 
 def _start_best(of: Metric, sign: int, state: PyTree) -> dict[str, Any]:
-    memory = _start(state)
-    value = worst(of, state, sign, "rollback_on_nonfinite")
+    memory = start(state)
+    value = worst(of, state, sign, WHO)
     return {**memory, "good": none_yet(value, memory["good"])}
 
 
@@ -95,7 +102,7 @@ def _back_to_last(
     live: Live = True,
 ) -> tuple[Any, Any, Any]:
     bad = jnp.asarray(nonfinite(of(state))) & live
-    state, used, stop = _go_back(bad, memory["good"], update, retries, memory["retries"], state)
+    state, used, stop = go_back(bad, memory, memory["good"], update, retries, state, WHO)
     return {"good": freeze(live, state, memory["good"]), "retries": used}, state, stop
 
 
@@ -109,25 +116,27 @@ def _back_to_best(
     *,
     live: Live = True,
 ) -> tuple[Any, Any, Any]:
-    value, good = read(of, state, "rollback_on_nonfinite"), memory["good"]
+    value, good = read(of, state, WHO), memory["good"]
     bad = ~jnp.isfinite(value) & live
     better = ~bad & live & is_better(value, good, sign)
-    state, used, stop = _go_back(bad, good.state, update, retries, memory["retries"], state)
+    state, used, stop = go_back(bad, memory, good.state, update, retries, state, WHO)
     new = seen(jnp.where(bad, good.value, value), state)
     return {"good": keep_if(bad | better, new, good), "retries": used}, state, stop
 
 
-def _go_back(
+def go_back(
     bad: Array,
+    memory: dict[str, Any],
     good: PyTree,
     update: Callable[[PyTree], PyTree],
     retries: ArrayLike,
-    used: Array,
     state: PyTree,
+    who: str,
 ) -> tuple[Any, Any, Any]:
     """Return the state to go on from, the retries used, and whether they are spent."""
+    used = memory["retries"]
     spent = used >= jnp.asarray(retries, np.int32)
     changed = update(good)
-    check_like(changed, good, "rollback_on_nonfinite, update")
+    check_like(changed, good, f"{who}, update")
     state = freeze(bad, freeze(spent, good, changed), state)
     return state, used + (bad & ~spent).astype(np.int32), bad & spent

@@ -31,8 +31,8 @@ def _write(buffer: jax.Array, place: Array, value: jax.Array) -> jax.Array:
 
 @_write.defjvp
 def _write_jvp(primals: PyTree, tangents: PyTree) -> tuple[jax.Array, jax.Array]:
-    # Linear in buffer and value; in this form it has a transpose.
-    return _write(*primals), _set(tangents[0], primals[1], tangents[2])
+    # Linear in buffer and value; in this form it has a transpose, and derivatives of any order.
+    return _set(*primals), _set(tangents[0], primals[1], tangents[2])
 
 
 def write_row(buffer: jax.Array, place: ArrayLike, value: jax.Array) -> jax.Array:

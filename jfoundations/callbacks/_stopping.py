@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -30,6 +31,7 @@ from ._monitor import (
     float_leaf,
     improves,
     nonfinite,
+    passes,
     read,
     refuse_keys,
     widened,
@@ -38,26 +40,41 @@ from ._monitor import (
 
 
 def early_stopping(
-    of: Metric, patience: ArrayLike, *, min_delta: ArrayLike = 0.0, mode: str = "min"
+    of: Metric,
+    patience: ArrayLike,
+    *,
+    min_delta: ArrayLike = 0.0,
+    mode: str = "min",
+    stopping_threshold: ArrayLike | None = None,
+    divergence_threshold: ArrayLike | None = None,
 ) -> StopPredicate:
-    """Stop when a monitored number has not improved for `patience` steps.
+    """Stop when a monitored number has not improved for `patience` steps, is good or bad enough.
 
     An improvement is `value + min_delta < best` ("max": mirrored), from a best of +inf on; anything
     else, nan included, is a wait. With patience 2 a constant metric stops at its third step.
     Integers are compared as integers; the first of them is an improvement. Its memory is
     `{"best": …, "wait": int32}`, the wait of integers being -1 as long as there was none.
 
+    It also stops at once at a number better than `stopping_threshold`, or worse than
+    `divergence_threshold`; nan is neither, `| terminate_on_nonfinite(of)` stops there. The reason
+    is the same in all cases. To have them told apart give the others on their own:
+    `stop_when(lambda s: loss(s) > 1e3, name="diverged")`.
+
     Args:
         of: `state -> real scalar`.
         patience: how many waits make a stop, ≥ 1; a leaf.
         min_delta: the least absolute improvement that counts, ≥ 0; a leaf.
         mode: "min" or "max".
+        stopping_threshold: what is good enough, a leaf; None asks nothing.
+        divergence_threshold: what is bad enough, a leaf; None asks nothing.
 
     Raises:
-        ValueError: the mode is unknown, patience not positive or min_delta negative.
+        ValueError: the mode is unknown, patience not positive, min_delta negative or a threshold
+            nan.
         TypeError: while tracing, when the monitored value is no real scalar.
 
-    Source: the rule of Keras' EarlyStopping; Prechelt (1998), "Early stopping — but when?".
+    Source: the rule of Keras' EarlyStopping, with the thresholds of Lightning's; Prechelt (1998),
+    "Early stopping — but when?".
 
     >>> import jfoundations as jf
     >>> never_better = early_stopping(lambda x: 5.0 + 0 * x, patience=2)
@@ -68,10 +85,18 @@ def early_stopping(
     sign = check_mode(mode, "early_stopping")
     patience = count_leaf(patience, "patience", "early_stopping", 1)
     min_delta = float_leaf(min_delta, "min_delta", "early_stopping", 0)
+    thresholds = {
+        toward: float_leaf(value, name, "early_stopping", -np.inf)
+        for name, value, toward in (
+            ("stopping_threshold", stopping_threshold, sign),
+            ("divergence_threshold", divergence_threshold, -sign),
+        )
+        if value is not None
+    }
     return StopPredicate(
         partial(_start, of, sign),
         name="early_stopping",
-        after_step=partial(_wait, of, sign, patience, min_delta),
+        after_step=partial(_wait, of, sign, patience, min_delta, thresholds),
     )
 
 
@@ -81,12 +106,20 @@ def _start(of: Metric, sign: int, state: PyTree) -> dict[str, jax.Array]:
 
 
 def _wait(
-    of: Metric, sign: int, patience: ArrayLike, min_delta: ArrayLike, memory: PyTree, state: PyTree
+    of: Metric,
+    sign: int,
+    patience: ArrayLike,
+    min_delta: ArrayLike,
+    thresholds: dict[int, ArrayLike],
+    memory: PyTree,
+    state: PyTree,
 ) -> tuple[Any, Any, jax.Array]:
     value, best = read(of, state, "early_stopping"), memory["best"]
     better = improves(value, best, min_delta, sign) | (memory["wait"] < 0)
     wait = jnp.where(better, 0, memory["wait"] + 1)
     stop = wait >= jnp.asarray(patience, wait.dtype)
+    for toward, threshold in thresholds.items():
+        stop |= passes(value, threshold, toward)
     return {"best": jnp.where(better, value, best), "wait": wait}, state, stop
 
 

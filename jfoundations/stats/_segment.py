@@ -1,7 +1,6 @@
 """Statistics of groups: of the elements that share a segment id.
 
-Each is that of the array function of its name, in one pass over all segments; what cannot be made
-of moments, as a median, has no such form.
+Each is that of the array function of its name, in one pass; what is not made of moments has none.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations import stats
@@ -15,11 +14,10 @@ from typing import Any, Literal
 from jax import Array
 from jax.typing import ArrayLike
 
-from .._core.checks import check_count
 from .._kernels.moments.formulas import FORMULAS, of_shape
 from .._kernels.moments.groups import of_segments
 from .._kernels.sample.arguments import REAL, Data, Nan, Numbers, check, compiled, scalar
-from .._kernels.sample.group_ids import places
+from .._kernels.sample.group_ids import segments_of
 from .._kernels.sample.weights import Weights
 
 
@@ -80,8 +78,7 @@ def segment_sum(
     Returns:
         An array of shape (num_segments, ...) in x's floating dtype; 0 for an empty segment.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> segment_sum([1.0, 3.0, 8.0], [0, 0, 1], num_segments=2)
     Array([4., 8.], dtype=float32)
@@ -113,8 +110,7 @@ def segment_var(
     Returns:
         An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     Source: the two-pass algorithm about a value of each segment; Chan, Golub and LeVeque (1983),
     "Algorithms for computing the sample variance".
@@ -149,8 +145,7 @@ def segment_std(
     Returns:
         An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> segment_std([1.0, 3.0, 8.0], [0, 0, 1], num_segments=2)
     Array([1., 0.], dtype=float32)
@@ -182,8 +177,7 @@ def segment_sem(
     Returns:
         An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> segment_sem([1.0, 3.0, 8.0], [0, 0, 1], num_segments=2)
     Array([ 1., nan], dtype=float32)
@@ -217,8 +211,7 @@ def segment_cov(
     Returns:
         An array of shape (num_segments, ...); nan where n ≤ correction or n = 0.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`; the shapes of x and y differ.
+    Raises: TypeError, ValueError, as `segment_mean`; the shapes of x and y differ.
 
     >>> segment_cov([1.0, 3.0, 8.0, 9.0], [2.0, 6.0, 16.0, 18.0], [0, 0, 1, 1], num_segments=2)
     Array([2. , 0.5], dtype=float32)
@@ -250,8 +243,7 @@ def segment_corr(
     Returns:
         An array of shape (num_segments, ...); nan where x or y is constant or empty.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`; the shapes of x and y differ.
+    Raises: TypeError, ValueError, as `segment_mean`; the shapes of x and y differ.
 
     >>> segment_corr([1.0, 3.0, 8.0, 9.0], [3.0, 1.0, 9.0, 8.0], [0, 0, 1, 1], num_segments=2)
     Array([-1., -1.], dtype=float32)
@@ -283,8 +275,7 @@ def segment_skew(
     Returns:
         An array of shape (num_segments, ...); nan where a segment is constant or empty.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> x, ids = [1.0, 2.0, 4.0, 18.0, -1.0, 1.0], [0, 0, 0, 0, 1, 1]
     >>> segment_skew(x, ids, num_segments=2).round(4)
@@ -318,8 +309,7 @@ def segment_kurtosis(
     Returns:
         An array of shape (num_segments, ...); nan where a segment is constant or empty.
 
-    Raises:
-        TypeError, ValueError: as `segment_mean`.
+    Raises: TypeError, ValueError, as `segment_mean`.
 
     >>> x, ids = [1.0, 2.0, 4.0, 18.0, -1.0, 1.0], [0, 0, 0, 0, 1, 1]
     >>> segment_kurtosis(x, ids, num_segments=2).round(4)
@@ -345,21 +335,8 @@ def _call(
     correction = scalar(who, "correction", correction)
     named = dict(zip("xy", values, strict=False))
     data, _ = check(who, named, None, weights, where, nan, real=REAL)
-    place, segments = placed(who, data, ids, num_segments)
+    place, segments = segments_of(who, ids, num_segments, data.values[0].shape)
     return _core(data, place, correction, name=form or name, segments=segments, nan=nan)
-
-
-def placed(who: str, data: Data, ids: Numbers, num_segments: Any) -> tuple[Array, int]:
-    """Return where each element along axis 0 belongs, and how many segments there are."""
-    segments = check_count(num_segments, "num_segments", who, least=1)
-    place = places(who, "segment_ids", ids, segments)
-    shape = data.values[0].shape
-    if not shape or shape[:1] != place.shape:
-        raise ValueError(
-            f"{who}: segment_ids have shape {place.shape}, x has shape {shape}; "
-            "one id for each element along axis 0 is needed"
-        )
-    return place, segments
 
 
 @compiled("name", "segments")

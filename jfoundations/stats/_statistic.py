@@ -23,9 +23,9 @@ from .._kernels.moments.groups import of_segments
 from .._kernels.moments.moments import Moments
 from .._kernels.moments.moving import of_windows
 from .._kernels.sample.arguments import REAL, Axes, Axis, Data, Nan, Numbers, answer, check
+from .._kernels.sample.group_ids import segments_of
 from .._kernels.sample.weights import Weights
 from ._rolling import check_windows
-from ._segment import placed
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Statistic:
         """
         who = f"{self.name}.segment"
         data, _ = check(who, self._named(values), None, weights, where, nan, real=REAL)
-        place, segments = placed(who, data, segment_ids, num_segments)
+        place, segments = segments_of(who, segment_ids, num_segments, data.values[0].shape)
         run = compiled(_of_groups, self.formula, order=self.order, segments=segments, nan=nan)
         return run(data, place)
 

@@ -1,13 +1,20 @@
 """Reverse mode through 10,000 steps: `driver="checkpointed"` beside equinox's checkpointed loop.
 
     python tests/benchmarks/reverse.py
+    python tests/benchmarks/reverse.py memories
 
 Time is the median of interleaved rounds, memory what XLA sets aside for the compiled gradient. Both
 loops are run free, and with a stop that is asked in each step and never comes. Without equinox
 (`pip install equinox`) its columns are left out.
+
+With `memories`: what 1, 4, 16 and 64 memories, or leaves of the state, cost in a gradient: seconds
+to trace and compile, µs a step, and the ratio of 64 to 1; with the same of no gradient beside it.
+The memories are only returned, or the gradient goes through them.
 """
 
 import functools
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -88,8 +95,79 @@ def measure(name: str, stops: bool) -> dict[str, object]:
     return row
 
 
+FEW = 500
+MEMORIES: dict[str, Callable[..., Any]] = {
+    "history": jf.callbacks.history,
+    "ema": functools.partial(jf.callbacks.ema, decay=0.9),
+    "watch": functools.partial(jf.watch, jf.folds.mean()),
+}
+
+
+def power(k: int, x: jax.Array) -> jax.Array:
+    """Return a number of a state, another one for each k."""
+    return (1.0 + k) * jnp.sum(x * x)
+
+
+def floats(tree: Any) -> jax.Array:
+    """Return one number of the floats in a tree."""
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return functools.reduce(jnp.add, map(jnp.sum, leaves))
+
+
+def remembering(kind: str, n: int, driver: Any, through: bool, x: jax.Array) -> Any:
+    """Return a number at the end of a loop with n memories, and the memories."""
+    heard = [MEMORIES[kind](functools.partial(power, k)) for k in range(n)]
+    result = jf.iterate(fade, x, *heard, max_steps=FEW, driver=driver)
+    end = floats(result.state)
+    return (end + floats(result.memory), ()) if through else (end, result.memory)
+
+
+def in_leaves(n: int, driver: Any, x: jax.Array) -> Any:
+    """Return the same number of a state that is n leaves."""
+    step = lambda s: [fade(part) for part in s]  # noqa: E731
+    return floats(jf.iterate(step, [x] * n, max_steps=FEW, driver=driver).state), ()
+
+
+def compare(name: str, runs: dict[int, Any], state: jax.Array) -> dict[str, object]:
+    """Return a row: what a gradient costs by how many memories there are."""
+    row: dict[str, object] = {"loop": name}
+    compiled = {}
+    for n, run in runs.items():
+        start = time.perf_counter()
+        compiled[str(n)] = functools.partial(jax.jit(run).lower(state).compile(), state)
+        row[f"{n}, s"] = time.perf_counter() - start
+    seconds = interleaved(compiled, 9)
+    row |= {f"{n}, µs": v / FEW * 1e6 for n, v in seconds.items()}
+    return row | {"64 to 1": seconds["64"] / seconds["1"]}
+
+
+def memories() -> None:
+    """Print the table of memories and leaves."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    counts, rows = (1, 4, 16, 64), []
+    for driver in ("while", "scan", "checkpointed"):
+        slope = functools.partial(jax.grad, has_aux=True) if driver != "while" else lambda f: f
+        for kind in MEMORIES:
+            for through in (False, True) if driver != "while" else (False,):
+                of = functools.partial(remembering, kind, driver=driver, through=through)
+                runs = {n: slope(functools.partial(_of_count, of, n)) for n in counts}
+                how = "through" if through else "returned"
+                rows.append(compare(f"{driver} {kind} {how}", runs, LINE))
+        runs = {n: slope(functools.partial(in_leaves, n, driver)) for n in counts}
+        rows.append(compare(f"{driver} leaves", runs, LINE))
+        print(rows[-1]["loop"], "done", flush=True)
+    table(rows)
+
+
+def _of_count(of: Callable[..., Any], n: int, x: jax.Array) -> Any:
+    return of(n=n, x=x)
+
+
 def main() -> None:
     """Print the table."""
+    if sys.argv[1:] == ["memories"]:
+        memories()
+        return
     table([measure(name, stops) for name in BODIES for stops in (False, True)])
 
 

@@ -10,6 +10,8 @@ Cause of the second: inf - inf and 0 * inf are nan. It acts on both infinities, 
 numbers, and where a relative tolerance makes of an infinite value an infinite slack.
 """
 
+import operator
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -18,6 +20,7 @@ import pytest
 from helpers import assert_same
 
 import jfoundations as jf
+from jfoundations.callbacks._monitor import passes
 
 jc = jf.callbacks
 INTEGERS = ["int8", "int16", "int32", "uint8", "uint16", "uint32"]
@@ -66,6 +69,31 @@ def test_integers_next_to_each_other_at_the_ends_of_their_range(dtype, mode):
     far = np.array([ends.min if mode == "min" else ends.max, last], dtype)
     stop = jc.early_stopping(it, 1, min_delta=1, mode=mode)
     assert walk(far, stop, max_steps=2).reasons == ("early_stopping",)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_thresholds_of_integers_are_met_exactly(dtype):
+    """Beyond 2**24 a float32 would take neighbours for equal, and wrap at the ends of a range."""
+    ends = np.iinfo(dtype)
+    numbers = np.array([ends.min, ends.min + 1, ends.max // 2 + 1, ends.max - 1, ends.max], dtype)
+    bounds = [*numbers, np.int32(-7), np.int32(-(2**24) - 1), np.uint32(3_000_000_000)]
+    bounds += map(np.float32, (0.5, 1.0, -1.5, 2.0**31, 2.0**32, -3e38, INF, -INF, NAN))
+    for bound in bounds:
+        for sign, compare in ((1, operator.lt), (-1, operator.gt)):
+            found = jax.vmap(lambda n, b=bound, s=sign: passes(n, b, s))(numbers).tolist()
+            assert found == [compare(int(n), bound.item()) for n in numbers], (bound, sign)
+
+
+@pytest.mark.parametrize("beyond", [2**24 + 1, -(2**24) - 1, np.int32(2**24 + 1)])
+def test_a_threshold_that_a_float32_does_not_hold(beyond):
+    values = [int(beyond) + 1, int(beyond), int(beyond) - 1]
+    good = jc.early_stopping(it, 9, stopping_threshold=beyond)
+    bad = jc.early_stopping(it, 9, divergence_threshold=beyond)
+    assert int(walk(np.int32(values), good).steps) == 3
+    assert int(walk(np.int32(values[::-1]), bad).steps) == 3
+    assert not walk(
+        np.array([False, True]), jc.early_stopping(it, 9, divergence_threshold=1)
+    ).stopped_by
 
 
 @pytest.mark.parametrize("dtype", [*INTEGERS, bool])

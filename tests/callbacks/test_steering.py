@@ -142,6 +142,14 @@ def shrink(state, ratio):
     return {**state, "m": state["m"] * ratio}
 
 
+def keep(state, memory):
+    return state
+
+
+def above(level, value):
+    return value > level
+
+
 def ask(state):
     return state, True
 
@@ -161,6 +169,16 @@ SWEEPS = {
     ),
     "rollback_on_nonfinite": lambda k: jc.rollback_on_nonfinite(metric, retries=int(k)),
     "ema": lambda k: jc.ema(metric, decay=k / 4),
+    "early_stopping thresholds": lambda k: jc.early_stopping(
+        metric, int(k), stopping_threshold=1 - k / 4, divergence_threshold=k
+    ),
+    "spike_guard": lambda k: jc.spike_guard(metric, window=2, retries=int(k), factor=k),
+    "schedule": lambda k: jc.schedule(
+        shrink,
+        jc.schedules.warm_up(jc.schedules.cosine(k, k / 2, steps=int(k)), steps=int(k)),
+    ),
+    "swap": lambda k: jc.swap(jc.ema(metric, decay=k / 4), keep, jc.ema(metric, decay=k / 8)),
+    "until": lambda k: jc.until(jf.folds.maximum(), metric, when=jf.partial(above, float(k))),
     "after": lambda k: jc.after(int(k), jc.early_stopping(metric, patience=1)),
     "once": lambda k: jc.once(int(k), ask),
     "every": lambda k: jf.every(int(k), jc.ema(metric, decay=k / 8)),
@@ -198,6 +216,14 @@ def test_a_sweep_over_settings_is_one_trace_and_may_be_mapped(name):
         (lambda: jc.reduce_on_plateau(metric, lower, cooldown=-1), "cooldown is -1"),
         (lambda: jc.rollback_on_nonfinite(retries=-1), "retries is -1"),
         (lambda: jc.history(every=0), "every is 0"),
+        (lambda: jc.spike_guard(metric, retries=1, window=1), "window is 1; it must lie in 2"),
+        (lambda: jc.spike_guard(metric, retries=1, factor=-1), "factor is -1; it must be ≥ 0"),
+        (lambda: jc.spike_guard(metric, retries=-1), "spike_guard: retries is -1"),
+        (lambda: jc.early_stopping(metric, 1, stopping_threshold=NAN), "threshold is nan.*a numb"),
+        (lambda: jc.early_stopping(metric, 1, divergence_threshold="9"), "divergence_.* is '9'"),
+        (lambda: jc.schedules.linear(0, 1, steps=0), "linear: steps is 0"),
+        (lambda: jc.schedules.cosine("1", steps=9), "cosine: start is '1', a number is needed"),
+        (lambda: jc.schedules.warm_up(0.1, steps=9), "warm_up: values is 0.1, which is not call"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, message):

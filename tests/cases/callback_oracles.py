@@ -1,13 +1,14 @@
 """Oracles in plain Python of the ready-made callbacks, and how these are run."""
 
 import functools
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import assert_same, lane
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import jfoundations as jf
@@ -50,6 +51,19 @@ def halve(state):
     return {**state, "rate": state["rate"] * 0.5}
 
 
+def more(state, value):
+    return {**state, "rate": value}
+
+
+def above(level, value):
+    return value > level
+
+
+def shown(state, memory):
+    return {**state, "x": HIGHEST.extract(memory)}
+
+
+HIGHEST = jf.folds.maximum()
 MAKE = {
     "early_stopping": lambda mode, patience, delta: jc.early_stopping(
         metric, patience=patience, min_delta=delta, mode=mode
@@ -75,6 +89,17 @@ MAKE = {
         metric, retries=retries, update=halve, to="best", mode=mode
     ),
     "ema": lambda mode, decay: jc.ema(metric, decay=decay),
+    "thresholds": lambda mode, patience, good, bad: jc.early_stopping(
+        metric, patience, mode=mode, stopping_threshold=good, divergence_threshold=bad
+    ),
+    "spikes": lambda mode, retries, factor: jc.spike_guard(
+        metric, retries=retries, factor=factor, window=4, update=halve
+    ),
+    "until": lambda mode, level: jc.until(HIGHEST, metric, when=jf.partial(above, level)),
+    "schedule": lambda mode, start, stop, steps: jc.schedule(
+        more, jc.schedules.linear(start, stop, steps=steps)
+    ),
+    "swap": lambda mode: jc.swap(jf.watch(HIGHEST, metric), shown, jc.best(metric, mode=mode)),
 }
 
 
@@ -115,20 +140,21 @@ def same(a, b):
 # early_stopping
 
 
-def early_stopping_oracle(values, patience, min_delta, sign):
-    """Keras' EarlyStopping: (steps, stopped, best, wait)."""
-    best, wait = float_type()(INF), 0
+def early_stopping_oracle(values, patience, min_delta, sign, good=NAN, bad=NAN):
+    """Keras' EarlyStopping, Lightning's thresholds: (steps, stopped, best, wait)."""
+    best, wait, good, bad = float_type()(INF), 0, float_type()(good), float_type()(bad)
     for k, value in enumerate(values):
         wait += 1
         if sign * value + float_type()(min_delta) < best:
             best, wait = sign * value, 0
-        if wait >= patience:
+        if wait >= patience or sign * value < sign * good or sign * value > sign * bad:
             return k + 1, True, sign * best, wait
     return N, False, sign * best, wait
 
 
-def check_early_stopping(row, result, patience, delta, sign):
-    steps, stopped, best, wait = early_stopping_oracle(row, patience, delta, sign)
+def check_early_stopping(row, result, patience, delta, sign, *thresholds):
+    found = early_stopping_oracle(row, patience, delta, sign, *thresholds)
+    steps, stopped, best, wait = found
     memory = memory_of(result)
     assert (int(result.steps), bool(result.stopped_by)) == (steps, stopped)
     assert (float(memory["best"]), int(memory["wait"])) == (best, wait)
@@ -249,6 +275,87 @@ def check_rollback(row, result, retries, to_best, sign):
     assert bool(result.stopped_by) == stopped
 
 
+# spike_guard
+
+
+def is_spike(value, accepted, factor, window=4):
+    """Tell, in fractions, whether value > mean + factor std of the last accepted."""
+    if not np.isfinite(value):
+        return True
+    if len(accepted) < max(2, (window + 1) // 2):
+        return False
+    last = [Fraction(float(v)) for v in accepted[-window:]]
+    mean = sum(last) / len(last)
+    variance = sum((v - mean) ** 2 for v in last) / len(last)
+    gap = Fraction(float(value)) - mean
+    edge = Fraction(float(factor)) ** 2 * variance
+    assume(not (len(last) == 3 and edge and abs(gap**2 / edge - 1) < 1e-5))  # to rounding
+    return gap > 0 and gap**2 > edge
+
+
+def check_spikes(row, result, retries, factor):
+    state = good = (float_type()(0), 0, 1.0)
+    accepted, used, steps, stopped = [], 0, N, False
+    for k, value in enumerate(row):
+        state = (value, state[1] + 1, state[2])
+        if not is_spike(value, accepted, factor):
+            good = state
+            accepted.append(value)
+            continue
+        stopped = used == retries
+        used += not stopped
+        state = good = good if stopped else (*good[:2], good[2] / 2)
+        if stopped:
+            steps = k + 1
+            break
+    memory = memory_of(result)
+    for found in (result.state, memory["good"]):
+        assert same([found[k] for k in ("x", "t", "rate")], state)
+    ring = [NAN] * 4
+    for k, value in enumerate(accepted):
+        ring[k % 4] = value
+    assert same(memory["values"], ring) and int(memory["count"]) == len(accepted)
+    assert (int(memory["retries"]), int(result.steps)) == (used, steps)
+    assert bool(result.stopped_by) == stopped
+
+
+# Sums and squares of these are exact, so that an answer to the last bit is known.
+dyadic = st.lists(
+    st.integers(-32, 32).map(lambda k: k / 4) | st.sampled_from([NAN, INF, -INF, 90.0, 1.0, 1.25]),
+    min_size=N,
+    max_size=N,
+)
+
+
+# until, schedule and swap
+
+
+def check_until(row, result, level):
+    highest = np.maximum.accumulate(row)
+    past = np.flatnonzero(highest > float_type()(level))
+    steps = past[0] + 1 if past.size else N
+    assert int(result.steps) == steps and bool(result.stopped_by) == bool(past.size)
+    assert same(HIGHEST.extract(memory_of(result)), highest[steps - 1])
+
+
+def check_schedule(row, result, start, stop, steps):
+    # With their products rounded one by one the bits are those of NumPy.
+    start, stop, one = map(float_type(), (start, stop, 1))
+    part = min(float_type()(N - 1) / float_type()(steps), one)
+    assert float(result.state["rate"]) == float(start * (one - part) + stop * part)
+    assert int(result.steps) == N
+
+
+def check_swap(row, result, sign):
+    highest = np.maximum.accumulate(row)
+    index = int(np.argmin(sign * highest)) if (sign * highest < INF).any() else -1
+    memory = memory_of(result)["best"]
+    assert same(memory.value, highest[index] if index >= 0 else sign * INF)
+    assert int(memory.state["t"]) == index + 1
+    assert index < 0 or float(memory.state["x"]) == highest[index]
+    assert float(result.state["x"]) == row[-1] and int(result.state["t"]) == N
+
+
 # ema
 
 
@@ -272,6 +379,14 @@ EAGER = {
     ),
     "finite": ((), lambda row, r: None),
     "ema": ((0.9,), lambda row, r: None),
+    "thresholds": (
+        (3, 50.0, -50.0),
+        lambda row, r: check_early_stopping(row, r, 3, 0.0, -1, 50.0, -50.0),
+    ),
+    "spikes": ((3, 2.0), lambda row, r: None),
+    "until": ((30.0,), lambda row, r: None if np.isnan(row).any() else check_until(row, r, 30.0)),
+    "schedule": ((0.3, -0.1, 30), lambda row, r: check_schedule(row, r, 0.3, -0.1, 30)),
+    "swap": ((), lambda row, r: None if np.isnan(row).any() else check_swap(row, r, -1)),
 }
 
 
@@ -328,6 +443,47 @@ def drawn_rollback_on_nonfinite(values, mode, retries, kind):
         check_rollback(row, result, retries, kind == "to best", MODES[mode])
 
 
+levels = st.sampled_from([-INF, -1.0, 0.3, 0.5, 50.0, INF, NAN])
+
+
+@many
+@given(metrics, modes, st.integers(1, 6), levels, levels)
+def drawn_thresholds(values, mode, patience, good, bad):
+    for row, result in results("thresholds", mode, values, (patience, good, bad)):
+        check_early_stopping(row, result, patience, 0.0, MODES[mode], good, bad)
+
+
+@many
+@given(dyadic, st.integers(0, 5), st.sampled_from([0.0, 0.5, 1.0, 1.5, 3.0]))
+def drawn_spike_guard(values, retries, factor):
+    for row, result in results("spikes", "min", values, (retries, factor)):
+        check_spikes(row, result, retries, factor)
+
+
+@few
+@given(finite, levels)
+def drawn_until(values, level):
+    for row, result in results("until", "min", values, (level,)):
+        check_until(row, result, level)
+
+
+ends = st.integers(-800, 800).map(lambda k: k / 7)  # no subnormals on the way
+
+
+@many
+@given(ends, ends, st.integers(1, 2 * N))
+def drawn_schedule(start, stop, steps):
+    for row, result in results("schedule", "min", [0.0] * N, (start, stop, steps)):
+        check_schedule(row, result, start, stop, steps)
+
+
+@few
+@given(finite, modes)
+def drawn_swap(values, mode):
+    for row, result in results("swap", mode, values, ()):
+        check_swap(row, result, MODES[mode])
+
+
 @many
 @given(finite, st.sampled_from([0.0, 0.5, 0.9, 0.99]))
 def drawn_ema_is_the_weighted_mean(values, decay):
@@ -350,4 +506,9 @@ DRAWN = {
     "terminate_on_nonfinite": drawn_terminate_on_nonfinite,
     "rollback_on_nonfinite": drawn_rollback_on_nonfinite,
     "ema_is_the_weighted_mean": drawn_ema_is_the_weighted_mean,
+    "thresholds": drawn_thresholds,
+    "spike_guard": drawn_spike_guard,
+    "until": drawn_until,
+    "schedule": drawn_schedule,
+    "swap": drawn_swap,
 }

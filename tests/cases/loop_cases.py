@@ -94,6 +94,15 @@ def _most(members, state):
     return state, 2 * jnp.sum(jnp.array(stops)) > len(stops)
 
 
+def _rated(s, value):
+    return {**s, "rate": value.astype(s["rate"].dtype)}
+
+
+def _averaged(s, average):
+    return {**s, "x": average.value}
+
+
+falling = jc.schedules.cosine(0.3, 0.1, steps=4)
 low = jf.stop_when(small, name="low")
 late = jf.stop_when(lambda s, step: step >= 2, name="late")
 rested = jc.early_stopping(loss, patience=2, min_delta=0.5)
@@ -118,20 +127,31 @@ CALLBACKS = {
     "Combined": (jf.Combined((low, late, rested), _most, name="most"),),
     "converged": (jc.converged(x_of, rtol=0.1),),
     "early_stopping": (rested,),
-    "early_stopping max": (jc.early_stopping(loss, 1, mode="max"),),
+    "early_stopping max": (
+        jc.early_stopping(
+            loss, 1, mode="max", stopping_threshold=1e3, divergence_threshold=jnp.asarray(0.1)
+        ),
+    ),
     "ema": (jc.ema(x_of, decay=0.5),),
     "every": (jf.every(2, clip, total),),
     "history": (jc.history(loss),),
-    "history of every second": (jc.history(every=2, capacity=3, initial=True),),
+    "history of every second": (
+        jc.history({"x": x_of, "l": loss}, every=2, capacity=3, initial=True, steps=True),
+    ),
     "once": (jc.once(2, total, clip),),
     "reduce_on_plateau": (jc.reduce_on_plateau(loss, slower, patience=1, rtol=0.5),),
     "rollback_on_nonfinite": (jc.rollback_on_nonfinite(retries=2, update=slower),),
     "snapshots": (jc.history(loss), jc.snapshots(capacity=3), clip),
     "rollback_on_nonfinite best": (jc.rollback_on_nonfinite(loss, retries=2, to="best"),),
+    "schedule": (jc.schedule(_rated, jc.schedules.warm_up(falling, steps=2)),),
+    "spike_guard": (jc.spike_guard(loss, window=2, factor=1.0, retries=2, update=slower),),
     "stop_when": (low,),
     "stop_when | &": ((low | late) & rested,),
     "stop_when ~ of a function": (~low & late | clip,),
+    "swap": (jc.swap(jc.ema(x_of, decay=0.5), _averaged, jc.best(loss), jc.history(loss)),),
     "terminate_on_nonfinite": (jc.terminate_on_nonfinite(),),
+    "until": (jc.until(jf.folds.mean(), loss, when=lambda mean: mean < 3.0),),
+    "until of a callback": (jc.until(jc.best(loss), when=lambda best: best.value < 0.5) | late,),
     "watch": (jf.watch(jf.folds.var(), x_of),),
     "watch of two": (jf.watch(jf.combine(m=jf.folds.mean(), n=jf.folds.count()), loss, name="w"),),
     "when": (jf.when(lambda s, step: step > 1, total),),
@@ -139,7 +159,7 @@ CALLBACKS = {
     "several": (total, jc.history(loss), jc.best(loss), clip, rested | low),
 }
 DIVERGING = ("rollback_on_nonfinite", "rollback_on_nonfinite best", "terminate_on_nonfinite")
-NO_CALLBACKS = {"Best", "Ema", "History", "Snapshots"}
+NO_CALLBACKS = {"Best", "Ema", "History", "Snapshots", "records", "schedules"}
 AXIS = {"agree", "agree of all"}  # of lanes alone
 
 
@@ -259,6 +279,7 @@ ELSEWHERE = {
     "executors",
     "folds",
     "load",
+    "records",
     "save",
     "stats",
     "testing",

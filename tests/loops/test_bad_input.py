@@ -255,7 +255,7 @@ def test_context_words(driver):
 
 def test_unknown_drivers():
     result = jf.iterate(inc, 0, max_steps=3)
-    known = ("while, scan, checkpointed, python", "did you mean scan?")
+    known = ("while, scan, checkpointed, implicit, python", "did you mean scan?")
     with raises(ValueError, "iterate: no driver 'scann'", *known):
         jf.iterate(inc, 0, max_steps=3, driver="scann")
     with raises(ValueError, "resume: no driver 'scann'", *known):

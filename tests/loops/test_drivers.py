@@ -186,6 +186,18 @@ def test_forward_mode_through_while():
     np.testing.assert_allclose(second, jax.hessian(fall_by_hand)(start[0]), rtol=1e-5)
 
 
+@pytest.mark.parametrize("driver", REVERSE)
+def test_second_order_through_what_is_recorded(driver):
+    def run(x):
+        seen = jf.callbacks.history(), jf.callbacks.best(lambda x: -x)
+        result = jf.iterate(lambda x: x * jnp.sin(x), x, *seen, max_steps=4, driver=driver)
+        return jnp.sum(result.memory["history"].buffer) + result.memory["best"].value
+
+    expected = jax.jacfwd(jax.jacfwd(run))(1.3)
+    for way in (jax.grad(jax.grad(run)), jax.jacfwd(jax.grad(run)), jax.jacrev(jax.jacfwd(run))):
+        np.testing.assert_allclose(way(1.3), expected, rtol=1e-5)
+
+
 @reverse_driver
 def test_grad_of_a_history_and_with_respect_to_a_callback(driver):
     def run(x, k):

@@ -1,5 +1,6 @@
 """Each example runs in a fresh interpreter, with warnings as errors, and says what it should."""
 
+import json
 import os
 import re
 import signal
@@ -98,6 +99,15 @@ def test_functional_pipeline():
     assert predicted == pytest.approx(year, rel=0.01) and year == 90560
 
 
+def test_implicit():
+    out = output("implicit.py", missing="tqdm matplotlib pandas optax chex hypothesis")
+    stored = dict(re.findall(r"^gradient (\w+)\b.*, (\d+) kB", out, re.MULTILINE))
+    assert 20 * int(stored["implicit"]) < int(stored["unrolled"])
+    assert "stopped by early_stopping" in out
+    none, one, each = map(float, re.findall(r"(\d\.\d\d\d)$", out, re.MULTILINE))
+    assert each < 1.3 < 2 < one < none
+
+
 def test_lesson():
     lines = output("lesson.py").splitlines()
     seen = {}
@@ -194,6 +204,15 @@ def test_stopping_lanes(tmp_path):
     least, most = map(int, re.findall(r"after (\d+) ... (\d+) steps", out)[0])
     assert most > 2 * least
     assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 50_000
+
+
+def test_records(tmp_path):
+    lines, curve = tmp_path / "run.jsonl", tmp_path / "run.png"
+    out = output("records.py", "--to", str(lines), "--curve", str(curve))
+    assert out.count("lines more\n") == 6 and "1 batch left out" in out
+    first, *_, last = (json.loads(line) for line in lines.read_text().splitlines())
+    assert first["step"] == 1 and last["step"] == 299 and set(last) == {"step", "loss", "rate"}
+    assert curve.read_bytes().startswith(b"\x89PNG") and curve.stat().st_size > 10_000
 
 
 @pytest.mark.slow

@@ -164,8 +164,8 @@ MISTAKES = {
         lambda: run(driver="wihle"),
         ValueError,
         (
-            "iterate: no driver 'wihle'; known are while, scan, checkpointed, python; did you "
-            "mean while?"
+            "iterate: no driver 'wihle'; known are while, scan, checkpointed, implicit, python; "
+            "did you mean while?"
         ),
     ),
     "a mode misspelt": (

@@ -128,8 +128,10 @@ def test_the_root_is_a_table_of_contents():
         *("Pipe", "compose", "juxt", "partial", "lift", "identity", "Reversible"),
         *("map_", "filter_", "take", "take_while"),
         *("Callback", "Combined", "chain", "proceed", "when", "every", "stop_when", "watch"),
+        "records",
         *("iterate", "resume", "chunks", "as_scan_body", "agree", "describe_loop", "LoopResult"),
         *("replay", "first"),
+        "Implicit",
         *("Fold", "combine", "fold", "Source"),
         *("save", "load"),
     }

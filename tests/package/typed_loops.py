@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     data = jnp.ones(3)
     reveal_type(jf.iterate(halve, 1.0, clip, Watcher(), max_steps=3))  # is LoopResult[float]
     reveal_type(jf.iterate(lambda x: x + 1, data, max_steps=3).state)  # is Array
+    reveal_type(jf.iterate(halve, 1.0, max_steps=3, driver=jf.Implicit(tol=1e-3)).state)  # is float
     reveal_type(jf.fold(folds.mean().map(jnp.sqrt), [data, data]))  # is Array
     reveal_type(jf.Fold(nothing, add, jnp.add, jnp.sum))  # is Fold[Array]
 
@@ -62,6 +63,12 @@ if TYPE_CHECKING:
     callbacks.early_stopping(loss, patience="3")  # wrong
     callbacks.converged(3)  # wrong
     callbacks.reduce_on_plateau(loss, halve)  # wrong
+    callbacks.spike_guard(loss)  # wrong
+    callbacks.schedule(0.1, loss)  # wrong
+    callbacks.swap(clip, halve)  # wrong
+    callbacks.until(folds.mean(), when=0.1)  # wrong
+    callbacks.history({"loss": 3})  # wrong
+    jf.records(data)  # wrong
     jf.Fold(data, add, jnp.add)  # wrong
     jf.Fold(nothing, nothing, jnp.add)  # wrong
     jf.Fold(nothing, add, halve)  # wrong
@@ -72,5 +79,9 @@ if TYPE_CHECKING:
     executors.Devices("data", "data")  # wrong
 
     jf.stop_when(small) & callbacks.early_stopping(loss, patience=jnp.int32(3))
+    callbacks.until(folds.mean(), loss, when=small) | callbacks.spike_guard(loss, retries=1)
+    callbacks.schedule(add, callbacks.schedules.linear(1.0, 0.0, steps=3))
+    callbacks.swap(callbacks.ema(decay=0.9), add, callbacks.history({"loss": loss}))
+    jf.records(jf.iterate(halve, 1.0, max_steps=3), watched={"mean": folds.mean()})
     jf.fold(folds.mean(), {"x": data})
     jf.fold(folds.mean(), jf.Source(3, lambda i: data), executors.Local())

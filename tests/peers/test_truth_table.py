@@ -62,6 +62,38 @@ def test_early_stopping(values, options, index):
     assert stopping(values, **options) == index
 
 
+@pytest.mark.parametrize(
+    "values, options, index",
+    [
+        pytest.param([5.0, 4.0, 3.0, 2.0], {"stopping_threshold": 3.5}, 2, id="good enough"),
+        pytest.param([5.0, 4.0, 3.0, 2.0], {"stopping_threshold": 3.0}, 3, id="better, not equal"),
+        pytest.param(
+            [5.0, 4.9, 4.8], {"min_delta": 9.0, "stopping_threshold": 4.95}, 1, id="best or not"
+        ),
+        pytest.param([5.0, 6.0, 4.0, 9.0], {"divergence_threshold": 5.5}, 1, id="bad enough"),
+        pytest.param(
+            [5.0, 4.0, 5.0, 3.0], {"divergence_threshold": 5.0}, None, id="worse, not equal"
+        ),
+        pytest.param([5.0, NAN, 4.0], {"divergence_threshold": 9.0}, None, id="nan is a wait"),
+        pytest.param([5.0, INF, 4.0], {"divergence_threshold": 9.0}, 1, id="inf is worse"),
+        pytest.param(
+            [1.0, 2.0, 3.0], {"mode": "max", "stopping_threshold": 2.5}, 2, id="mirrored good"
+        ),
+        pytest.param(
+            [5.0, 6.0, 1.0], {"mode": "max", "divergence_threshold": 2.0}, 2, id="mirrored bad"
+        ),
+        pytest.param(
+            [5.0, 1.0],
+            {"stopping_threshold": -1.0, "divergence_threshold": 4.0},
+            0,
+            id="both, of which one holds",
+        ),
+    ],
+)
+def test_thresholds(values, options, index):
+    assert stopping(values, **options) == index
+
+
 @pytest.mark.parametrize("value", [-1.0, -1e-3, 1.0, 0.0, -1e30])
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_a_constant_reduces_whatever_its_sign(value, mode):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._core.checks import check_count
 from .arguments import Numbers, numbers
 
 
@@ -52,3 +53,22 @@ def _on_host(ids: Numbers, groups: int) -> Any:
     return (
         np.where((array >= 0) & (array < groups), array, groups).astype(np.int32) if whole else ids
     )
+
+
+def segments_of(
+    who: str, ids: Numbers, num_segments: int, shape: tuple[int, ...]
+) -> tuple[jax.Array, int]:
+    """Return where each element along axis 0 belongs, and how many segments there are.
+
+    Raises:
+        TypeError: the ids are no integers, or num_segments is no int.
+        ValueError: there is not one id for each element of an array of that shape.
+    """
+    segments = check_count(num_segments, "num_segments", who, least=1)
+    place = places(who, "segment_ids", ids, segments)
+    if not shape or shape[:1] != place.shape:
+        raise ValueError(
+            f"{who}: segment_ids have shape {place.shape}, x has shape {shape}; "
+            "one id for each element along axis 0 is needed"
+        )
+    return place, segments
