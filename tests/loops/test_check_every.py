@@ -322,7 +322,7 @@ def test_a_traced_k():
 
 
 @pytest.mark.parametrize("driver", ["scan", "checkpointed", "python"])
-def test_other_drivers_have_no_test_to_save(driver):
+def test_other_drivers_take_each_step_by_itself(driver):
     cause = f"check_every is 2, but driver='{driver}'"
     with raises(ValueError, "iterate: " + cause, "leave check_every out, or use driver='while'"):
         jf.iterate(newton, 1.0, max_steps=3, driver=driver, check_every=2)
