@@ -191,7 +191,7 @@ def check_blocks(check_every: object, driver: object, who: str) -> int:
     size = check_count(check_every, "check_every", who, least=1)
     if size > 1 and driver != "while" and settings_of(driver) is None:
         raise ValueError(
-            f"{who}: check_every is {size}, but driver={driver!r} has no test of the stop to save; "
+            f"{who}: check_every is {size}, but driver={driver!r} takes each step by itself; "
             "leave check_every out, or use driver='while'"
         )
     return size

@@ -5,6 +5,7 @@ The programs for a GPU run here too: they are exported for CUDA and called on th
 
 import functools
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ def exported(function, *args):
     return export.export(kept, platforms=["cuda"], disabled_checks=checks)(*args)
 
 
-def on_gpu(function, *args):
+def on_gpu(function, *args) -> Any:
     return exported(function, *args).call(*args)
 
 
@@ -45,7 +46,7 @@ def text_for_gpu(function, *args):
 
 def optimised(function, *args):
     """Return the program that the CPU runs, without names and places."""
-    text = jax.jit(functools.partial(function)).lower(*args).compile().as_text()
+    text: Any = jax.jit(functools.partial(function)).lower(*args).compile().as_text()
     return re.sub(r"metadata=\{[^}]*\}|, stack_frame_id=\d+", "", text[text.index("\n\n%") :])
 
 
@@ -111,6 +112,18 @@ def test_every_callback_hears_the_same(name):
         return jax.vmap(run, axis_name="lanes")
 
     assert_same(on_gpu(lanes(4), cases.LANES), jax.jit(lanes(1))(cases.LANES))
+
+
+FIFTH = jf.stop_when(lambda s, step: step >= 4, name="fifth")
+
+
+@pytest.mark.parametrize("name", ["best", "snapshots", "rollback_on_nonfinite", "several"])
+def test_what_a_single_run_remembers_is_frozen_too(name):
+    step, heard = cases.step_of(name), (*cases.CALLBACKS[name], FIFTH)
+    run = lambda k: lambda s: jf.iterate(step, s, *heard, max_steps=cases.N, check_every=k)  # noqa: E731
+    once = jax.jit(run(1))(cases.START)
+    assert once.steps <= 5 < cases.N
+    assert_same(on_gpu(run(4), cases.START), once)
 
 
 # A run that is gone on with: how many steps there are is not known to the program.
@@ -309,7 +322,7 @@ def test_a_traced_k():
 
 
 @pytest.mark.parametrize("driver", ["scan", "checkpointed", "python"])
-def test_other_drivers_have_no_test_to_save(driver):
+def test_other_drivers_take_each_step_by_itself(driver):
     cause = f"check_every is 2, but driver='{driver}'"
     with raises(ValueError, "iterate: " + cause, "leave check_every out, or use driver='while'"):
         jf.iterate(newton, 1.0, max_steps=3, driver=driver, check_every=2)
