@@ -47,18 +47,13 @@ from ._core.closures import lift
 from ._core.save import load, save
 from ._core.values import identity, partial
 from ._folds.fold import Fold, combine
-from ._folds.transducers import filter_, map_, take, take_while
 from ._loops.callback import Callback, chain, proceed
 from ._loops.chunks import chunks
 from ._loops.combinators import agree, every, stop_when, when
 from ._loops.combined import Combined
-from ._loops.describe import describe_loop
 from ._loops.implicit import Implicit
 from ._loops.iterate import iterate, resume
-from ._loops.replay import first, replay
 from ._loops.result import LoopResult
-from ._loops.scan_body import as_scan_body
-from ._loops.sweep import sweep, sweep_chunks
 from ._pipes.compose import compose, juxt
 from ._pipes.pipe import Pipe
 from ._pipes.reversible import Reversible
@@ -122,24 +117,42 @@ if TYPE_CHECKING:
     from . import folds as folds
     from . import stats as stats
     from . import testing as testing
+    from ._folds.transducers import filter_ as filter_
+    from ._folds.transducers import map_ as map_
+    from ._folds.transducers import take as take
+    from ._folds.transducers import take_while as take_while
+    from ._loops.describe import describe_loop as describe_loop
+    from ._loops.replay import first as first
+    from ._loops.replay import replay as replay
+    from ._loops.scan_body import as_scan_body as as_scan_body
+    from ._loops.sweep import sweep as sweep
+    from ._loops.sweep import sweep_chunks as sweep_chunks
     from .callbacks import records as records
     from .callbacks import watch as watch
 del TYPE_CHECKING, find_spec
 
-_LATE = ("callbacks", "executors", "folds", "records", "stats", "testing", "watch")
+# Imported when first asked for: `testing` needs an extra, and together these would treble what
+# importing this package costs. Modules, and which names are theirs.
+_LATE = {
+    "_folds.transducers": ("filter_", "map_", "take", "take_while"),
+    "_loops.describe": ("describe_loop",),
+    "_loops.replay": ("first", "replay"),
+    "_loops.scan_body": ("as_scan_body",),
+    "_loops.sweep": ("sweep", "sweep_chunks"),
+    "callbacks": ("callbacks", "records", "watch"),
+    **{name: (name,) for name in ("executors", "folds", "stats", "testing")},
+}
 
 
 def __getattr__(name: str) -> object:
-    # Imported when first asked for: `testing` needs an extra, and together they would treble what
-    # importing this package costs.
-    if name in _LATE:
-        import importlib
+    for module, names in _LATE.items():
+        if name in names:
+            import importlib
 
-        within = name in ("records", "watch")  # of `callbacks`
-        module = importlib.import_module(".callbacks" if within else f".{name}", __name__)
-        return globals().setdefault(name, getattr(module, name) if within else module)
+            found = importlib.import_module(f".{module}", __name__)
+            return globals().setdefault(name, found if name == module else getattr(found, name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE})
+    return sorted({*globals(), *(name for names in _LATE.values() for name in names)})
