@@ -108,11 +108,13 @@ MAKERS = {
     "histogram": functools.partial(folds.histogram, 8, range=(0.0, 6.0)),
     "moment": functools.partial(folds.moment, 3),
     "quantile": functools.partial(folds.quantile, 0.1),
+    "top_k": functools.partial(folds.top_k, 2),
     **{
         name: getattr(folds, name)
         for name in (
             *("corr", "corr_matrix", "count", "cov", "cov_matrix", "describe", "iqr", "kurtosis"),
             *("maximum", "mean", "median", "minimum", "minmax", "sem", "sketch", "skew", "std"),
+            *("all", "any", "argmax", "argmin", "first", "last", "logsumexp", "product"),
             *("sum", "var"),
         )
     },

@@ -26,7 +26,16 @@ def counted_off(x):
 
 # Folds of one memory go together: the laws are then compiled once for all.
 SINGLE = {
-    "means": {"mean": folds.mean(), "count": folds.count(), "sum": folds.sum()},
+    "means": {"mean": folds.mean(), "count": folds.count()},
+    "sums": {"sum": folds.sum(), "product": folds.product(), "logsumexp": folds.logsumexp()},
+    "truth": {"any": folds.any(), "all": folds.all()},
+    "places": {
+        "argmin": folds.argmin(),
+        "argmax": folds.argmax(),
+        "first": folds.first(),
+        "last": folds.last(),
+        "top_k": folds.top_k(2),
+    },
     "squares": {
         "var": folds.var(correction=1),
         "std": folds.std(),

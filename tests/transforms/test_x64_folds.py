@@ -19,7 +19,19 @@ pytestmark = pytest.mark.usefixtures("x64")
 each = pytest.mark.parametrize("name", sorted(FOLDS))
 STATISTIC = {"grouped": "segment_var"}
 WITHIN = {"iqr", "median", "quantile", "sketch"}  # sketches, within 2**-8
-NO_GRADIENT = WITHIN | {"count", "histogram", "grouped"}  # that of a group is `var`'s
+REDUCED = {
+    "all": np.all,
+    "any": np.any,
+    "argmax": np.argmax,
+    "argmin": np.argmin,
+    "first": lambda x: x[0],
+    "last": lambda x: x[-1],
+    "logsumexp": lambda x: np.logaddexp.reduce(np.float64(x)),
+    "product": lambda x: np.inf if x[0] > 2**60 else np.prod(np.float64(x)),
+    "top_k": lambda x: np.sort(x)[::-1][:2],
+}
+PLACES = {"all", "any", "argmax", "argmin"}
+NO_GRADIENT = WITHIN | PLACES | {"count", "histogram", "grouped"}  # that of a group is `var`'s
 WEIGHTED = sorted({k for k in FOLDS if "weights" in options_of(getattr(folds, k))} | {"grouped"})
 
 
@@ -53,6 +65,8 @@ def right_of(name, x, y, weights=None):
         return [np.array(len(kept))]
     if name in ("minimum", "maximum"):
         return [np.float64(kept.min() if name == "minimum" else kept.max())]
+    if name in REDUCED:
+        return [np.asarray(REDUCED[name](kept))]
     if name == "histogram":
         return list(np.histogram(np.float64(kept), 8, (0.0, 6.0)))
     return exact(STATISTIC.get(name, name), x, y, weights)
@@ -75,7 +89,9 @@ def test_an_answer_has_the_datas_type(name, dtype):
         "histogram": {"int64"} | wide,
         "describe": {"int64", dtype} | wide,
         "sketch": {"uint32"},
-        **dict.fromkeys(("minimum", "maximum", "minmax"), {dtype}),
+        **dict.fromkeys(("minimum", "maximum", "minmax", "first", "last", "top_k"), {dtype}),
+        **dict.fromkeys(("any", "all"), {"bool"}),
+        **dict.fromkeys(("argmin", "argmax"), {"int64"}),
     }
     assert kinds == known.get(name, wide)
 
