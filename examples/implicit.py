@@ -98,7 +98,8 @@ def compare_gradients(log_strength: jax.Array) -> None:
     for name, way in ways.items():
         program = jax.jit(jax.grad(way)).lower(log_strength).compile()
         found[name] = program(log_strength)
-        stored[name] = program.memory_analysis().temp_size_in_bytes / 1e3
+        memory: Any = program.memory_analysis()
+        stored[name] = memory.temp_size_in_bytes / 1e3
     for name, gradient in found.items():
         off = jnp.max(jnp.abs(gradient - found["by the normal equations"]))
         off = float(off / jnp.max(jnp.abs(gradient)))
@@ -115,7 +116,7 @@ def main() -> None:
     by_grid = jax.vmap(functools.partial(error, rows=VALID))(runs.state)
     single = runs.state[jnp.argmin(by_grid)]
 
-    start = Outer(jnp.full(FEATURES, -2.0), zero, zero, jnp.inf, 0)
+    start = Outer(jnp.full(FEATURES, -2.0), zero, zero, jnp.asarray(jnp.inf), jnp.asarray(0))
     patience = jf.callbacks.early_stopping(lambda s: s.error, patience=5, min_delta=1e-4)
     result = jf.iterate(learn, start, patience, max_steps=300)
     strengths = jnp.exp(result.state.log_strength)

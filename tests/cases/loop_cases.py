@@ -300,6 +300,7 @@ FORMS = {
     )(jax.random.split(KEY, 2)),
     "iterate Pipe stages": _staged,
     "sweep": lambda s: jf.sweep(descend, _starts(s), *CALLBACKS["several"], max_steps=N, lanes=1),
+    "iterate Implicit": lambda s: jf.iterate(descend, s, max_steps=N, driver=jf.Implicit()),
     "iterate none": lambda s: jf.iterate(descend, s, max_steps=0),
     "LoopResult again in a loop": _nested,
     "replay first": _back,

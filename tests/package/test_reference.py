@@ -69,7 +69,7 @@ def test_every_link_leads_somewhere(pages):
 def test_every_public_name_has_its_place(pages, space):
     module = importlib.import_module(f"jfoundations{space}")
     assert sorted(set(module.__all__)) == sorted(module.__all__)
-    public = {n for n in vars(module) if not n.startswith("_")} | set(getattr(module, "_LATE", ()))
+    public = {n for n in dir(module) if not n.startswith("_")}
     assert set(module.__all__) == public
     ids = page_of(pages, space).ids
     for name in module.__all__:

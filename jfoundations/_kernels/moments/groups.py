@@ -213,7 +213,7 @@ def _moments(kind: Any, groups: Groups, values: Sequence[Array], order: int) -> 
     """Return what formulas are made of."""
     kind = kind if groups.weights is not None else None
 
-    def known() -> tuple[Any, ...]:
+    def known() -> tuple[Any, Any, Any, Any, Any]:
         squares = count = None
         if isinstance(kind, Reliability):
             squares = groups.add(groups.weights)  # type: ignore[arg-type]
