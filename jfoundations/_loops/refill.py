@@ -4,7 +4,7 @@
 few lanes only. An inner loop takes steps until some of them are idle, an outer one writes down what
 has ended and fills them up, so that the steps carry a few lanes and no results, and nothing is
 selected over all results. When a quarter of the lanes is left, and no queue, these runs go through
-a quarter as many lanes, in a second such pair of loops, so that few wait for the slowest of all.
+a sixteenth as many lanes, in a second such pair of loops, so that few wait for the slowest of all.
 
 >>> import jax.numpy as jnp
 >>> from jfoundations._loops.plan import Carry
