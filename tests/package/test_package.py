@@ -86,6 +86,12 @@ def test_importing_imports_nothing_that_jax_did_not():
     assert run_python(code).strip() == "[]"
 
 
+def test_no_two_files_of_tests_have_one_name():
+    # of two, pytest imports the first in place of the second
+    names = [path.name for path in Path(__file__).parents[1].rglob("*.py")]
+    assert len(names) == len(set(names)), {n for n in names if names.count(n) > 1}
+
+
 def test_importing_costs_under_a_twentieth_of_jax():
     # CPU time, not the clock's: another process on the machine must not fail this. The first run
     # leaves bytecode behind, as an installation does; the least of five is the cost itself.
