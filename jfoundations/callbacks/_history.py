@@ -19,6 +19,8 @@ from .._loops.callback import Callback
 from ._monitor import check_of
 from ._row import write_row
 
+MOST = 2**31 - 2  # records that are counted
+
 
 @pytree
 class History:
@@ -27,21 +29,26 @@ class History:
     Attributes:
         buffer: what was recorded, along a leading axis of length capacity; nan (0 for integers)
             where nothing was yet.
-        count: int32, how many records there are.
+        seen: int32, how many records there were, those counted that found no room.
         steps: int32, beside each record after how many steps it was made; None unless asked for.
         every: after how many steps, at the least, a record is made.
         initial: whether the state before the first step is the first record.
     """
 
     buffer: Any
-    count: jax.Array
+    seen: jax.Array
     steps: jax.Array | None = None
     every: int = static(default=1)
     initial: bool = static(default=False)
 
     def __repr__(self) -> str:
         steps = "" if self.steps is None else f", steps={self.steps!r}"
-        return f"History(buffer={self.buffer!r}, count={self.count!r}{steps})"
+        return f"History(buffer={self.buffer!r}, seen={self.seen!r}{steps})"
+
+    @property
+    def count(self) -> jax.Array:
+        """How many records there are, int32."""
+        return jnp.minimum(self.seen, _room((self.buffer, self.steps), jnp.ndim(self.seen)))
 
     @property
     def values(self) -> Any:
@@ -49,12 +56,16 @@ class History:
 
         PRNG keys are JAX's arrays.
         """
-        if isinstance(self.count, Tracer):
+        if isinstance(self.seen, Tracer):
             raise TypeError(
                 "History.values has as many rows as steps were taken, which a traced function "
                 "cannot know; return the History from jit, or use buffer and count"
             )
         return _trim(jax.tree.map(_on_host, self.buffer), np.asarray(self.count))
+
+
+def _room(rows: PyTree, axis: int = 0) -> int:
+    return max((leaf.shape[axis] for leaf in jax.tree.leaves(rows)), default=0)
 
 
 def _on_host(leaf: PyTree) -> Any:
@@ -170,16 +181,16 @@ def _write(
     of: View, memory: History, state: PyTree, step: ArrayLike, due: Live
 ) -> tuple[History, Any, bool]:
     rows = memory.buffer, memory.steps
-    room = max((b.shape[0] for b in jax.tree.leaves(rows)), default=0)
+    room = _room(rows)
     if not room:  # an index into nothing is refused, even one that would be dropped
         return memory, state, False
     # Out of bounds is dropped: a finished lane writes nothing and copies nothing.
-    place = memory.count if due is True else jnp.where(due, memory.count, room)
+    place = memory.seen if due is True else jnp.where(due, memory.seen, room)
 
     def write(buffer: Array, value: ArrayLike) -> Any:
         return write_row(buffer, place, jnp.asarray(value, buffer.dtype))
 
-    count = jnp.minimum(memory.count + jnp.asarray(due, np.int32), room)
+    seen = jnp.minimum(memory.seen, MOST) + jnp.asarray(due, np.int32)
     record = of(state), None if memory.steps is None else step + 1
     buffer, steps = jax.tree.map(write, rows, record)
-    return replace(memory, buffer=buffer, count=count, steps=steps), state, False
+    return replace(memory, buffer=buffer, seen=seen, steps=steps), state, False

@@ -56,7 +56,8 @@ def records(
         TypeError: result is no LoopResult, or traced; watched is no dict.
         ValueError: since is no such number. Or a history did not hear every step (within `when`
             say), was full before the end or goes on after `again`, so that its records' steps are
-            unknown; `steps=True` in it writes them down.
+            unknown; `steps=True` in it writes them down. (Of several runs of a history that did not
+            hear every step it cannot tell whose a record is, if their steps happen to rise.)
         KeyError: there is no memory of a name in `watched`.
 
     >>> import jfoundations as jf
@@ -120,10 +121,13 @@ def _past(since: ArrayLike | None, lanes: tuple[int, ...]) -> np.ndarray:
 
 
 def _histories(result: LoopResult[PyTree]) -> Iterator[Table]:
+    def is_whole(memory: PyTree) -> bool:
+        # of other values, as states that were kept, the histories are not this run's
+        return memory is not None and type(memory) not in (dict, tuple, list)
+
     for name in (name for name in result.names if name in result.memory):
-        found = jax.tree_util.tree_leaves_with_path(
-            {name: result.memory[name]}, is_leaf=lambda m: isinstance(m, History)
-        )
+        whole = {name: result.memory[name]}
+        found = jax.tree_util.tree_leaves_with_path(whole, is_leaf=is_whole)
         for path, memory in found:
             if isinstance(memory, History):
                 yield _table(memory, path, np.ndim(result.steps))
@@ -131,20 +135,20 @@ def _histories(result: LoopResult[PyTree]) -> Iterator[Table]:
 
 def _table(memory: History, path: KeyPath, lanes: int) -> Table:
     name = str([k for k in path if isinstance(k, jax.tree_util.DictKey)][-1].key)
-    count = np.asarray(memory.count)
+    count, seen = np.asarray(memory.count), np.asarray(memory.seen)
     written = None if memory.steps is None else np.asarray(memory.steps)
 
     def steps(lane: Lane, taken: int) -> np.ndarray:
-        n = int(count[lane])
+        n, wanted = int(count[lane]), taken // memory.every + memory.initial
         if written is not None:
             known = written[lane][:n]
-            if (np.diff(known) <= 0).any():
+            if (np.diff(known) <= 0).any() or seen[lane] > wanted:
                 raise ValueError(
                     f"records: {name} goes on over several runs, whose steps begin anew, as after "
                     "again(); give each run's records by themselves"
                 )
             return known
-        if n != taken // memory.every + memory.initial:
+        if not n == seen[lane] == wanted:
             raise ValueError(
                 f"records: {name} holds {n} records of {taken} steps, and not which; it was full, "
                 "did not hear every step or went on in another run: give it steps=True"

@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jax import lax
+
 from .._core.checks import check_function, check_like
 from .._core.types import PyTree
 from .._core.values import partial
@@ -64,6 +68,11 @@ def _show(
                 "one that has, as ema(of, decay=0.9)"
             )
         shown = into(state, memory)
-        check_like(shown, state, "swap, into")
+        check_like(shown, jax.tree.map(_strong, state), "swap, into")
     _, stops = yield members[1:](shown)
     return state, any_of((*asked, *stops))
+
+
+def _strong(leaf: PyTree) -> Any:
+    # the loop settles what its own state is promoted to; this is shown to the others alone
+    return lax.convert_element_type(leaf, jnp.result_type(leaf))

@@ -54,10 +54,17 @@ def _sum(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> Exponential
     x = x.astype(accumulator(x.dtype))
     if weights is not None:
         x = jnp.where(counted(weights), x, -np.inf)
-    top = jnp.max(lax.stop_gradient(x), axis=0, initial=-np.inf)
-    terms = jnp.exp(x - _finite(top)[None])
-    if weights is not None and weights.dtype != np.bool_:
-        terms = jnp.where(counted(weights), terms * weights, 0)
+    floats = None if weights is None or weights.dtype == np.bool_ else weights
+    sizes = lax.stop_gradient(
+        x if floats is None else x + jnp.log(jnp.where(floats > 0, floats, 1))
+    )
+    top = jnp.max(sizes, axis=0, initial=-np.inf)
+    rest = x - _finite(top)[None]
+    if floats is None:
+        terms = jnp.exp(rest)
+    else:  # half of the way at a time: a weight may be as large or small as any number
+        half = jnp.exp(rest / 2)
+        terms = jnp.where(counted(floats), half * floats * half, 0)
     return Exponentials(top, Words.of(jnp.sum(terms, axis=0)))
 
 

@@ -198,12 +198,12 @@ def statistic(of: Statistic, *, weights: Kind = None, nan: Nan = "propagate") ->
     >>> round(float(jf.fold(statistic(variation), jnp.array([1.0, 2.0, 4.0, 18.0]))), 4)
     1.0991
     """
-    extract = partial(_by_formula, of.formula, weights)
+    extract = partial(_by_formula, of, weights)
     return _make(of.name, of.order, extract, weights, nan, pairs=of.variables == 2)
 
 
-def _by_formula(formula: Any, kind: Kind, memory: PyTree) -> jax.Array:
-    return formula(only(memory, "statistic").moments(kind))
+def _by_formula(of: Statistic, kind: Kind, memory: PyTree) -> jax.Array:
+    return of.of(only(memory, "statistic").moments(kind))
 
 
 def _corrected(extract: Any, name: str, weights: Kind, correction: ArrayLike) -> Any:

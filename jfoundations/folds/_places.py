@@ -14,6 +14,7 @@ from .._core.pytrees import pytree
 from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
+from .._folds.leafwise import leafwise
 from .._kernels.numbers.counts import Count
 from .._kernels.sums.one_read import bounds
 
@@ -102,7 +103,7 @@ def argmin() -> Fold[jax.Array | Count]:
 
     Of equal ones it is the first, and nan is smaller than all, as `jnp.argmin` has it. Places are
     counted as by `count`, whose type the answer has: they do not saturate. Elements that `where`
-    leaves out have no place.
+    leaves out have no place. An element may be a pytree of arrays.
 
     >>> import jfoundations as jf
     >>> int(jf.fold(argmin(), [jnp.array([3, 1]), jnp.array([2, 1, 0])]))
@@ -125,7 +126,7 @@ def _best(largest: bool, name: str) -> Fold[jax.Array | Count]:
     init, step, merge, block = (
         partial(f, largest) for f in (_no_place, _one_more, _better, _best_of)
     )
-    return Fold(init, step, merge, _answer, block, block_where=block, name=name)
+    return leafwise(Fold(init, step, merge, _answer, block, block_where=block, name=name))
 
 
 def _no_place(largest: bool, like: PyTree) -> Place:

@@ -127,4 +127,5 @@ def _step(taken: Taken, memory: Scaled, x: PyTree) -> Scaled:
 
 
 def _value(memory: Scaled) -> jax.Array:
-    return _moved(memory.high + memory.low, memory.exponent)
+    whole = jnp.where(memory.low == 0, memory.high, memory.high + memory.low)  # −0 keeps its sign
+    return _moved(whole, memory.exponent)

@@ -9,6 +9,7 @@ from .._core.inputs import elements
 from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
+from .._folds.leafwise import leafwise
 from .._kernels.sums.one_read import bounds
 
 
@@ -17,7 +18,8 @@ def top_k(k: int) -> Fold[jax.Array]:
 
     The answer has a leading axis of k. Where fewer elements were seen, the dtype's least value
     fills it: −inf of floats. nan is larger than all. The smallest are
-    `-top_k(k).of(jnp.negative)`.
+    `top_k(k).of(jnp.negative).map(jnp.negative)`, of integers and bools with `jnp.invert`. An
+    element may be a pytree of arrays.
 
     Args:
         k: a Python int ≥ 1.
@@ -31,7 +33,7 @@ def top_k(k: int) -> Fold[jax.Array]:
     """
     k = check_count(k, "k", "folds.top_k", least=1)
     init, step, block = (partial(f, k) for f in (_init, _step, _block))
-    return Fold(init, step, _merge, block=block, block_where=block, name="top_k")
+    return leafwise(Fold(init, step, _merge, block=block, block_where=block, name="top_k"))
 
 
 def _init(k: int, like: PyTree) -> jax.Array:
@@ -59,5 +61,7 @@ def _block(k: int, xs: PyTree, kept: jax.Array | None = None) -> jax.Array:
 def _largest(k: int, x: jax.Array) -> jax.Array:
     if x.dtype == jnp.bool_:
         return _largest(k, x.astype(jnp.int32)).astype(jnp.bool_)
+    if jnp.issubdtype(x.dtype, jnp.inexact):  # one nan: by its sign it may be below all
+        x = jnp.where(jnp.isnan(x), jnp.nan, x)
     found = lax.top_k(jnp.moveaxis(x, 0, -1), k)[0]
     return jnp.moveaxis(found, -1, 0)

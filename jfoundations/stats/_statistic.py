@@ -18,6 +18,7 @@ from jax import Array
 
 from .._core.programs import compiled
 from .._core.sharding import automatic
+from .._core.values import describe
 from .._kernels.moments.formulas import Call
 from .._kernels.moments.groups import of_segments
 from .._kernels.moments.moments import Moments
@@ -95,7 +96,7 @@ class Statistic:
             ValueError: shapes or axes do not fit.
         """
         data, axes = check(self.name, self._named(values), axis, weights, where, nan, real=REAL)
-        run = compiled(_of_array, self.formula, order=self.order, axes=axes, nan=nan)
+        run = compiled(_of_array, self, order=self.order, axes=axes, nan=nan)
         return answer(run(data), data, axes, bool(keepdims))
 
     def rolling(
@@ -133,7 +134,7 @@ class Statistic:
         named = self._named(values)
         data, window, axis = check_windows(who, named, window, axis, weights, where, nan)
         words = {"order": self.order, "power": 2, "window": window, "axis": axis, "nan": nan}
-        return compiled(_of_windows, self.formula, **words)(data)
+        return compiled(_of_windows, self, **words)(data)
 
     def segment(
         self,
@@ -164,8 +165,27 @@ class Statistic:
         who = f"{self.name}.segment"
         data, _ = check(who, self._named(values), None, weights, where, nan, real=REAL)
         place, segments = segments_of(who, segment_ids, num_segments, data.values[0].shape)
-        run = compiled(_of_groups, self.formula, order=self.order, segments=segments, nan=nan)
+        run = compiled(_of_groups, self, order=self.order, segments=segments, nan=nan)
         return run(data, place)
+
+    def of(self, moments: Moments) -> Array:
+        """Return the statistic of moments.
+
+        Raises:
+            TypeError: the formula returns no array.
+        """
+        try:
+            value = self.formula(moments)
+        except Exception as error:
+            error.add_note(
+                f"in {self.name}, of order {self.order} and {self.variables} variables; skew, "
+                "kurtosis and central need order=4, var, std and sem order=2, cov and corr "
+                "variables=2"
+            )
+            raise
+        if not isinstance(value, Array):
+            raise TypeError(f"{self.name}: its formula returned {describe(value)}, no array")
+        return value
 
     def _named(self, values: tuple[Numbers, ...]) -> dict[str, Numbers]:
         if len(values) != self.variables:
@@ -175,21 +195,17 @@ class Statistic:
         return dict(zip(("x", "y"), values, strict=False))
 
 
-def _of_array(
-    formula: Callable[[Moments], Array], data: Data, *, order: int, axes: Axes, nan: Nan
-) -> Array:
+def _of_array(statistic: Statistic, data: Data, *, order: int, axes: Axes, nan: Nan) -> Array:
     def call(data: Data) -> Array:
         found = Call.of(data, nan, axes, signed=True)
-        return formula(found.moments(data.values, order))
+        return statistic.of(found.moments(data.values, order))
 
     return automatic(call, reduced=axes)(data)
 
 
-def _of_windows(formula: Callable[[Moments], Array], data: Data, **words: Any) -> Array:
-    return automatic(lambda data: of_windows(formula, data, **words))(data)
+def _of_windows(statistic: Statistic, data: Data, **words: Any) -> Array:
+    return automatic(lambda data: of_windows(statistic.of, data, **words))(data)
 
 
-def _of_groups(
-    formula: Callable[[Moments], Array], data: Data, place: Array, **words: Any
-) -> Array:
-    return automatic(lambda pair: of_segments(formula, *pair, **words))((data, place))
+def _of_groups(statistic: Statistic, data: Data, place: Array, **words: Any) -> Array:
+    return automatic(lambda pair: of_segments(statistic.of, *pair, **words))((data, place))

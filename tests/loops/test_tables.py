@@ -103,7 +103,7 @@ def test_a_batch_is_a_line_a_lane():
     heard = (SMALL, NEAR, jc.history(), jc.best(lambda x: x))
     lanes = jax.vmap(jax.vmap(lambda x: run(x, *heard, n=5)))(jnp.array([[0.15, 9.0], [0.25, 0.5]]))
     assert lanes.table().split("\n") == [
-        "lane  steps  stopped by   state    history.count  best.value  best.state",
+        "lane  steps  stopped by   state    history.seen  best.value  best.state",
         "0,0   1      small, near  0.075    1              0.075       0.075",
         "0,1   5      max_steps    0.28125  5              0.28125     0.28125",
         "1,0   1      near         0.125    1              0.125       0.125",

@@ -141,6 +141,21 @@ def test_bad_input():
         VARIATION(draw(), draw())
     with raises(TypeError, "variation", "complex"):
         VARIATION(draw() * 1j)
+    x, ids = draw((9,)), {"segment_ids": np.arange(9) % 2, "num_segments": 2}
+    low = stats.Statistic(lambda m: m.var(), order=0), stats.Statistic(lambda m: m.skew)
+    for bad in (*low, stats.Statistic(lambda m: m.cov())):
+        for form in (
+            bad,
+            lambda x, bad=bad: bad.segment(x, **ids),
+            lambda x, bad=bad: jf.fold(jf.folds.statistic(bad), x),
+            lambda x, bad=bad: bad.rolling(x, window=3),
+        ):
+            with pytest.raises((IndexError, ValueError)) as caught:
+                form(x)
+            assert "need order=4" in "".join(caught.value.__notes__)
+    for answer in (lambda m: (m.mean, m.mean), lambda m: 1.0):
+        with raises(TypeError, "its formula returned", "no array"):
+            stats.Statistic(answer)(x)
     with raises(ValueError, "statistic.rolling", "windows keep powers up to 2"):
         SHAPE.rolling(draw(), window=3)
     with raises(TypeError, "variation", "0 arrays were given"):

@@ -59,7 +59,8 @@ class Sums(NamedTuple):
         powers: M2 (and M3, M4), or Mxx, Myy, Cxy; empty for means only.
         units: exact powers of two, one a variable: the true M2 is ``powers[0] * units[0]**2``.
         shifted: sums of squares about what `powers` were summed about; shifted / M2 is the
-            certificate.
+            certificate. Of means alone the sum of what is left to the pivots, infinite or nan
+            where that left the range.
         ends: the least and the greatest, if they were asked for.
     """
 
@@ -163,7 +164,7 @@ def _means(data: Data) -> Sums:
             return mean / down, low / down
 
         pivot, offset = cond(_all(lax.is_finite(offset)), lambda: (pivot, offset), again)
-    return Sums(total, [pivot], [offset], [], [unit], [])
+    return Sums(total, [pivot], [offset], [], [unit], [first])
 
 
 def _all(flags: Array) -> Array:

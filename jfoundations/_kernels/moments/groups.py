@@ -155,15 +155,17 @@ def _spread(values: Array, place: Array, layout: Layout) -> Array:
 class Powers(Sequence[Array]):
     """Sums of powers and products of deviations, in units; each is made when it is asked for."""
 
-    def __init__(self, groups: Groups, deviations: Sequence[Array]):
-        self.groups, self.deviations = groups, deviations
+    def __init__(self, groups: Groups, deviations: Sequence[Array], order: int):
+        self.groups, self.deviations, self.order = groups, deviations, order
 
     def __len__(self) -> int:
-        return 3
+        if not self.order:
+            return 0
+        return 3 if self.order == 4 or len(self.deviations) == 2 else 1
 
     def __getitem__(self, k: Any) -> Any:
-        if not 0 <= k < 3:
-            raise IndexError(k)
+        if not 0 <= k < len(self):
+            raise IndexError(f"powers of deviations: no {k} of {len(self)}")
         if len(self.deviations) == 2:
             a, b = (self.deviations[i] for i in ((0, 0), (1, 1), (0, 1))[k])
             product = a * b
@@ -227,7 +229,7 @@ def _moments(kind: Any, groups: Groups, values: Sequence[Array], order: int) -> 
     return Moments(
         groups.total,
         [mean],
-        Powers(groups, rests),
+        Powers(groups, rests, order),
         units,
         lambda correction: free_in_units(*known(), correction),
         lambda: size_in_units(*known()),

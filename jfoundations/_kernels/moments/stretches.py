@@ -203,7 +203,7 @@ def moments(memory: Stretch, units: Sequence[Any]) -> Moments:
 
     Sums are kept over the weight, so that it is 1 there; 0 of nothing and of negative weights.
     """
-    powers = [memory.power]
+    powers = [] if memory.power is None else [memory.power]
     if memory.cross is not None:
         n = len(memory.cross)
         both = [None] * 2 if memory.power is None else [memory.power[:n], memory.power[-n:]]

@@ -18,6 +18,7 @@ from ..numbers.two_words import two_product
 from ..sample.arguments import Axes
 from ..sums.blocks import two_words
 from .central_sums import central_sums
+from .moments import times
 from .reproducible import limb_sum
 
 
@@ -26,18 +27,27 @@ def total(
     x: Array, weights: Array | None, axes: tuple[int, ...], accuracy: str, unit: Array | None = None
 ) -> Array:
     """Return Σx or Σwx over axes; unit is what the weights are in, without these axes."""
-    one = 1 if unit is None else unit
     if accuracy == "reproducible":
-        return limb_sum(x, axes, weights).value() * one
+        return times(limb_sum(x, axes, weights).value(), unit)
     sums = central_sums((x,), axes, 0, weights, accuracy)
     high, low = two_words(sums.pivots[0], sums.offsets[0])
     # in units where W K may leave its range, and the sum yet be in it
     top = jnp.finfo(high.dtype).maxexp // 2
-    scale = select(lax.max(abs(high), abs(low)) > 2.0**top, 2.0**-top, lax.full_like(high, 1))
+    scale = select(abs(high) > 2.0**top, 2.0**-top, lax.full_like(high, 1))
     p, lost = two_product(sums.weight, high * scale)
     lost = select(lax.is_finite(p), lost, 0)
-    value = p + (lost + sums.weight * (low * scale))
-    return value * one / scale
+    rest = sums.weight * (low * scale)
+    if sums.shifted:  # what was summed: the mean of it would be rounded, and whole numbers with it
+        (first,) = sums.shifted
+        whole = first * scale
+        if not jnp.issubdtype(x.dtype, jnp.floating):  # the first word of the pivot is rounded
+            _, less = two_words(sums.pivots[0], lax.full_like(low, 0))
+            whole = whole + sums.weight * (less * scale)
+        fits = lax.is_finite(first)
+        fits = lax.broadcast(jnp.all(fits), first.shape) if first.ndim else fits
+        rest = lax.select(fits, whole, rest)
+    value = p + (lost + rest)
+    return times(value, unit) / scale
 
 
 @total.defjvp
