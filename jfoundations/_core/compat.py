@@ -116,3 +116,15 @@ def call_jaxpr(
 
     closed = jaxpr if consts is None else ClosedJaxpr(jaxpr.jaxpr, list(consts))
     return list(jaxpr_as_fun(closed)(*leaves))
+
+
+def depends_on(jaxpr: "ClosedJaxpr", k: int) -> list[Any]:
+    """Return the variables, inputs and what was closed over, of which an output is computed."""
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    program = jaxpr.jaxpr
+    wanted = [i == k for i in range(len(program.outvars))]
+    rest, used = dce_jaxpr(program, wanted)
+    read = [v for equation in rest.eqns for v in equation.invars] + list(rest.outvars)
+    closed_over = [c for c in program.constvars if any(v is c for v in read)]
+    return [v for v, is_used in zip(program.invars, used, strict=True) if is_used] + closed_over

@@ -29,7 +29,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from .._core.checks import tracing
-from .._core.compat import call_jaxpr, on_a_mesh
+from .._core.compat import call_jaxpr, depends_on, on_a_mesh
 from .._core.programs import compiled
 from .._core.pytrees import function, pytree
 from .._core.sharding import explicit_axes
@@ -40,7 +40,7 @@ from .plan import StepAndCallbacks, make_plan
 from .result import LoopResult
 
 if TYPE_CHECKING:
-    from jax.extend.core import Jaxpr
+    from jax.extend.core import ClosedJaxpr, Jaxpr
 
 
 @pytree
@@ -54,7 +54,8 @@ class Implicit(Structural):
     - with respect to all floats that the step holds (leaves of a Pipe, of `partial` and `lift`,
       what a closure captured), and to leaves of the state that the step returns as they are;
     - zero with respect to the rest of the start, to callbacks, and of all that is not the state:
-      memories have no gradient.
+      memories have no gradient. (A leaf that the step computes of itself alone is nan where the
+      fixed point is not the only one near, as where it is kept by `a * 1`.)
 
     The equation is the step's alone. What callbacks do to the state is no part of it: what is to
     be, such as a projection, is a stage of the step. Integers, bools and keys in the state, and
@@ -185,6 +186,8 @@ def _with_gradient(
         )
     known = [k for k in floats if _returns(jaxpr.jaxpr, k) or not leaves[k].size]
     unknown = [k for k in floats if k not in known]
+    # Such a leaf may be kept in a way that is not seen: then there is more than one fixed point.
+    alone = [_alone(jaxpr, k) for k in unknown]
     places, m, n = (*known, *unknown), len(known), len(jaxpr.consts)
 
     def apply(held: Sequence[Array], leaves: Sequence[Array]) -> list[Array]:
@@ -199,7 +202,7 @@ def _with_gradient(
     def _(primals: Any, tangents: Any) -> Any:
         settings, held, start, leaves = primals
         ends = end_of(*primals)
-        given, moves = [*held, *ends[:m]], [*tangents[1], *tangents[2]]
+        given, moves = [*held, *ends[:m]], [*tangents[1], *tangents[2][:m]]
         moving = [k for k, t in enumerate(moves) if not _is_zero(t)]
         moves = {k: jnp.asarray(moves[k], given[k].dtype) for k in moving}
         # A leaf that the step keeps, but a callback changed, is no function of the start.
@@ -207,7 +210,9 @@ def _with_gradient(
             if k in moves:
                 moves[k] *= one_or_nan(jnp.all(a == b), b.dtype)
         changes = [moves.get(k, jnp.zeros_like(x)) for k, x in enumerate(ends, len(held))]
-        if not (unknown and moves):
+        started = [t for t, is_alone in zip(tangents[2][m:], alone, strict=True) if is_alone]
+        started = [t for t in started if not _is_zero(t)]
+        if not (unknown and (moves or started)):
             return ends, changes
         if axes := {axis for end in ends for axis in explicit_axes(jax.typeof(end))}:
             raise ValueError(
@@ -233,14 +238,21 @@ def _with_gradient(
         newton = jnp.max(jnp.abs(solve(matvec, residual)))
         atol, rtol = jnp.asarray(settings.atol, x.dtype), jnp.asarray(settings.rtol, x.dtype)
         good = one_or_nan(newton <= atol + rtol * jnp.max(jnp.abs(end)), x.dtype)
-        at = [given[k] for k in moves]
-        _, force = jax.jvp(lambda *v: f(_put(given, moves, v), x), at, [*moves.values()])
-        _, matvec = linearized(given, x)
-        dx = lax.custom_linear_solve(matvec, good * force, solve, transpose_solve=solve)
+        dx = jnp.zeros_like(x)
+        if moves:
+            at = [given[k] for k in moves]
+            _, force = jax.jvp(lambda *v: f(_put(given, moves, v), x), at, [*moves.values()])
+            _, push = linearized(given, x)
+            dx = lax.custom_linear_solve(push, good * force, solve, transpose_solve=solve)
+        if started:
+            # Zero, if there is but one fixed point near: if each right side has a solution.
+            probe = solve(matvec, 1 + jnp.abs(jnp.sin(jnp.arange(x.size, dtype=x.dtype))))
+            none = 0 * good * jnp.sum(probe)
+            dx += none * sum(jnp.sum(jnp.real(t)).astype(x.dtype) for t in started)
         return ends, [*changes[:m], *unpack(dx)]
 
     before = jax.tree.leaves(state)
-    start = [jnp.asarray(before[k], leaves[k].dtype) for k in known]
+    start = [jnp.asarray(before[k], leaves[k].dtype) for k in places]
     ends = end_of(settings, held, start, leaves)
     return jax.tree.unflatten(structure, _put(leaves, places, ends))
 
@@ -257,6 +269,13 @@ def _take_step(
     plan = make_plan(program, key, max_steps)
     new = plan.take(jax.tree.unflatten(structure, leaves), plan.context(count, True))
     return jax.tree.leaves(new)
+
+
+def _alone(jaxpr: "ClosedJaxpr", k: int) -> bool:
+    """Tell whether a program computes its k-th output of no floats but its k-th input."""
+    read = depends_on(jaxpr, k)
+    floats = [v for v in read if jnp.issubdtype(v.aval.dtype, jnp.inexact)]
+    return all(v is jaxpr.jaxpr.invars[k] for v in floats)
 
 
 def _returns(jaxpr: "Jaxpr", k: int) -> bool:

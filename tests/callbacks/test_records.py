@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import DRIVERS, assert_same, lane
+from helpers import DRIVERS, assert_same, lane, raises
 from metrics import FLOAT
 
 import jfoundations as jf
@@ -241,3 +241,23 @@ def test_steps_beside_a_record():
         "history"
     ]
     assert grown.steps.tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_a_full_history_that_goes_on_in_another_run(steps):
+    seen, step = jc.history(steps=steps), lambda x: x + 1
+    first = jf.iterate(step, 0.0, seen, max_steps=4)
+    assert len(jf.records(first)) == 4
+    second = jf.resume(first.again(), step, seen, max_steps=4)
+    with raises(ValueError, "records", "run"):
+        jf.records(second)
+
+
+def test_histories_in_copies_of_the_state_are_not_the_runs_own():
+    heard = jc.snapshots(capacity=3), jc.history()
+    rows = jf.records(jf.iterate(lambda x: x / 2, 8.0, *heard, max_steps=2))
+    assert rows == [{"step": 1, "history": 4.0}, {"step": 2, "history": 2.0}]
+    inner = jf.iterate(lambda x: x / 2, 8.0, jc.history(), max_steps=1)
+    best = jc.best(lambda r: r.state)
+    outer = jf.iterate(lambda r: r, inner, best, max_steps=1)
+    assert jf.records(outer) == []

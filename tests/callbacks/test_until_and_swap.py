@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import DRIVERS, assert_same, lane
+from helpers import DRIVERS, assert_same, lane, raises
 from metrics import FLOAT
 
 import jfoundations as jf
@@ -178,3 +178,9 @@ def test_the_memories_that_hear_sees():
     heard = jf.Combined((total, jf.proceed), latest, name="latest")
     assert int(jf.iterate(add, ZERO, heard, max_steps=N).steps) == 6
     assert functools.reduce(lambda a, b: a == b, [heard, heard])
+
+
+def test_an_average_of_python_numbers_says_what_to_do():
+    average = jc.swap(jc.ema(decay=0.5), lambda s, m: m.value, jc.best(lambda s: s["x"]))
+    with raises(TypeError, "swap, into", "int32", "float32"):
+        jf.iterate(lambda s: {"x": s["x"] + 1}, {"x": 0}, average, max_steps=3)

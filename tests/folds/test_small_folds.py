@@ -157,3 +157,37 @@ def test_bad_input():
         folds.top_k(0)
     with raises(TypeError, "top_k", "k"):
         folds.top_k(1.5)
+
+
+def test_nan_of_either_sign_is_the_largest():
+    x = jnp.array([0.0, 1.0, 2.0, INF])
+    for computed in (x / x, x - x + jnp.where(x == 1, -NAN, 0)):
+        found = jf.fold(folds.top_k(2), computed)
+        assert np.isnan(found[: int(np.isnan(computed).sum())]).all()
+    least = folds.top_k(1).of(jnp.negative).map(jnp.negative)
+    assert np.isnan(jf.fold(least, jnp.array([NAN, 1.0])))
+    for dtype in (jnp.uint8, jnp.int8, jnp.bool_):
+        x = (
+            jnp.array([0, 1, 1, 0]).astype(dtype)
+            if dtype == jnp.bool_
+            else jnp.array([0, 5, 3], dtype)
+        )
+        least = folds.top_k(2).of(jnp.invert).map(jnp.invert)
+        assert jf.fold(least, x).tolist() == np.sort(np.asarray(x))[:2].tolist()
+
+
+def test_trees_of_places():
+    tree = {"a": jnp.array([1.0, 5.0, 2.0]), "b": jnp.array([[3, 1], [0, 4], [2, 2]])}
+    found = jf.fold(folds.argmax(), tree)
+    assert int(found["a"]) == 1 and np.asarray(found["b"]).tolist() == [0, 1]
+    assert jf.fold(folds.top_k(1), tree)["b"].tolist() == [[3, 4]]
+
+
+def test_signs_of_zero_and_weights_of_any_size():
+    for values in ([-0.0, 1.0], [0.0, -1.0], [-2.0, 0.0, 3.0]):
+        assert np.signbit(jf.fold(folds.product(), jnp.array(values)))
+    weighted = folds.logsumexp(weights=jf.stats.Frequency)
+    for x, w in (([200.0, 112.0], [2e-38, 1.0]), ([0.0, 0.0], [3e38, 3e38])):
+        exact = np.logaddexp(*(np.array(x) + np.log(np.float32(w).astype(float))))
+        found = jf.fold(weighted, (jnp.array(x), jnp.array(w)))
+        np.testing.assert_allclose(found, exact, rtol=1e-6)

@@ -47,3 +47,14 @@ def test_weights_masks_and_trees():
     assert np.isnan(negative)
     slope = jax.grad(lambda x: jf.fold(folds.sum(weights=stats.Frequency), (x, w)))(x)
     assert slope.tolist() == [3, 0, 0.5, 1]
+
+
+def test_whole_numbers_are_added_exactly():
+    rng = np.random.default_rng(0)
+    for n in (3, 50, 4001):
+        for x in (rng.integers(-100, 100, n), rng.random(n) < 0.4, rng.integers(-50, 50, n) * 1.0):
+            x = jnp.asarray(x)
+            assert float(stats.sum(x)) == np.asarray(x, np.float64).sum()
+            assert float(jf.fold(folds.sum(), x)) == np.asarray(x, np.float64).sum()
+            there = np.arange(n) % 3 > 0
+            assert float(stats.sum(x, where=there)) == np.asarray(x, np.float64)[there].sum()

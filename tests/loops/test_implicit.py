@@ -385,3 +385,28 @@ def test_bad_input(name):
     call, error, match = BAD[name]
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize(
+    "keep", [jax.checkpoint(lambda a: a), lambda a: a * 1, lambda a: jnp.clip(a, 0, 9)]
+)
+def test_a_leaf_that_is_kept_unseen_has_no_gradient(keep):
+    def root(a, keep):
+        step = lambda s: {"x": 0.5 * (s["x"] + s["a"] / s["x"]), "a": keep(s["a"])}  # noqa: E731
+        still = jf.callbacks.converged(lambda s: s["x"], rtol=1e-6)
+        start = {"x": 1.0, "a": a}
+        return jf.iterate(step, start, still, max_steps=50, driver="implicit").state["x"]
+
+    assert jax.grad(root)(4.0, lambda a: a) == 0.25
+    assert np.isnan(jax.grad(root)(4.0, keep))
+    assert np.isnan(jax.jvp(lambda a: root(a, keep), (4.0,), (1.0,))[1])
+
+
+def test_the_start_alone_moves():
+    def end(step, n=60):
+        return lambda x: jf.iterate(lambda s: step(s, x), x, max_steps=n, driver="implicit").state
+
+    assert jax.grad(end(lambda s, x: 0.5 * s + 1))(1.0) == 0
+    assert np.isnan(jax.grad(end(lambda s, x: 0.9 * s, 2))(1.0))  # not converged
+    assert np.isnan(jax.jacrev(end(lambda s, x: 0.5 * (s + s[::-1])))(jnp.array([1.0, 2.0]))).all()
+    np.testing.assert_allclose(jax.grad(end(lambda s, x: 0.5 * s + x**2))(3.0), 12, rtol=1e-5)
