@@ -277,13 +277,15 @@ LIBRARY = {
     for name, make in vars(folds).items()
     if inspect.isfunction(make)
     and name[0] != "_"
-    and name not in ("histogram", "ema", "quantile", "moment", "grouped", "row_names", "statistic")
+    and name
+    not in ("histogram", "ema", "quantile", "moment", "grouped", "row_names", "statistic", "top_k")
 }
 MORE = {
     "histogram": lambda: folds.histogram(jnp.linspace(-5.0, 9.0, 8)),
     "ema": lambda: folds.ema(0.9),
     "quantile": lambda: folds.quantile(0.9),
     "moment": lambda: folds.moment(3),
+    "top_k": lambda: folds.top_k(2),
     "weighted": lambda: folds.describe(weights=jf.stats.Reliability, nan="omit"),
     "arithmetic": lambda: folds.maximum() - 2 * abs(folds.mean()) ** 2,
     "combined": w.several,
