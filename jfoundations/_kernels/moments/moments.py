@@ -125,10 +125,13 @@ class Moments(NamedTuple):
         return value if self.free is None else _unless(self.weight != 0, value)
 
     def _shape(self, power: int) -> tuple[Array, Array, Array]:
-        whole = self.weight if self.free is None else select(self.weight == 0, 1, self.weight)
-        second = self.powers[0] / whole
+        if self.free is None:  # of so many elements, which the program knows
+            second, last = self.powers[0] / self.weight, self.powers[power] / self.weight
+        else:
+            whole = select(self.weight == 0, 1, self.weight)
+            second, last = (divide(self.powers[k], whole) for k in (0, power))
         varied = second > 0
-        return select(varied, second, 1), self.powers[power] / whole, varied
+        return select(varied, second, 1), last, varied
 
 
 def _unless(valid: Array, value: Array) -> Array:
