@@ -19,7 +19,7 @@ after_run     -
 <BLANKLINE>
 carried  may stop in  memory
 near     after_step   -
-history  -            404 bytes: History(buffer=float32[100], count=int32[])
+history  -            404 bytes: History(buffer=float32[100], seen=int32[])
 first    -            -
 state                 4 bytes: float32[]
 in all                408 bytes

@@ -10,8 +10,9 @@ a sixteenth as many lanes, in a second such pair of loops, so that few wait for 
 >>> from jfoundations._loops.plan import Carry
 >>> runs = Carry(jnp.zeros(4, "int32"), jnp.zeros(4, "uint32"), jnp.array([3, 1, 2, 9]), ())
 >>> def count_down(own, run, live):
-...     left = run.state - live
-...     return Carry(run.step + live, run.mask | (left == 0), left, ())
+...     one = live.astype("int32")
+...     left = run.state - one
+...     return Carry(run.step + one, run.mask | (left == 0).astype("uint32"), left, ())
 >>> through_lanes(count_down, (), runs, 2, 5, None)[0].step
 Array([3, 1, 2, 5], dtype=int32)
 """

@@ -4,7 +4,7 @@
 >>> small = jf.stop_when(lambda x: x < 0.1, name="small")
 >>> jf.iterate(lambda x: x / 2, 1.0, small, jf.callbacks.history(), max_steps=9)
 LoopResult(4 steps, stopped by small, state=float32[],
-memory={history: History(buffer=float32[9], count=int32[])})
+memory={history: History(buffer=float32[9], seen=int32[])})
 """
 
 from collections import Counter
