@@ -104,10 +104,10 @@ def test_a_batch_is_a_line_a_lane():
     lanes = jax.vmap(jax.vmap(lambda x: run(x, *heard, n=5)))(jnp.array([[0.15, 9.0], [0.25, 0.5]]))
     assert lanes.table().split("\n") == [
         "lane  steps  stopped by   state    history.seen  best.value  best.state",
-        "0,0   1      small, near  0.075    1              0.075       0.075",
-        "0,1   5      max_steps    0.28125  5              0.28125     0.28125",
-        "1,0   1      near         0.125    1              0.125       0.125",
-        "1,1   2      near         0.125    2              0.125       0.125",
+        "0,0   1      small, near  0.075    1             0.075       0.075",
+        "0,1   5      max_steps    0.28125  5             0.28125     0.28125",
+        "1,0   1      near         0.125    1             0.125       0.125",
+        "1,1   2      near         0.125    2             0.125       0.125",
         f"in each lane history.buffer {FLOAT}[5]",
     ]
 
