@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._core.inputs import as_array, elements
 from .._core.types import PyTree
 from .._kernels.moments.formulas import alike
+from .._kernels.numbers.units import inverse_unit, unit_of
 from .._kernels.sample.arguments import Data, join
 from .._kernels.sample.weights import Frequency, Probability, Reliability
 
@@ -85,6 +87,14 @@ def rows_of(
     where = None if kept is None else _spread(kept, shape)
     data = Data(values, kind and kind(_spread(weights, shape)), where)
     return values, join(data, taken.nan)
+
+
+def weights_in_units(weights: jax.Array | None) -> tuple[jax.Array | None, jax.Array | None]:
+    """Return a block's weights in units of the largest of each entry, and these; None for 1."""
+    if weights is None or weights.dtype == np.bool_:
+        return weights, None
+    heft = unit_of(weights, None, (0,))
+    return weights * inverse_unit(heft), jnp.squeeze(heft, 0)
 
 
 def real_parts(values: Any) -> list[tuple[jax.Array, ...]]:

@@ -25,9 +25,10 @@ from .._kernels.moments.derivatives import memory as sums_of
 from .._kernels.moments.moments import Moments, times
 from .._kernels.numbers.counts import Count
 from .._kernels.numbers.two_words import two_sum
-from .._kernels.numbers.units import binary_unit, inverse_unit, unit_of
+from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.sample.weights import Frequency, Probability, Reliability
 from .._kernels.sums.blocks import accumulator, counted, two_words, widen
+from ._elements import weights_in_units
 from ._words import Words, choose
 
 Kind = type[Frequency] | type[Reliability] | type[Probability] | None
@@ -143,11 +144,7 @@ def gather(
         kind: the class of the weights, or None.
         order: 0 (means alone), 2 or 4.
     """
-    heft = None  # what the weights are in
-    if weights is not None and weights.dtype != np.bool_:
-        heft = unit_of(weights, None, (0,))
-        weights = weights * inverse_unit(heft)
-        heft = jnp.squeeze(heft, 0)
+    weights, heft = weights_in_units(weights)
     total, words, powers, units = sums_of(values, weights, (0,), order, "default")
     pivots, rest = zip(*(_about_finite(*pair) for pair in words), strict=True)
     weight = _weight(total, values[0], weights, kind, heft)

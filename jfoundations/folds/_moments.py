@@ -203,7 +203,7 @@ def statistic(of: Statistic, *, weights: Kind = None, nan: Nan = "propagate") ->
 
 
 def _by_formula(of: Statistic, kind: Kind, memory: PyTree) -> jax.Array:
-    return of.of(only(memory, "statistic").moments(kind))
+    return of.from_moments(only(memory, "statistic").moments(kind))
 
 
 def _corrected(extract: Any, name: str, weights: Kind, correction: ArrayLike) -> Any:

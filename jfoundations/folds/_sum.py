@@ -9,9 +9,18 @@ from .._core.values import partial
 from .._folds.fold import Fold
 from .._folds.leafwise import leafwise
 from .._kernels.moments.total import total
-from .._kernels.numbers.units import inverse_unit, unit_of
 from .._kernels.sums.blocks import accumulator, counted
-from ._elements import Kind, Nan, Taken, checked, one, real_parts, rows_of, zero_rows
+from ._elements import (
+    Kind,
+    Nan,
+    Taken,
+    checked,
+    one,
+    real_parts,
+    rows_of,
+    weights_in_units,
+    zero_rows,
+)
 from ._words import Words
 
 
@@ -39,11 +48,7 @@ def sum(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
 
 def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> tuple[Words, ...]:
     values, weights = rows_of(taken, xs, kept)
-    heft = None  # what the weights are in
-    if weights is not None and jnp.issubdtype(weights.dtype, jnp.floating):
-        heft = unit_of(weights, None, (0,))
-        weights = weights * inverse_unit(heft)
-        heft = jnp.squeeze(heft, 0)
+    weights, heft = weights_in_units(weights)
     parts = real_parts(values)
     return tuple(Words.of(total(v, weights, (0,), "default", heft)) for (v,) in parts)
 

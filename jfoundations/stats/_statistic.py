@@ -168,7 +168,7 @@ class Statistic:
         run = compiled(_of_groups, self, order=self.order, segments=segments, nan=nan)
         return run(data, place)
 
-    def of(self, moments: Moments) -> Array:
+    def from_moments(self, moments: Moments) -> Array:
         """Return the statistic of moments.
 
         Raises:
@@ -198,14 +198,16 @@ class Statistic:
 def _of_array(statistic: Statistic, data: Data, *, order: int, axes: Axes, nan: Nan) -> Array:
     def call(data: Data) -> Array:
         found = Call.of(data, nan, axes, signed=True)
-        return statistic.of(found.moments(data.values, order))
+        return statistic.from_moments(found.moments(data.values, order))
 
     return automatic(call, reduced=axes)(data)
 
 
 def _of_windows(statistic: Statistic, data: Data, **words: Any) -> Array:
-    return automatic(lambda data: of_windows(statistic.of, data, **words))(data)
+    return automatic(lambda data: of_windows(statistic.from_moments, data, **words))(data)
 
 
 def _of_groups(statistic: Statistic, data: Data, place: Array, **words: Any) -> Array:
-    return automatic(lambda pair: of_segments(statistic.of, *pair, **words))((data, place))
+    return automatic(lambda pair: of_segments(statistic.from_moments, *pair, **words))(
+        (data, place)
+    )

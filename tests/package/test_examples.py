@@ -18,10 +18,11 @@ DEADLINE = 300  # seconds; a hang is a failure, a slow machine is not
 # Runs a script as `python script.py` would, without some modules and with Ctrl-C as on a terminal
 # (a process started in the background may have been told to ignore it).
 RUNNER = """
-import runpy, signal, sys
+import os, runpy, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 missing, *sys.argv = sys.argv[1:]
 sys.modules.update(dict.fromkeys(missing.split()))
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
