@@ -170,8 +170,8 @@ def test_bounds_are_not_silly(n):
 def test_height():
     assert height(2, 1) == 5 and height(64, 1) == ROWS + 4 + 2  # one after another
     assert height(2**20, 1) == ROWS + 4 * 32 + 1
-    assert height(2**20, 512) == ROWS + ROWS + 64 + 64 + 1
-    assert height(2**20, 1, 2) == height(2**20, 512)
+    assert height(2**20, 1, 2) == ROWS + ROWS + 64 + 64 + 1
+    assert height(2**20, 512) == ROWS + 1 + ROWS + 32 + 64 + 1  # two rows at once
 
 
 def test_the_value_is_the_plain_one_and_so_is_its_slope():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jfoundations._kernels.sums.one_read import (
+    FAR,
     ROWS,
     SHORT,
     by_rows,
@@ -53,6 +54,15 @@ def test_rows_are_the_plain_sums(shape, terms):
             np.testing.assert_array_equal(a, b.sum(axis))
 
 
+@pytest.mark.parametrize("shape", [(FAR + 77,), (2, FAR // 8, 5)], ids=str)
+def test_data_that_no_cache_holds(shape):
+    # of integers, whose sums are exact
+    x = np.arange(math.prod(shape), dtype=np.int32).reshape(shape) % 7
+    loop = jax.jit(lambda x: by_rows(lambda x: [x, x * x], [x], []))(x)
+    for found, term in zip(loop, (x, x * x), strict=True):
+        np.testing.assert_array_equal(found, term.sum(len(shape) // 2))
+
+
 @shapes
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.bool_])
 def test_ends(shape, dtype):
@@ -71,10 +81,11 @@ def test_ends(shape, dtype):
 @settings(deadline=None)
 @given(st.integers(1, 10**9), st.sampled_from([1, 3, 64, 2048]))
 def test_the_cut(n, inner):
-    blocks, rows = cut(n, inner)
+    blocks, pairs, rows = cut(n, inner)
     assert 0 < rows <= min(n, ROWS)
-    # fewer than two rows of each block are left over
-    assert n - n // (blocks * rows) * blocks * rows < max(blocks * rows, 1)
+    assert pairs == (2 if n >= 2**13 and n * inner >= FAR else 1)
+    # of what a loop adds in all blocks less than one line is left over
+    assert n % (blocks * pairs * rows) < blocks * pairs * rows <= max(n, 1)
     for outer in (1, 5):
         assert min(n - 1, rows) <= height(n, inner, outer) <= 4 * SHORT + 8 * ROWS
 

@@ -6,8 +6,8 @@ by number. There one variadic ``lax.reduce`` over a few rows of neighbouring num
 made of vectors, however many sums there are; what it leaves is summed plainly.
 
 Measured on XLA:CPU (jax 0.10.2), a variance to ``jnp.sum`` and ``jnp.var`` to it: of 2**20 floats
-1.2 and 2.1, of 2**24 1.4 and 2.4; of (10240, 2048) along rows 1.0 and 1.3, of (102400, 512) 1.9 and
-9.9.
+1.2 and 2.1, of 2**24 1.4 and 2.4, of 10**8 1.5 and 2.3; of (10240, 2048) along rows 1.0 and 1.3, of
+(102400, 512) 1.9 and 9.9.
 
 >>> import jax.numpy as jnp
 >>> [float(s) for s in one_read(lambda x: [x, x * x], [jnp.arange(6.0)], [])]
@@ -31,6 +31,7 @@ Join = Callable[[Array, Array], Array]
 ROWS = 16  # added in one loop: so many are unrolled, twice as many are not
 SHORT = 64  # lines that are added one after another
 LONG = 2**16  # so many numbers, if there is one row of them, are summed by trees
+FAR = 2**25  # so many no cache holds: two by two they leave half as much to be written
 BLOCKS = 64  # so many parts that a sharded axis is cut where its shards are
 
 
@@ -77,15 +78,22 @@ def by_rows(
     """Reduce all terms in one loop of vectors."""
     shape, axis = data[0].shape, axis_of(data[0])
     n, outer, inner = shape[axis], shape[:axis], shape[axis + 1 :]
-    blocks, rows = cut(n, prod(inner))
-    lines = n // (blocks * rows)
-    whole = blocks * rows * lines
+    blocks, pairs, rows = cut(n, data[0].size // n)
+    lines = n // (blocks * pairs * rows)
+    whole = blocks * pairs * rows * lines
 
-    def view(v: Array) -> Array:
+    def view(v: Array, i: int) -> Array:
         v = v if whole == n else lax.slice_in_dim(v, 0, whole, axis=axis)
-        return lax.reshape(v, (*outer, blocks, rows, lines, *inner))
+        if pairs == 1:
+            return lax.reshape(v, (*outer, blocks, rows, lines, *inner))
+        v = lax.reshape(v, (*outer, blocks, pairs, rows, lines, *inner))
+        return lax.index_in_dim(v, i, axis + 1, keepdims=False)
 
-    terms = make(*map(view, data), *(_spread(s, (axis, axis + 1, axis + 2)) for s in sides))
+    spread = [_spread(s, (axis, axis + 1, axis + 2)) for s in sides]
+    terms, *more = [make(*(view(v, i) for v in data), *spread) for i in range(pairs)]
+    for others in more:
+        ways = joins or [lax.add] * len(terms)
+        terms = [join(a, b) for join, a, b in zip(ways, terms, others, strict=True)]
     alone = len(terms) == 1 and jnp.issubdtype(terms[0].dtype, jnp.floating)
     terms = [*terms, terms[0] * terms[0]] if alone else terms
     found = _together(terms, joins, axis + 1)
@@ -122,8 +130,9 @@ def height(n: int, inner: int, outer: int = 1) -> int:
 
     Compilers sum plainly by trees of which no node has more than 32 branches.
     """
-    blocks, rows = cut(n, inner)
-    lines, levels = n // max(blocks * rows, 1), 0
+    blocks, pairs, rows = cut(n, outer * inner)
+    lines, levels = n // max(pairs * blocks * rows, 1), 0
+    rows += pairs - 1
     if outer * inner == 1 and n >= LONG:
         return rows + 32 * ceil(log(blocks * lines, 32)) + 1
     while lines > SHORT:
@@ -147,16 +156,22 @@ def _spread(side: Array, axes: tuple[int, ...]) -> Array:
     return lax.expand_dims(side, axes) if side.ndim else side
 
 
-def cut(n: int, inner: int) -> tuple[int, int]:
-    """Return into how many blocks n is cut, and how many rows a loop adds.
+def cut(n: int, others: int) -> tuple[int, int, int]:
+    """Return into how many blocks n is cut, and how many rows of how many numbers a loop adds.
 
     A loop along a whole row of some dozens may be made of vectors, in another order for each number
     of terms: then var(x) would not be cov(x, x).
+
+    Args:
+        n: the length that is summed.
+        others: the product of the other lengths.
     """
     blocks = BLOCKS if n >= 2**13 else 8 if n >= 2**10 else 1
+    if n * others >= FAR and n >= 2**13:
+        return blocks, 2, ROWS
     # a divisor leaves no odd rows
     divisors = (r for r in range(ROWS, ROWS // 2, -1) if n % (blocks * r) == 0)
-    return blocks, min(n, next(divisors, ROWS))
+    return blocks, 1, min(n, next(divisors, ROWS))
 
 
 def _together(terms: Sequence[Array], joins: Sequence[Join], axis: int) -> Sequence[Array]:
