@@ -10,16 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
+from jfoundations import stats
 from jfoundations._kernels.sums.one_read import (
     FAR,
+    MANY,
+    MOST,
     ROWS,
     SHORT,
+    by_pieces,
     by_rows,
     cut,
     ends,
     height,
     in_three,
     one_read,
+    pieces_of,
     plainly,
 )
 
@@ -54,13 +59,36 @@ def test_rows_are_the_plain_sums(shape, terms):
             np.testing.assert_array_equal(a, b.sum(axis))
 
 
-@pytest.mark.parametrize("shape", [(FAR + 77,), (2, FAR // 8, 5)], ids=str)
-def test_data_that_no_cache_holds(shape):
+MUCH = [(FAR + 77,), (FAR * 2,), (2, FAR // 8, 5)]
+
+
+@pytest.mark.parametrize("shape", MUCH, ids=str)
+def test_much_data_piece_by_piece(shape):
     # of integers, whose sums are exact
     x = np.arange(math.prod(shape), dtype=np.int32).reshape(shape) % 7
-    loop = jax.jit(lambda x: by_rows(lambda x: [x, x * x], [x], []))(x)
-    for found, term in zip(loop, (x, x * x), strict=True):
-        np.testing.assert_array_equal(found, term.sum(len(shape) // 2))
+    side = np.ones((shape[0], shape[-1]), np.int32) if len(shape) > 1 else np.int32(1)
+    joins = (lax.add, lax.add, lax.max)
+    make = lambda x, side: [x - side, x * x, x]  # noqa: E731
+    found = jax.jit(lambda x: by_pieces(make, [x], [side], joins))(x)
+    axis = len(shape) // 2
+    expected = (x - 1).sum(axis), (x * x).sum(axis), x.max(axis)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_of_much_data_too_a_variance_is_a_covariance():
+    x = np.random.default_rng(0).standard_normal(FAR + 77, np.float32)
+    assert pieces_of(x.size, 1, 1)[1] > 1
+    var, cov = jax.jit(lambda x: (stats.var(x), stats.cov(x, x)))(x)
+    assert var == cov == stats.var(x)
+
+
+def test_pieces_stay_where_their_shards_are():
+    mesh = jax.make_mesh((8,), ("i",))
+    rows = jax.NamedSharding(mesh, jax.P("i"))
+    x = jax.ShapeDtypeStruct((2 * FAR,), jnp.float32, sharding=rows)
+    text = jax.jit(stats.var).lower(x).compile().as_text()
+    assert "all-gather" not in text and text.count(" all-reduce(") <= 3
 
 
 @shapes
@@ -81,13 +109,16 @@ def test_ends(shape, dtype):
 @settings(deadline=None)
 @given(st.integers(1, 10**9), st.sampled_from([1, 3, 64, 2048]))
 def test_the_cut(n, inner):
-    blocks, pairs, rows = cut(n, inner)
-    assert 0 < rows <= min(n, ROWS)
-    assert pairs == (2 if n >= 2**13 and n * inner >= FAR else 1)
-    # of what a loop adds in all blocks less than one line is left over
-    assert n % (blocks * pairs * rows) < blocks * pairs * rows <= max(n, 1)
+    blocks, rows = cut(n, inner)
+    assert 0 < rows <= min(n, MANY)
+    # fewer than two rows of each block are left over
+    assert n - n // (blocks * rows) * blocks * rows < max(blocks * rows, 1)
     for outer in (1, 5):
-        assert min(n - 1, rows) <= height(n, inner, outer) <= 4 * SHORT + 8 * ROWS
+        blocks, pieces, rows, lines = pieces_of(n, inner, outer)
+        assert n % blocks == 0 or pieces == 1
+        # of each block less than a piece is left over
+        assert pieces * rows * lines <= n // blocks < (pieces + 1) * rows * max(lines, 1) + rows
+        assert min(n - 1, rows) <= height(n, inner, outer) <= 4 * SHORT + 8 * ROWS + MOST
 
 
 @pytest.mark.parametrize("n", [1, 100, 2**16])
