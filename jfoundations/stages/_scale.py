@@ -1,0 +1,101 @@
+"""Stages that take each number of an element by itself: to units of its spread, or to a range."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import folds
+from .._core.types import PyTree
+from .._core.values import partial
+from .._folds.fold import combine
+from .._folds.leafwise import leafwise as each_leaf
+from .._pipes.learned import Learned
+from ..folds._elements import Kind, Nan
+from ._fitted import Fitted, leafwise
+
+
+def standardize(
+    *, correction: float = 0, weights: Kind = None, nan: Nan = "propagate"
+) -> Learned[PyTree, PyTree]:
+    """Learn mean and standard deviation, and return (x - mean) / std: a stage that can be undone.
+
+    Where the deviation is 0 it is taken to be 1, so that a constant becomes 0 and comes back.
+    `inverse(forward(x))` is x but for 5 u (|x| + |x - mean|), u the unit roundoff, where nothing
+    leaves the range of floats.
+
+    Args:
+        correction: as in `folds.std`.
+        weights: `stats.Frequency`, `stats.Reliability` or `stats.Probability`, the class: the data
+            of `fit` are then pairs `(x, weight)`.
+        nan: "propagate", or "omit" to leave nan out of mean and deviation; nan stays nan.
+
+    >>> import jfoundations as jf
+    >>> fitted = jf.fit(jf.Pipe(standardize()), jnp.array([1.0, 3.0]))
+    >>> float(fitted(5.0)), float(fitted.inverse(3.0))
+    (3.0, 5.0)
+    """
+    mean = folds.mean(weights=weights, nan=nan)
+    std = folds.std(correction=correction, weights=weights, nan=nan)
+    both = combine(mean=mean, std=std)
+    return Learned(both, _standardizing, weighted=weights is not None, name="standardize")
+
+
+def quantile_clip(low: float, high: float, *, nan: Nan = "propagate") -> Learned[PyTree, PyTree]:
+    """Learn two quantiles of each number, and return x moved to the nearer where it is outside.
+
+    It cannot be undone, and nan stays nan. The quantiles are as exact as those of
+    `folds.quantile` in one pass.
+
+    Args:
+        low: the probability of the lower one.
+        high: of the upper one, at least `low`.
+        nan: "propagate": a nan among the data makes all nan; "omit" leaves it out.
+
+    Raises:
+        TypeError: a probability is no real number.
+        ValueError: it is not in [0, 1], or low is above high.
+
+    >>> import jfoundations as jf
+    >>> fitted = jf.fit(jf.Pipe(quantile_clip(0.25, 0.75)), jnp.array([1.0, 2.0, 4.0, 8.0, 1e9]))
+    >>> clipped = fitted(jnp.array([-5.0, 4.0, 99.0]))
+    >>> bool(jnp.allclose(clipped, jnp.array([2.0, 4.0, 8.0]), rtol=0.02))
+    True
+    """
+    fold = folds.quantile((low, high), nan=nan)
+    if low > high:
+        raise ValueError(
+            f"stages.quantile_clip: low is {low} and high is {high}; give the lower one first"
+        )
+    return Learned(each_leaf(fold), _clipping, name="quantile_clip")
+
+
+def _standardizing(answer: dict[str, PyTree]) -> Fitted:
+    scale = jax.tree.map(divisor, answer["std"])
+    return Fitted((answer["mean"], scale), _forward, _backward, "standardize")
+
+
+def divisor(std: jax.Array) -> jax.Array:
+    """Return a standard deviation to divide by: 1 in the place of 0."""
+    return jnp.where(std == 0, jnp.ones_like(std), std)
+
+
+def _forward(numbers: tuple[PyTree, PyTree], x: PyTree) -> Any:
+    return leafwise(lambda x, mean, scale: (x - mean) / scale, x, *numbers)
+
+
+def _backward(numbers: tuple[PyTree, PyTree], y: PyTree) -> Any:
+    return leafwise(lambda y, mean, scale: y * scale + mean, y, *numbers)
+
+
+def _clipping(quantiles: PyTree) -> Fitted:
+    low, high = (jax.tree.map(partial(_row, k), quantiles) for k in (0, 1))
+    return Fitted((low, high), _clipped, None, "quantile_clip")
+
+
+def _row(k: int, rows: jax.Array) -> jax.Array:
+    return rows[k]
+
+
+def _clipped(numbers: tuple[PyTree, PyTree], x: PyTree) -> Any:
+    return leafwise(jnp.clip, x, *numbers)
