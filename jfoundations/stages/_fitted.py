@@ -37,6 +37,7 @@ class Fitted(Structural):
 
     def __call__(self, x: PyTree) -> Any:
         """Return what the stage makes of an element, or of a block of them."""
+        x = jax.tree.map(lambda leaf: as_array(leaf, self.name, "x"), x)
         return automatic(self.forward)(self.numbers, x)
 
     @property
@@ -63,9 +64,9 @@ def leafwise(function: Function, x: PyTree, *numbers: PyTree) -> Any:
     """
     check_like(x, numbers[0])
 
-    def of_leaf(leaf: Any, *each: jax.Array) -> jax.Array:
+    def of_leaf(leaf: jax.Array, *each: jax.Array) -> jax.Array:
         leaf = floating(leaf)
-        wide = functools.reduce(jnp.promote_types, (n.dtype for n in each), accumulator(leaf.dtype))
+        wide = widest(leaf, *each)
         if jnp.issubdtype(wide, jnp.complexfloating) and not jnp.iscomplexobj(leaf):
             raise TypeError(
                 "this stage was fitted to complex numbers, and x is real; make it complex"
@@ -93,9 +94,20 @@ def check_like(x: PyTree, like: PyTree) -> None:
         )
 
 
-def floating(leaf: Any) -> jax.Array:
+def check_nan(who: str, nan: object) -> None:
+    """Raise unless it is known what becomes of nan."""
+    if nan not in ("propagate", "omit"):
+        raise ValueError(f"stages.{who}: nan is {nan!r}; it must be 'propagate' or 'omit'")
+
+
+def widest(*arrays: jax.Array) -> Any:
+    """Return the dtype that sums of all these are kept in."""
+    # of NumPy's promotion, since JAX's strict one refuses the question
+    return functools.reduce(np.promote_types, (accumulator(a.dtype) for a in arrays))
+
+
+def floating(leaf: jax.Array) -> jax.Array:
     """Return numbers as floats: bools and ints in the default one, others as they are."""
-    leaf = as_array(leaf, "this stage", "x")
     return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf.astype(jnp.result_type(float))
 
 
@@ -103,10 +115,11 @@ def joined(x: PyTree, like: PyTree) -> jax.Array:
     """Return the numbers of an element, leaf after leaf, as a vector in the precision of sums."""
     check_like(x, like)
     leaves = [floating(leaf) for leaf in jax.tree.leaves(x)]
-    wide = functools.reduce(jnp.promote_types, (accumulator(leaf.dtype) for leaf in leaves))
     sizes = [np.size(known) for known in jax.tree.leaves(like)]
     front = leaves[0].shape[: leaves[0].ndim - np.ndim(jax.tree.leaves(like)[0])]
-    rows = [a.reshape(*front, n).astype(wide) for a, n in zip(leaves, sizes, strict=True)]
+    rows = [
+        a.reshape(*front, n).astype(widest(*leaves)) for a, n in zip(leaves, sizes, strict=True)
+    ]
     return jnp.concatenate(rows, axis=-1)
 
 

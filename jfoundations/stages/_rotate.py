@@ -1,6 +1,5 @@
 """Stages that take the numbers of an element together: without correlations, or fewer of them."""
 
-import functools
 from typing import Any
 
 import jax
@@ -12,8 +11,8 @@ from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold, combine
 from .._pipes.learned import Learned
-from ..folds._elements import Nan, checked
-from ._fitted import Fitted, floating, joined, parted
+from ..folds._elements import Nan
+from ._fitted import Fitted, check_nan, floating, joined, parted
 from ._scale import divisor
 
 
@@ -76,7 +75,8 @@ def pca(k: int, *, nan: Nan = "propagate") -> Learned[PyTree, jax.Array]:
 
 def _complete(who: str, fold: Fold[Any], nan: Nan) -> Fold[Any]:
     """Return a fold without the elements that have a nan, if those are to be left out."""
-    return fold.where(_has_no_nan) if checked(who, None, nan).nan == "omit" else fold
+    check_nan(who, nan)
+    return fold.where(_has_no_nan) if nan == "omit" else fold
 
 
 def _has_no_nan(x: PyTree) -> jax.Array:
@@ -139,10 +139,9 @@ def principal(cov: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _projected(numbers: tuple[PyTree, jax.Array], x: PyTree) -> jax.Array:
     mean, axes = numbers
-    dtypes = [floating(leaf).dtype for leaf in jax.tree.leaves(x)]
-    return _product(_deviations(x, mean), axes.T).astype(
-        functools.reduce(jnp.promote_types, dtypes)
-    )
+    found = _product(_deviations(x, mean), axes.T)
+    dtypes = {floating(leaf).dtype for leaf in jax.tree.leaves(x)}
+    return found.astype(dtypes.pop()) if len(dtypes) == 1 else found
 
 
 def _placed(numbers: tuple[PyTree, jax.Array], y: jax.Array) -> Any:

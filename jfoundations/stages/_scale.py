@@ -10,9 +10,10 @@ from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import combine
 from .._folds.leafwise import leafwise as each_leaf
+from .._kernels.sample.arguments import scalar
 from .._pipes.learned import Learned
 from ..folds._elements import Kind, Nan
-from ._fitted import Fitted, leafwise
+from ._fitted import Fitted, check_nan, leafwise
 
 
 def standardize(
@@ -35,6 +36,7 @@ def standardize(
     >>> float(fitted(5.0)), float(fitted.inverse(3.0))
     (3.0, 5.0)
     """
+    check_nan("standardize", nan)
     mean = folds.mean(weights=weights, nan=nan)
     std = folds.std(correction=correction, weights=weights, nan=nan)
     both = combine(mean=mean, std=std)
@@ -54,7 +56,7 @@ def quantile_clip(low: float, high: float, *, nan: Nan = "propagate") -> Learned
 
     Raises:
         TypeError: a probability is no real number.
-        ValueError: it is not in [0, 1], or low is above high.
+        ValueError: it is not in [0, 1], or low is above high; nan is unknown.
 
     >>> import jfoundations as jf
     >>> fitted = jf.fit(jf.Pipe(quantile_clip(0.25, 0.75)), jnp.array([1.0, 2.0, 4.0, 8.0, 1e9]))
@@ -62,12 +64,16 @@ def quantile_clip(low: float, high: float, *, nan: Nan = "propagate") -> Learned
     >>> bool(jnp.allclose(clipped, jnp.array([2.0, 4.0, 8.0]), rtol=0.02))
     True
     """
-    fold = folds.quantile((low, high), nan=nan)
-    if low > high:
+    check_nan("quantile_clip", nan)
+    ends = {"low": low, "high": high}
+    low, high = (float(scalar("stages.quantile_clip", name, q)) for name, q in ends.items())
+    if not 0 <= low <= high <= 1:
         raise ValueError(
-            f"stages.quantile_clip: low is {low} and high is {high}; give the lower one first"
+            f"stages.quantile_clip: low is {low} and high is {high}; give two probabilities, "
+            "0 <= low <= high <= 1"
         )
-    return Learned(each_leaf(fold), _clipping, name="quantile_clip")
+    fold = each_leaf(folds.quantile((low, high), nan=nan))
+    return Learned(fold, _clipping, name="quantile_clip")
 
 
 def _standardizing(answer: dict[str, PyTree]) -> Fitted:
