@@ -32,7 +32,7 @@ class Learned(Structural, Generic[A, B]):
     """A stage of a Pipe that `fit` makes: `make` of the answer of a fold over what comes before.
 
     Until then it cannot be called. `make` may return another `Learned`, where a stage needs a
-    second pass: a sketch first, for example, and exact quantiles by it.
+    second pass: the range first, for example, and a histogram of it.
 
     Args:
         fold: of the elements that the stage will be given.
