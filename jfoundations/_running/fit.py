@@ -110,7 +110,7 @@ def fit(
             )
         except Exception as error:
             names = ", ".join(learned.name for _, learned in ready)
-            error.add_note(f"fit: this came out of pass {k}, in which {names} was to be learned")
+            error.add_note(f"fit: this came out of pass {k}, which learns {names}")
             raise
         made = [_made(learned, answers[str(i)]) for i, (_, learned) in enumerate(ready)]
         pipe = _filled(pipe, made)
@@ -119,7 +119,7 @@ def fit(
 
 def _ready(pipe: Pipe[Any, Any]) -> tuple[list[tuple[Pipe[Any, Any], Learned[Any, Any]]], PyTree]:
     """Return what can be learned now, each with the stages before it; and what is left then."""
-    ready = []
+    ready: list[tuple[Pipe[Any, Any], Learned[Any, Any]]] = []
 
     def met(before: Pipe[Any, Any], learned: Learned[Any, Any]) -> Function:
         ready.append((before, learned))

@@ -22,11 +22,11 @@ def whiten(*, nan: Nan = "propagate") -> Learned[PyTree, PyTree]:
     Each number is divided by its deviation, then all are turned by the inverse square root of the
     correlations, R^(-1/2): of all ways to whiten the one whose numbers stay nearest to x's, each in
     its place, and the units of none matter (ZCA-cor). It can be undone: `inverse(forward(x))` is x
-    but for 16 d k u of the length of x and (x - mean) in deviations, d the numbers of an element, k
+    but for 4 d k u of the length of |x| + |x - mean| in deviations, d the numbers of an element, k
     the condition of R^(1/2), u the unit roundoff.
 
-    What does not vary, a constant or a direction in which numbers depend on each other (variance
-    of at most 4 d u of the largest), is not stretched, and comes out as 0.
+    What does not vary is not stretched, and stays near 0: a constant, which becomes 0, and a
+    direction in which numbers depend on each other, of at most 4 d u of the largest variance.
 
     Args:
         nan: "propagate", or "omit" to learn from the elements without nan alone.
@@ -50,7 +50,9 @@ def pca(k: int, *, nan: Nan = "propagate") -> Learned[PyTree, jax.Array]:
 
     They are (x - mean) along the k leading eigenvectors of the covariance matrix, from the largest
     variance down; the largest entry of each eigenvector is positive. It can be undone where k is
-    all of them. For units not to matter let `standardize` stand before it.
+    all of them, but for 4 d u of the length of |x| + |x - mean|, d the numbers of an element, u the
+    unit roundoff. Variances must lie in the range of floats; for units not to matter let
+    `standardize` stand before it.
 
     Args:
         k: how many, a positive int, at most the numbers of an element.
@@ -102,7 +104,7 @@ def _roots(corr: jax.Array, constant: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return R^(-1/2) and R^(1/2) of correlations, those of constants taken to be 0."""
     alone = constant[:, None] | constant[None, :]
     values, vectors = jnp.linalg.eigh(jnp.where(alone, jnp.eye(len(corr), dtype=corr.dtype), corr))
-    least = 4 * len(corr) * jnp.finfo(corr.dtype).eps / 2 * values[-1]
+    least = 2 * len(corr) * jnp.finfo(corr.dtype).eps * values[-1]
     root = jnp.where(values <= least, jnp.ones_like(values), jnp.sqrt(values))[None, :]
     return _product(vectors / root, vectors.T), _product(vectors * root, vectors.T)
 

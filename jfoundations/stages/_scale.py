@@ -23,7 +23,8 @@ def standardize(
 
     Where the deviation is 0 it is taken to be 1, so that a constant becomes 0 and comes back.
     `inverse(forward(x))` is x but for 5 u (|x| + |x - mean|), u the unit roundoff, where nothing
-    leaves the range of floats.
+    leaves the range of floats. The mean is one float, so far from 0 all y may be off by
+    u |mean| / std, which `stats.standardize`, with two words, is not. Numbers may be complex.
 
     Args:
         correction: as in `folds.std`.

@@ -96,8 +96,8 @@ def bound(name, pipe, x):
         values = np.linalg.eigvalsh(np.corrcoef(X.T.astype(np.float64)))
         k = np.sqrt(values[-1] / values[0])
         length = np.linalg.norm((np.abs(x) + far) / deviation, axis=-1, keepdims=True)
-        return 16 * 3 * k * length * deviation
-    return 16 * 3 * np.linalg.norm(np.abs(x) + far, axis=-1, keepdims=True)
+        return 4 * 3 * k * length * deviation
+    return 4 * 3 * np.linalg.norm(np.abs(x) + far, axis=-1, keepdims=True)
 
 
 @pytest.mark.parametrize("name", REVERSIBLE)
@@ -260,6 +260,19 @@ def test_saved_and_loaded(name, tmp_path):
     like = jax.eval_shape(lambda x: jf.fit(jf.Pipe(MAKERS[name]()), x), X)
     assert jf.load(tmp_path / "pipe", like=like) == pipe
     assert repr(pipe) == name == repr(pipe[0])
+
+
+@every
+def test_64_bits(name):
+    with jax.enable_x64(True):
+        x = X.astype(np.float64)
+        pipe = fitted(name, x)
+        assert pipe(x).dtype == np.float64 and pipe(X[0]).dtype == np.float32
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(pipe)} == {"float64"}
+        rough = 1e-6 * np.abs(X).max() if name == "pca" else 2e-3
+        np.testing.assert_allclose(pipe(x), fitted_to_x(name)(X), rtol=2e-3, atol=rough)
+        if name in REVERSIBLE:
+            np.testing.assert_allclose(pipe.inverse(pipe(x)), x, rtol=1e-13)
 
 
 def test_weights():
