@@ -10,6 +10,7 @@ from helpers import assert_same, raises
 
 import jfoundations as jf
 from jfoundations import executors, folds, stages, stats
+from jfoundations.testing import laws
 
 U = float(np.finfo(np.float32).eps) / 2
 RNG = np.random.default_rng(5)
@@ -260,6 +261,11 @@ def test_saved_and_loaded(name, tmp_path):
     like = jax.eval_shape(lambda x: jf.fit(jf.Pipe(MAKERS[name]()), x), X)
     assert jf.load(tmp_path / "pipe", like=like) == pipe
     assert repr(pipe) == name == repr(pipe[0])
+
+
+def test_a_fitted_pipe_keeps_the_laws_of_pipes():
+    build = lambda: jf.Pipe(jnp.negative, *jf.fit(jf.Pipe(stages.standardize()), X))  # noqa: E731
+    laws.pipe(build(), X[:4], rebuild=build, ulp=2, max_examples=3)
 
 
 @every
