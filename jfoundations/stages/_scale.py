@@ -1,6 +1,6 @@
 """Stages that take each number of an element by itself: to units of its spread, or to a range."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -44,20 +44,24 @@ def standardize(
     return Learned(both, _standardizing, weighted=weights is not None, name="standardize")
 
 
-def quantile_clip(low: float, high: float, *, nan: Nan = "propagate") -> Learned[PyTree, PyTree]:
+def quantile_clip(
+    low: float, high: float, *, passes: Literal[1, 2] = 1, nan: Nan = "propagate"
+) -> Learned[PyTree, PyTree]:
     """Learn two quantiles of each number, and return x moved to the nearer where it is outside.
 
-    It cannot be undone, and nan stays nan. The quantiles are as exact as those of
-    `folds.quantile` in one pass.
+    It cannot be undone, and nan stays nan. In one pass the quantiles are as exact as those of
+    `folds.quantile`, to a share of their value: of numbers far from 0, beside which their spread is
+    small, that may be all of it, and two passes are needed.
 
     Args:
         low: the probability of the lower one.
         high: of the upper one, at least `low`.
+        passes: 1; or 2, for quantiles as exact as `folds.quantile(within=)` makes them.
         nan: "propagate": a nan among the data makes all nan; "omit" leaves it out.
 
     Raises:
         TypeError: a probability is no real number.
-        ValueError: it is not in [0, 1], or low is above high; nan is unknown.
+        ValueError: it is not in [0, 1], or low is above high; passes or nan is none of those.
 
     >>> import jfoundations as jf
     >>> fitted = jf.fit(jf.Pipe(quantile_clip(0.25, 0.75)), jnp.array([1.0, 2.0, 4.0, 8.0, 1e9]))
@@ -73,8 +77,13 @@ def quantile_clip(low: float, high: float, *, nan: Nan = "propagate") -> Learned
             f"stages.quantile_clip: low is {low} and high is {high}; give two probabilities, "
             "0 <= low <= high <= 1"
         )
-    fold = each_leaf(folds.quantile((low, high), nan=nan))
-    return Learned(fold, _clipping, name="quantile_clip")
+    if passes == 1:
+        fold = each_leaf(folds.quantile((low, high), nan=nan))
+        return Learned(fold, _clipping, name="quantile_clip")
+    if passes != 2:
+        raise ValueError(f"stages.quantile_clip: passes is {passes!r}; it must be 1 or 2")
+    fold = each_leaf(folds.sketch(nan=nan))
+    return Learned(fold, partial(_second_pass, low, high), name="quantile_clip")
 
 
 def _standardizing(answer: dict[str, PyTree]) -> Fitted:
@@ -93,6 +102,25 @@ def _forward(numbers: tuple[PyTree, PyTree], x: PyTree) -> Any:
 
 def _backward(numbers: tuple[PyTree, PyTree], y: PyTree) -> Any:
     return leafwise(lambda y, mean, scale: y * scale + mean, y, *numbers)
+
+
+def _second_pass(low: float, high: float, near: PyTree) -> Learned[PyTree, PyTree]:
+    """Return what learns quantiles within the sketches of a first pass, one of each leaf."""
+    sketches, structure = jax.tree.flatten(near, is_leaf=lambda v: isinstance(v, folds.Sketch))
+    found = [folds.quantile((low, high), within=sketch) for sketch in sketches]
+    if jax.tree_util.treedef_is_leaf(structure):
+        return Learned(found[0], _clipping)
+    picked = {str(i): fold.of(partial(_leaf, i)) for i, fold in enumerate(found)}
+    like = jax.tree.unflatten(structure, list(picked))
+    return Learned(combine(**picked).map(partial(_by_name, like)), _clipping)
+
+
+def _leaf(i: int, x: PyTree) -> Any:
+    return jax.tree.leaves(x)[i]
+
+
+def _by_name(like: PyTree, answers: dict[str, jax.Array]) -> PyTree:
+    return jax.tree.map(lambda name: answers[name], like)
 
 
 def _clipping(quantiles: PyTree) -> Fitted:

@@ -57,6 +57,15 @@ def test_quantile_clip_is_its_formula():
     assert float(jnp.max(fitted_to_x("quantile_clip")(X[0] + 1e9))) == float(jnp.max(high))
 
 
+def test_two_passes_clip_far_from_0():
+    x = (1000 + RNG.normal(size=(500, 2))).astype(np.float32)
+    tree = {"far": x, "near": np.arange(500.0, dtype=np.float32)}
+    for data, pick in ((x, lambda clipped: clipped), (tree, lambda clipped: clipped["far"])):
+        found = pick(fitted("quantile_clip", data, passes=2)(data))
+        low, high = np.quantile(x.astype(np.float64), (0.01, 0.99), axis=0)
+        np.testing.assert_allclose(found, np.clip(x, low, high), rtol=1e-6)
+
+
 def test_whiten_is_the_root_of_the_inverse():
     """The covariance becomes the identity, and the way there is symmetric in deviations."""
     white = np.asarray(fitted_to_x("whiten")(X), np.float64)
@@ -300,6 +309,7 @@ WRONG = {
     ),
     "no probability": (lambda: stages.quantile_clip(0.1, 1.1), ValueError, "high is 1.1"),
     "nan": (lambda: stages.quantile_clip(float("nan"), 1), ValueError, "low is nan"),
+    "passes": (lambda: stages.quantile_clip(0.1, 0.9, passes=3), ValueError, "passes is 3"),
     "no number": (lambda: stages.quantile_clip("a", 1), TypeError, "low is 'a'; a real number"),
     "k": (lambda: stages.pca(0), ValueError, "stages.pca: k is 0"),
     "k is too much": (
