@@ -64,7 +64,7 @@ def quantile_clip(
         ValueError: it is not in [0, 1], or low is above high; passes or nan is none of those.
 
     >>> import jfoundations as jf
-    >>> fitted = jf.fit(jf.Pipe(quantile_clip(0.25, 0.75)), jnp.array([1.0, 2.0, 4.0, 8.0, 1e9]))
+    >>> fitted = jf.fit(jf.Pipe(quantile_clip(0.25, 0.75)), jnp.array([1.0, 2.0, 4.0, 8.0, 64.0]))
     >>> clipped = fitted(jnp.array([-5.0, 4.0, 99.0]))
     >>> bool(jnp.allclose(clipped, jnp.array([2.0, 4.0, 8.0]), rtol=0.02))
     True
