@@ -29,7 +29,10 @@ def whiten(*, nan: Nan = "propagate") -> Learned[PyTree, PyTree]:
     direction in which numbers depend on each other, of at most 4 d u of the largest variance.
 
     Args:
-        nan: "propagate", or "omit" to learn from the elements without nan alone.
+        nan: "propagate": a nan makes all nan; "omit" learns from the elements without nan alone.
+
+    Raises:
+        ValueError: nan is neither.
 
     Source: Kessy, Lewin, Strimmer, "Optimal Whitening and Decorrelation", The American Statistician
     72 (2018).

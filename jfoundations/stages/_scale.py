@@ -32,6 +32,10 @@ def standardize(
             of `fit` are then pairs `(x, weight)`.
         nan: "propagate", or "omit" to leave nan out of mean and deviation; nan stays nan.
 
+    Raises:
+        TypeError: weights is none of the three.
+        ValueError: nan is neither.
+
     >>> import jfoundations as jf
     >>> fitted = jf.fit(jf.Pipe(standardize()), jnp.array([1.0, 3.0]))
     >>> float(fitted(5.0)), float(fitted.inverse(3.0))
