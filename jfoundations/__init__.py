@@ -55,8 +55,10 @@ from ._loops.implicit import Implicit
 from ._loops.iterate import iterate, resume
 from ._loops.result import LoopResult
 from ._pipes.compose import compose, juxt
+from ._pipes.learned import Learned
 from ._pipes.pipe import Pipe
 from ._pipes.reversible import Reversible
+from ._running.fit import fit
 from ._running.run import fold
 from ._running.source import Source
 from ._version import __version__ as __version__
@@ -66,6 +68,7 @@ __all__ = [
     "Combined",
     "Fold",
     "Implicit",
+    "Learned",
     "LoopResult",
     "Pipe",
     "Reversible",
@@ -82,6 +85,7 @@ __all__ = [
     "executors",
     "filter_",
     "first",
+    "fit",
     "fold",
     "folds",
     "identity",
@@ -96,6 +100,7 @@ __all__ = [
     "records",
     "resume",
     "save",
+    "stages",
     "stats",
     "stop_when",
     "sweep",
@@ -115,6 +120,7 @@ if TYPE_CHECKING:
     from . import callbacks as callbacks
     from . import executors as executors
     from . import folds as folds
+    from . import stages as stages
     from . import stats as stats
     from . import testing as testing
     from ._folds.transducers import filter_ as filter_
@@ -140,7 +146,7 @@ _LATE = {
     "_loops.scan_body": ("as_scan_body",),
     "_loops.sweep": ("sweep", "sweep_chunks"),
     "callbacks": ("callbacks", "records", "watch"),
-    **{name: (name,) for name in ("executors", "folds", "stats", "testing")},
+    **{name: (name,) for name in ("executors", "folds", "stages", "stats", "testing")},
 }
 
 

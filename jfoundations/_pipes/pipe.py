@@ -23,6 +23,7 @@ import jax
 
 from .._core.types import Function, PyTree
 from .._core.values import Structural, describe, hold, identity, name_of, partial, release
+from .learned import learned_in
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -293,7 +294,13 @@ class Pipe(Structural, Generic[A, B]):
         return self.stages[self.names.index(key)]
 
     def __repr__(self) -> str:
-        return " >> ".join(self.names) or "Pipe()"
+        shown = map(shown_as, self.names, self.stages)
+        return " >> ".join(shown) or "Pipe()"
+
+
+def shown_as(name: str, stage: Function) -> str:
+    """Return what a pipe's repr says of a stage."""
+    return f"{name} (unfitted)" if learned_in(stage) else name
 
 
 def check_callable(stage: object, which: str, who: str = "Pipe") -> None:

@@ -263,6 +263,16 @@ def _pipeline(s):
     return both(s["x"]), undone(s["x"]), jf.Reversible(jnp.exp, jnp.log).inverse(s["rate"])
 
 
+def _learned(s):
+    x = jnp.linspace(s["rate"], 2.0, 5)[:, None] * s["x"][None, :]
+    pipe = jf.Pipe(jnp.exp, jf.stages.standardize()) >> jf.Learned(jf.folds.maximum(), _below)
+    return jf.fit(pipe, x)(s["x"])
+
+
+def _below(largest):
+    return jf.partial(jnp.subtract, largest)
+
+
 def _starts(s):
     return jax.tree.map(lambda leaf: jnp.stack([leaf, leaf / 2]), s)
 
@@ -306,6 +316,7 @@ FORMS = {
     "replay first": _back,
     "agree on a mesh, lanes": _on_mesh,
     "Pipe compose juxt lift partial identity Reversible": _pipeline,
+    "fit Learned stages": _learned,
 }
 HOST = {
     "iterate eager": _eager,

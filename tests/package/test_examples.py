@@ -238,6 +238,19 @@ def test_dataset_statistics():
     assert re.search(r"^Parquet: .* 0\.41\d\d .* 5 row groups$", out, re.MULTILINE)
 
 
+def test_normalisation():
+    out = output("normalisation.py", missing="tqdm matplotlib pandas chex hypothesis")
+    assert "before: log_loads >> quantile_clip (unfitted) >> standardize (unfitted)\n" in out
+    assert "after:  log_loads >> quantile_clip >> standardize\n" in out
+    assert len(re.findall(r"^killed after \d+ files more", out, re.MULTILINE)) == 2
+    again, whole = map(int, re.findall(r"the last run folded (\d+) files of (\d+)", out)[0])
+    assert again < whole // 3 and whole == 400
+    assert "Same bits as an uninterrupted fit: True\n" in out
+    assert "loaded without data: True\n" in out
+    rows = re.findall(r"^(?:angle|speed|load|battery) .* ([\d.e-]+)$", out, re.MULTILINE)
+    assert len(rows) == 4 and max(map(float, rows)) < 0.15
+
+
 @pytest.mark.parametrize(
     ("name", "module", "cure"),
     [

@@ -31,6 +31,15 @@ def run(*callbacks, step=inc, state=ZERO, **settings):
 
 
 MISTAKES = {
+    "a pipe that is not fitted": (
+        lambda: jf.Pipe(jf.stages.standardize())(X),
+        TypeError,
+        (
+            "standardize learns from data and is not fitted yet, so it cannot be called; take the "
+            "pipe that jf.fit(pipe, data) returns\nin stage 1 of 1, 'standardize', of the pipe "
+            "standardize (unfitted), on float32[4]"
+        ),
+    ),
     "no max_steps": (
         lambda: jf.iterate(inc, 0.0),
         TypeError,

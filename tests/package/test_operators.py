@@ -23,6 +23,7 @@ NOUNS = {
     "juxt": jf.juxt,
     "partial": jf.partial,
     "Reversible": jf.Reversible,
+    "Learned": jf.Learned,
     "transducer": jf.map_,
     "Callback": jf.Callback,
     "chain": Chain,
@@ -99,6 +100,7 @@ def ask(fold):
 
 x, array, copied = 3, np.asarray(DATA), copy.copy
 p, q, j, h = Pipe(f), Pipe(g), juxt(f, g), partial(pow, 2)
+e = jf.Learned(jf.folds.mean(), f)
 v, t, s, u = Reversible(f, back), map_(f), at(3, "s"), at(5, "u")
 c, d = (jf.Callback(zero, name=name, after_step=look) for name in "cd")
 m, n = jf.folds.mean(), jf.folds.maximum()
@@ -132,6 +134,10 @@ ROWS = [
     ("Reversible", "__eq__ __hash__", "frozen dataclass", lambda: {v, v.inverse.inverse} == {v}),
     ("Reversible", "__repr__", "functools.partial", lambda: repr(v) == "Reversible(f, back)"),
     ("Reversible", "__setattr__ __delattr__", "frozen dataclass", lambda: frozen(v, "forward")),
+    ("Learned", "__call__", "sklearn, unfitted", lambda: raises(lambda: e(x), "jf.fit(pipe")),
+    ("Learned", "__eq__ __hash__", "frozen dataclass", lambda: {e, rebuilt(e)} == {e}),
+    ("Learned", "__repr__", "sklearn", lambda: repr(e) == "f (unfitted)"),
+    ("Learned", "__setattr__ __delattr__", "frozen dataclass", lambda: frozen(e, "make")),
     ("transducer", "__call__", "Clojure, on folds", lambda: raises(lambda: t(x), "Pipe(…).over")),
     ("transducer", "__eq__ __hash__", "frozen dataclass", lambda: {t, map_(f)} == {t}),
     ("transducer", "__repr__", "functools.partial", lambda: repr(t) == "map_(f)"),

@@ -20,6 +20,7 @@ NAMESPACES = {
     "jfoundations.folds": jf.folds,
     "jfoundations.callbacks": jf.callbacks,
     "jfoundations.executors": jf.executors,
+    "jfoundations.stages": jf.stages,
     "jfoundations.testing": jf.testing,
 }
 
@@ -140,6 +141,7 @@ def test_the_root_is_a_table_of_contents():
         *("replay", "first"),
         "Implicit",
         *("Fold", "combine", "fold", "Source"),
+        *("Learned", "fit"),
         *("save", "load"),
     }
 

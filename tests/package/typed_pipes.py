@@ -4,6 +4,7 @@ A line that ends in `# is T` is of type T for pyright; one that ends in `# wrong
 and no other line is.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, reveal_type
 
 import jfoundations as jf
@@ -33,6 +34,10 @@ def scaled(by: float, n: int) -> float:
     return by * n
 
 
+def halving(mean: object) -> Callable[[int], float]:
+    return half
+
+
 def add(total: float, n: int) -> float:
     return total + n
 
@@ -58,6 +63,9 @@ if TYPE_CHECKING:
     reveal_type(jf.Reversible(half, int))  # is Reversible[int, float]
     reveal_type(jf.Pipe(parse, jf.Reversible(half, int)))  # is Pipe[str, float]
     reveal_type(jf.Pipe(jf.Reversible(half, int)).inverse)  # is Pipe[float, int]
+    learned = jf.Learned(jf.folds.mean(), halving)
+    reveal_type(learned)  # is Learned[int, float]
+    reveal_type(jf.fit(jf.Pipe(parse, learned), []))  # is Pipe[str, float]
     reveal_type(jf.Pipe(jf.map_(half), jf.filter_(large)))  # is Pipe[int, float]
     reveal_type(jf.Pipe(parse, then=half))  # is Pipe[str, Any]
     reveal_type(jf.Pipe(first=parse, then=half))  # is Pipe[Any, Any]
@@ -74,6 +82,7 @@ if TYPE_CHECKING:
     jf.juxt(half, parse)  # wrong
     jf.Reversible(half, parse)  # wrong
     jf.Pipe(jf.map_(half), jf.map_(parse))  # wrong
+    jf.Pipe(half, learned)  # wrong
     jf.filter_(show)  # wrong
     whole(3)  # wrong
     jf.Pipe(parse, 3)  # wrong
