@@ -78,6 +78,7 @@ __all__ = [
     "combine",
     "compose",
     "describe_loop",
+    "diagnostics",
     "every",
     "executors",
     "filter_",
@@ -113,6 +114,7 @@ if find_spec("hypothesis"):
 
 if TYPE_CHECKING:
     from . import callbacks as callbacks
+    from . import diagnostics as diagnostics
     from . import executors as executors
     from . import folds as folds
     from . import stats as stats
@@ -140,7 +142,7 @@ _LATE = {
     "_loops.scan_body": ("as_scan_body",),
     "_loops.sweep": ("sweep", "sweep_chunks"),
     "callbacks": ("callbacks", "records", "watch"),
-    **{name: (name,) for name in ("executors", "folds", "stats", "testing")},
+    **{name: (name,) for name in ("diagnostics", "executors", "folds", "stats", "testing")},
 }
 
 

@@ -1,0 +1,22 @@
+"""Diagnostics of chains of draws, (chains, draws, ...): do they agree, and what are they worth?
+
+The numbers are those of `arviz`, under `jit` and `vmap`, for all parameters at once. Where it says
+"as `arviz.ess(method=kind)`", the same rule is meant, for float64 to 1e-6 of the value.
+
+>>> import jax, jax.numpy as jnp
+>>> from jfoundations import diagnostics
+>>> x = jax.random.normal(jax.random.key(0), (4, 1000, 2))
+>>> x = x.at[0, :, 1].add(1.0)  # one chain is elsewhere with its second parameter
+>>> diagnostics.rhat(x).round(2).tolist(), (diagnostics.ess(x) > 1000).tolist()
+([1.0, 1.12], [True, False])
+
+Streams, one draw of all chains after another, have `folds.rhat`, `folds.ess`, `folds.mcse` and
+`folds.autocov`; on these, `callbacks.until` stops the sampler itself.
+"""
+
+from ._autocov import autocorr, autocov
+from ._ess import ess
+from ._mcse import mcse
+from ._rhat import rhat
+
+__all__ = ["autocorr", "autocov", "ess", "mcse", "rhat"]
