@@ -62,9 +62,9 @@ def effective_size(autocov: Array, means: Array, draws: ArrayLike) -> Array:
     pairs = len(autocov) // 2
     even = rho[0 : 2 * pairs : 2].at[0].set(1)  # of no lag, the formula would give a little less
     sums = even + rho[1 : 2 * pairs : 2]
-    place = jnp.arange(pairs).reshape(-1, *(1,) * (sums.ndim - 1))
+    place = jnp.arange(pairs, dtype=np.int32).reshape(-1, *(1,) * (sums.ndim - 1))
     ends = (sums <= 0) | (place == jnp.maximum((n - 3) // 2, 0))
-    last = jnp.argmax(ends, axis=0, keepdims=True)
+    last = lax.argmax(ends, 0, np.int32)[None]
     # tau = -1 + 2 (sum of pairs before the last) + the last one's even lag, if it counts
     before = jnp.sum(jnp.where(place < last, lax.cummin(sums, axis=0), 0), axis=0)
     lag, pair = (jnp.take_along_axis(v, last, 0)[0] for v in (even, sums))
