@@ -4,15 +4,17 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .._kernels.moments.chains import effective_size
-from .._kernels.sample.arguments import Axes, Data, Numbers, answer, compiled
+from .._kernels.sample.arguments import Axes, Data, Numbers, accumulator, answer, compiled
 from ..stats._basic import mean
-from ..stats._order import median, quantile
+from ..stats._order import quantile
 from ._autocov import lagged
 from ._sequences import (
     BOTH,
+    Probabilities,
     centred,
     chain_means,
     chosen,
@@ -62,8 +64,8 @@ def ess(
     (12.95, 12.95)
     """
     data = draws_of("ess", x)
-    kind = chosen("ess", kind, KINDS)
-    return _ess(data, BOTH, kind, probabilities("ess", kind, prob, PROBABILITIES))
+    known = chosen("ess", kind, KINDS)
+    return _ess(data, BOTH, known, probabilities("ess", known, prob, PROBABILITIES))
 
 
 def of_sequences(x: Array) -> Array:
@@ -79,9 +81,8 @@ def of_halves(x: Array) -> Array:
 
 def below(x: Array, prob: float) -> Array:
     """Return the effective sample size for a quantile."""
-    x = x.astype(jnp.result_type(median(x)))
-    cut = quantile(x, prob, axis=BOTH, keepdims=True)
-    return _of_truth(x, x <= cut)
+    x = x.astype(accumulator(x.dtype))
+    return _of_truth(x, x <= quantile(x, prob, axis=BOTH, keepdims=True))
 
 
 def _of_truth(x: Array, true: Array) -> Array:
@@ -97,13 +98,19 @@ def _folded(x: Array) -> Array:
 
 
 def _tail(x: Array, low: float, high: float) -> Array:
-    return jnp.minimum(below(x, low), below(x, high))
+    x = jnp.stack([x, x], axis=-1).astype(accumulator(x.dtype))
+    ends = jnp.moveaxis(_ends(x[..., 0], low, high), 0, -1)
+    return jnp.min(_of_truth(x, x <= ends), axis=-1)
 
 
 def _local(x: Array, low: float, high: float) -> Array:
-    x = x.astype(jnp.result_type(median(x)))
-    ends = [quantile(x, q, axis=BOTH, keepdims=True) for q in (low, high)]
-    return _of_truth(x, (ends[0] <= x) & (x <= ends[1]))
+    x = x.astype(accumulator(x.dtype))
+    first, last = _ends(x, low, high)
+    return _of_truth(x, (first <= x) & (x <= last))
+
+
+def _ends(x: Array, low: float, high: float) -> Array:
+    return quantile(x, np.array([low, high], x.dtype), axis=BOTH, keepdims=True)
 
 
 def _median(x: Array) -> Array:
@@ -137,8 +144,11 @@ KINDS: dict[str, Callable[..., Array]] = {
     "folded": _folded,
     "identity": of_sequences,
 }
-# how many probabilities a kind takes, and those that it has by itself
-PROBABILITIES = {"tail": (2, (0.05, 0.95)), "quantile": (1, None), "local": (2, None)}
+PROBABILITIES: Probabilities = {
+    "tail": (2, (0.05, 0.95)),
+    "quantile": (1, None),
+    "local": (2, None),
+}
 
 
 @compiled("kind", "prob")

@@ -1,8 +1,8 @@
 """The Monte Carlo standard error: how far an estimate of draws is from that of endless ones."""
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -12,7 +12,7 @@ from .._kernels.moments.moments import root, times
 from .._kernels.sample.arguments import Axes, Data, Numbers, accumulator, answer, compiled
 from ..stats._basic import mean, std, var
 from ._ess import below, of_halves, squares
-from ._sequences import BOTH, chosen, draws_of, nothing, probabilities
+from ._sequences import BOTH, Probabilities, chosen, draws_of, nothing, probabilities
 
 Kind: TypeAlias = Literal["mean", "sd", "median", "quantile"]
 WITHIN = (0.1586553, 0.8413447)  # one standard deviation about the median of a normal
@@ -43,8 +43,8 @@ def mcse(x: Numbers, *, kind: Kind = "mean", prob: float | None = None) -> Array
     0.2778
     """
     data = draws_of("mcse", x)
-    kind = chosen("mcse", kind, KINDS)
-    return _mcse(data, BOTH, kind, probabilities("mcse", kind, prob, {"quantile": (1, None)}))
+    known = chosen("mcse", kind, KINDS)
+    return _mcse(data, BOTH, known, probabilities("mcse", known, prob, PROBABILITIES))
 
 
 def _of_mean(x: Array) -> Array:
@@ -89,11 +89,17 @@ def _beta_quantile(q: float, a: Array, b: Array) -> Array:
     return (ends[0] + ends[1]) / 2
 
 
-KINDS = {"mean": _of_mean, "sd": _of_sd, "median": _of_median, "quantile": _of_quantile}
+KINDS: dict[str, Callable[..., Array]] = {
+    "mean": _of_mean,
+    "sd": _of_sd,
+    "median": _of_median,
+    "quantile": _of_quantile,
+}
+PROBABILITIES: Probabilities = {"quantile": (1, None)}
 
 
 @compiled("kind", "prob")
-def _mcse(data: Data, axes: Axes, kind: str, prob: tuple[float, ...]) -> jax.Array:
+def _mcse(data: Data, axes: Axes, kind: str, prob: tuple[float, ...]) -> Array:
     (x,) = data.values
     few = x.shape[0] < 1 or x.shape[1] < 4
     return answer(nothing(x) if few else KINDS[kind](x, *prob), data, axes, False)

@@ -71,7 +71,9 @@ def _folded(x: Array) -> Array:
 
 
 def _rank(x: Array) -> Array:
-    bulk, tail = _z_scale(x), _folded(x)
+    parts = halves(x)
+    both = jnp.stack([normal_scores(parts), normal_scores(from_middle(parts))], axis=-1)
+    bulk, tail = jnp.moveaxis(_of_sequences(both), -1, 0)
     # all draws may be at one distance from the median, which says nothing of the chains
     return jnp.where(tail > bulk, tail, bulk)
 

@@ -1,6 +1,7 @@
 """Draws of chains: checked, cut in halves, centred, replaced by what their ranks are worth."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import jax.numpy as jnp
 from jax import Array
@@ -25,6 +26,8 @@ from ..stats._order import median
 from ..stats._ranks import centred_ranks
 
 BOTH: Axes = (0, 1)  # the chains, and their draws
+# by kind, how many probabilities it takes, and those that it has by itself
+Probabilities: TypeAlias = dict[str, tuple[int, tuple[float, ...] | None]]
 
 
 def draws_of(who: str, x: Numbers) -> Data:
@@ -106,7 +109,7 @@ def chosen(who: str, kind: object, kinds: Iterable[str]) -> str:
 
 
 def probabilities(
-    who: str, kind: str, prob: object, kinds: dict[str, tuple[int, tuple[float, ...] | None]]
+    who: str, kind: str, prob: float | Sequence[float] | None, kinds: Probabilities
 ) -> tuple[float, ...]:
     """Return the probabilities of a kind as Python floats, or say what is wrong with them.
 
@@ -124,7 +127,7 @@ def probabilities(
         return usual
     if not count:
         raise TypeError(f"{who}: kind={kind!r} takes no prob; leave it out")
-    given = prob if isinstance(prob, tuple | list) else (prob,)
+    given = tuple(prob) if isinstance(prob, Sequence) else (prob,)
     if kind == "tail" and len(given) == 1:
         given = (given[0], 1 - given[0])
     if len(given) != count or not all(isinstance(q, int | float) for q in given):

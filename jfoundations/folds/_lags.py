@@ -125,23 +125,23 @@ def mcse(lags: int) -> Fold[jax.Array]:
 
 def _make(name: str, lags: int, least: int, extract: Any) -> Fold[jax.Array]:
     lags = check_count(lags, "lags", f"folds.{name}", least)
-    init = partial(_init, name, lags)
+    init = partial(_init, lags, name != "autocov")
     return leafwise(Fold(init, _step, _merge, extract, name=name))
 
 
-def check_draws(name: str, like: PyTree) -> None:
-    """Raise unless an element is a real array, of chains an array with an axis of them."""
+def check_draws(like: PyTree, chains: bool) -> None:
+    """Raise unless an element is a real array, and, of chains, has an axis of them."""
     if jnp.issubdtype(like.dtype, jnp.complexfloating):
-        raise TypeError(f"folds.{name}: the elements are complex; give real ones: .of(jnp.real)")
-    if name != "autocov" and not like.shape:
+        raise TypeError("this fold's elements are complex; give real ones: .of(jnp.real)")
+    if chains and not like.shape:
         raise ValueError(
-            f"folds.{name}: an element has shape (); it is one draw of all chains, (chains, ...): "
-            "stack the chains, or give one chain an axis by .of(lambda x: x[None])"
+            "this fold's elements have shape (); an element is one draw of all chains, "
+            "(chains, ...): stack the chains, or give one chain an axis by .of(lambda x: x[None])"
         )
 
 
-def _init(name: str, lags: int, like: PyTree) -> Lags:
-    check_draws(name, like)
+def _init(lags: int, chains: bool, like: PyTree) -> Lags:
+    check_draws(like, chains)
     dtype, shape = accumulator(like.dtype), like.shape
     pivot = jnp.zeros_like(widen(jnp.zeros(shape, like.dtype)))
     zero = jnp.zeros(shape, dtype)

@@ -79,7 +79,7 @@ def rhat(*, split: bool = True) -> Fold[jax.Array]:
 
 
 def _no_moments(like: PyTree) -> Memory:
-    check_draws("rhat", like)
+    check_draws(like, True)
     return gather((jnp.zeros((0, *like.shape), like.dtype),), None, None, 2)
 
 
@@ -150,7 +150,7 @@ def _of_parts(moments: Memory, parts: jax.Array, draws: jax.Array) -> jax.Array:
     pivot = jnp.where(seen, pivot, origin)
     unit = jnp.max(jnp.maximum(own, reach(pivot, origin)), axis=(0, 1), keepdims=True)
     inverse, ratio = inverse_unit(unit), own / unit
-    means = in_units(pivot, origin, inverse) + in_units(offset.value, 0, inverse)
+    means = in_units(pivot, origin, inverse) + offset.value * inverse
     squares = moments.powers[0].value * ratio * ratio
     taken = parts.reshape(*parts.shape, *(1,) * (pivot.ndim - 1))  # (parts, blocks, 1, ...)
     blocks = jnp.sum(taken, axis=1).astype(means.dtype)
@@ -159,7 +159,7 @@ def _of_parts(moments: Memory, parts: jax.Array, draws: jax.Array) -> jax.Array:
     away = means - middle[:, None]
     within = jnp.where(taken, squares + length[:, None] * away * away, 0)
     variances = jnp.sum(within, axis=1) / (draws - 1)
-    whole = (v.reshape(-1, *v.shape[2:]) for v in (middle, variances))
-    found = potential_scale(*whole, draws)
+    middle, variances = (v.reshape(-1, *v.shape[2:]) for v in (middle, variances))
+    found = potential_scale(middle, variances, draws)
     some = (draws * len(parts) >= 4) & (pivot.shape[1] > 1)
     return jnp.where(some, found, jnp.nan)
