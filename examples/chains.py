@@ -25,7 +25,7 @@ ERROR = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0], np.float32)
 STRIDE = 0.75 * np.array([3.3, 1.2, *[1.0] * 8], np.float32)  # 2.4 / √10 of about the posterior's
 
 
-def log_density(at: jax.Array) -> jax.Array:
+def log_density(at: Any) -> jax.Array:
     """Return the log posterior of (mu, log tau, z), where the effect of school k is mu + tau z_k.
 
     The prior of mu is normal with deviation 5, that of tau half a Cauchy of scale 5.
@@ -93,7 +93,8 @@ def posterior() -> tuple[float, float]:
         square = float(error) ** 2 + tau**2
         log = log - (float(effect) - mu) ** 2 / square / 2 - np.log(square) / 2
     weight = np.exp(log - log.max())
-    return tuple(float(np.average(v + 0 * log, weights=weight)) for v in (mu, tau))
+    weight /= weight.sum()
+    return float(np.sum(weight * mu)), float(np.sum(weight * tau))
 
 
 def main() -> None:

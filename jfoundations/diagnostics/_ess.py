@@ -49,7 +49,8 @@ def ess(
     Returns:
         An array of shape (...), as `arviz.ess(method=kind)`. It is nan of fewer than 4 draws, which
         have no lags, and where any draw is nan, or for means infinite. Where all draws are equal it
-        is their number, as arviz has it: each of them tells all.
+        is their number, as arviz has it: each of them tells all. Draws that are tied at a quantile
+        count as at it, where arviz's quantile may be rounded to one side of them.
 
     Raises:
         TypeError: x holds no real numbers; prob is given to a kind that has none, or is missing.

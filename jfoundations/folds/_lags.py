@@ -173,10 +173,10 @@ def _step(memory: Lags, x: PyTree) -> Lags:
         memory.count + Count.of(1),
         memory.pivot,
         memory.unit,
-        jnp.where(place == _within(memory.count, kept), y, memory.first),
+        jnp.where(place == _within(memory.count, kept), y[None], memory.first),
         behind[:kept],
         memory.total.more(y),
-        memory.products.more(y * behind),
+        memory.products.more(y[None] * behind),
     )
 
 
@@ -188,8 +188,9 @@ def _in_unit(memory: Lags, pivot: jax.Array, x: jax.Array) -> Lags:
 
 def _rescaled(memory: Lags, pivot: jax.Array, unit: jax.Array) -> Lags:
     ratio = memory.unit / unit
-    first, latest = memory.first * ratio, memory.latest * ratio
-    products = memory.products.times(ratio).times(ratio)
+    each_lag = ratio[None]
+    first, latest = memory.first * each_lag, memory.latest * each_lag
+    products = memory.products.times(each_lag).times(each_lag)
     return Lags(memory.count, pivot, unit, first, latest, memory.total.times(ratio), products)
 
 
@@ -209,12 +210,13 @@ def _moved(memory: Lags, pivot: jax.Array) -> Lags:
     lag, n = _places(memory), _within(memory.count, len(memory.first))
     # Σ (y + s)(y' + s) = Σ y y' + s (Σ y + Σ y') + (n - k) s²
     pairs = jnp.maximum(memory.count.astype(shift.dtype) - lag.astype(shift.dtype), 0)
-    sides = (memory.total.value - _ends(memory)) + memory.total.value
-    products = memory.products.more(shift * sides).more(protect(shift * shift) * pairs)
+    step, total = shift[None], memory.total.value[None]
+    sides = (total - _ends(memory)) + total
+    products = memory.products.more(step * sides).more(protect(step * step) * pairs)
     there = lag[: len(memory.first)] < n
-    first, latest = (jnp.where(there, v + shift, 0) for v in (memory.first, memory.latest))
-    total = memory.total.more(shift * memory.count.astype(shift.dtype))
-    return Lags(memory.count, pivot, memory.unit, first, latest, total, products)
+    first, latest = (jnp.where(there, v + step, 0) for v in (memory.first, memory.latest))
+    moved = memory.total.more(shift * memory.count.astype(shift.dtype))
+    return Lags(memory.count, pivot, memory.unit, first, latest, moved, products)
 
 
 def _merge(a: Lags, b: Lags) -> Lags:
@@ -248,7 +250,7 @@ def _across(latest: jax.Array, first: jax.Array) -> jax.Array:
 
     def more(i: jax.Array, sums: jax.Array) -> jax.Array:
         # the element i places before the cut meets the first of those after it at lag i + 1
-        return sums + latest[i] * lax.dynamic_slice_in_dim(padded, kept - i, kept + 1)
+        return sums + latest[i][None] * lax.dynamic_slice_in_dim(padded, kept - i, kept + 1)
 
     zeros = jnp.zeros((kept + 1, *first.shape[1:]), first.dtype)
     return lax.fori_loop(0, kept, more, zeros) if kept else zeros
@@ -261,16 +263,16 @@ def _central(memory: Lags) -> tuple[jax.Array, jax.Array]:
     total, products = ((w.high, w.low) for w in (memory.total, memory.products))
     number: Pair = (jnp.broadcast_to(n, total[0].shape), jnp.zeros_like(total[0]))
     d = over(total, number)
-    about = add(products, each(jnp.negative, multiply(d, total)))
-    lag, mean = _places(memory).astype(dtype), one_word(d)
+    about = add(products, each(lambda word: -word[None], multiply(d, total)))
+    lag, mean = _places(memory).astype(dtype), one_word(d)[None]
     value = one_word(about) + protect(mean * (_ends(memory) - protect(lag * mean)))
     # of no pair the sum is empty; of no element there is no mean
     value = jnp.where(lag < n, value, jnp.where(jnp.isnan(mean), jnp.nan, 0)) / n
-    return value, mean
+    return value, mean[0]
 
 
 def _autocov(memory: Lags) -> jax.Array:
-    return times(_central(memory)[0], memory.unit, memory.unit)
+    return times(_central(memory)[0], memory.unit[None], memory.unit[None])
 
 
 def _of_chains(memory: Lags) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -280,7 +282,7 @@ def _of_chains(memory: Lags) -> tuple[jax.Array, jax.Array, jax.Array]:
     unit = jnp.max(jnp.maximum(own, reach(pivot, pivot[:1])), axis=0, keepdims=True)
     ratio = own / unit
     means = in_units(pivot, pivot[:1], inverse_unit(unit)) + mean * ratio
-    return value * ratio * ratio, means, unit[0]
+    return value * ratio[None] * ratio[None], means, unit[0]
 
 
 def _ess(memory: Lags) -> jax.Array:

@@ -124,7 +124,7 @@ def _halved(memory: Blocks) -> Blocks:
 
 def _of_whole(memory: Memory) -> jax.Array:
     one = jax.tree.map(lambda a: a[None], memory)
-    return _of_parts(one, jnp.ones((1, 1), bool), memory.total[0])
+    return _of_parts(one, jnp.ones((1, 1), bool), jnp.max(memory.total, initial=0))
 
 
 def _of_halves(memory: Blocks) -> jax.Array:
@@ -155,9 +155,9 @@ def _of_parts(moments: Memory, parts: jax.Array, draws: jax.Array) -> jax.Array:
     taken = parts.reshape(*parts.shape, *(1,) * (pivot.ndim - 1))  # (parts, blocks, 1, ...)
     blocks = jnp.sum(taken, axis=1).astype(means.dtype)
     length = draws / blocks
-    middle = jnp.sum(jnp.where(taken, means, 0), axis=1) / blocks  # (parts, chains, ...)
-    away = means - middle[:, None]
-    within = jnp.where(taken, squares + length[:, None] * away * away, 0)
+    middle = jnp.sum(jnp.where(taken, means[None], 0), axis=1) / blocks  # (parts, chains, ...)
+    away = means[None] - middle[:, None]
+    within = jnp.where(taken, squares[None] + length[:, None] * away * away, 0)
     variances = jnp.sum(within, axis=1) / (draws - 1)
     middle, variances = (v.reshape(-1, *v.shape[2:]) for v in (middle, variances))
     found = potential_scale(middle, variances, draws)

@@ -13,10 +13,11 @@ pytestmark = pytest.mark.usefixtures("x64")
 ESS = {
     **{kind: {} for kind in ("bulk", "tail", "mean", "sd", "median", "mad", "folded", "identity")},
     "quantile": {"prob": 0.1},
-    "local": {"prob": (0.2, 0.6)},
+    "local": {"prob": (0.25, 0.75)},
 }
 RHAT = dict.fromkeys(("rank", "split", "folded", "z_scale", "identity"), {})
 MCSE = {"mean": {}, "sd": {}, "median": {}, "quantile": {"prob": 0.9}}
+CUT = {"tail", "quantile", "local", "mad", "median"}  # at a quantile
 CASES = [
     *(("ess", kind, words) for kind, words in ESS.items()),
     *(("rhat", kind, words) for kind, words in RHAT.items()),
@@ -82,10 +83,10 @@ def test_autocovariance(arviz, draws):
     found, right = diagnostics.autocov(draws), arviz.autocov(draws, axis=1)
     spread = right[:, :1]
     np.testing.assert_allclose(found / spread, right / spread, atol=1e-13)
-    ratio = diagnostics.autocorr(draws)
-    np.testing.assert_allclose(ratio, arviz.stats.stats_utils.autocorr(draws, axis=1), atol=1e-13)
-    single = diagnostics.autocov(np.float32(draws[:, :, 0]))
-    np.testing.assert_allclose(single / spread[:, :, 0], right[:, :, 0] / spread[:, :, 0], atol=1e-6)
+    ratio = arviz.stats.stats_utils.autocorr(draws, axis=1)
+    np.testing.assert_allclose(diagnostics.autocorr(draws), ratio, atol=1e-13)
+    single = np.asarray(diagnostics.autocov(np.float32(draws)))
+    np.testing.assert_allclose(single / spread, right / spread, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (1, 4), (2, 9)])
@@ -116,13 +117,11 @@ def edge(name):
 def test_edges(arviz, case):
     x = edge(case)
     for name, kind, words in CASES:
-        if case == "two values" and kind in ("tail", "quantile", "local", "mad", "median", "folded"):
-            continue  # cuts fall on a value, and theirs is rounded to one side of it
+        if case == "two values" and kind in CUT:
+            continue  # draws are tied at the cut, which theirs is rounded to one side of
         found = getattr(diagnostics, name)(x, kind=kind, **words)
         right = theirs(arviz, name, x[:, :, None], kind, **words)[0]
-        np.testing.assert_allclose(found, right, rtol=1e-12, err_msg=f"{name} {kind}")
-    expected = {"constant": 16, "constant chains": 1.2, "two values": 1, "nan": 1, "short": 1}
-    assert expected[case]
+        np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-9, err_msg=f"{name} {kind}")
 
 
 def test_what_is_not_a_number_has_a_reason():

@@ -56,9 +56,8 @@ def effective_size(autocov: Array, means: Array, draws: ArrayLike) -> Array:
     n = jnp.asarray(draws, np.int32)
     size = len(means) * n.astype(dtype)
     total = autocov[0] + between_chains(means)
-    moves = (total > 0) | jnp.isnan(total)
     within = autocov[0] * (n.astype(dtype) / (n - 1).astype(dtype))
-    rho = 1 - (within - autocov) / jnp.where(moves, total, 1)
+    rho = 1 - (within[None] - autocov) / jnp.where(total > 0, total, 1)[None]
     pairs = len(autocov) // 2
     even = rho[0 : 2 * pairs : 2].at[0].set(1)  # of no lag, the formula would give a little less
     sums = even + rho[1 : 2 * pairs : 2]
@@ -68,7 +67,7 @@ def effective_size(autocov: Array, means: Array, draws: ArrayLike) -> Array:
     # tau = -1 + 2 (sum of pairs before the last) + the last one's even lag, if it counts
     before = jnp.sum(jnp.where(place < last, lax.cummin(sums, axis=0), 0), axis=0)
     lag, pair = (jnp.take_along_axis(v, last, 0)[0] for v in (even, sums))
-    tau = 2 * before - 1 + jnp.where((lag > 0) | (pair >= 0) | jnp.isnan(lag), lag, 0)
+    tau = 2 * before - 1 + jnp.where((lag > 0) | (pair >= 0), lag, 0)
     tau = jnp.maximum(tau, 1 / jnp.log10(size))
     found = jnp.where(jnp.any(ends, axis=0), size / tau, jnp.nan)
-    return jnp.where(moves, found, size)
+    return jnp.where(total > 0, found, jnp.where(total == 0, size, jnp.nan))
