@@ -148,7 +148,8 @@ def _of_parts(moments: Memory, parts: jax.Array, draws: jax.Array) -> jax.Array:
     seen = parts.any(0).reshape(-1, *(1,) * (pivot.ndim - 1))
     origin = pivot[:1, :1]
     pivot = jnp.where(seen, pivot, origin)
-    unit = jnp.max(jnp.maximum(own, reach(pivot, origin)), axis=(0, 1), keepdims=True)
+    away = jnp.maximum(reach(pivot, origin), reach(offset.value, jnp.zeros_like(pivot)))
+    unit = jnp.max(jnp.maximum(own, away), axis=(0, 1), keepdims=True)
     inverse, ratio = inverse_unit(unit), own / unit
     means = in_units(pivot, origin, inverse) + offset.value * inverse
     squares = moments.powers[0].value * ratio * ratio
@@ -156,8 +157,8 @@ def _of_parts(moments: Memory, parts: jax.Array, draws: jax.Array) -> jax.Array:
     blocks = jnp.sum(taken, axis=1).astype(means.dtype)
     length = draws / blocks
     middle = jnp.sum(jnp.where(taken, means[None], 0), axis=1) / blocks  # (parts, chains, ...)
-    away = means[None] - middle[:, None]
-    within = jnp.where(taken, squares[None] + length[:, None] * away * away, 0)
+    apart = means[None] - middle[:, None]
+    within = jnp.where(taken, squares[None] + length[:, None] * apart * apart, 0)
     variances = jnp.sum(within, axis=1) / (draws - 1)
     middle, variances = (v.reshape(-1, *v.shape[2:]) for v in (middle, variances))
     found = potential_scale(middle, variances, draws)
