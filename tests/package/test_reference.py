@@ -11,7 +11,7 @@ import jfoundations as jf
 
 SPACES = (
     "",
-    *(".stats", ".folds", ".callbacks", ".executors"),
+    *(".stats", ".folds", ".callbacks", ".diagnostics", ".executors"),
     *(".testing", ".testing.laws", ".testing.strategies", ".testing.checks"),
 )
 
