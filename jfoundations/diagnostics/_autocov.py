@@ -6,7 +6,7 @@ from jax import Array
 from .._kernels.moments.moments import times
 from .._kernels.sample.arguments import REAL, Data, Numbers, answer, check, compiled
 from ..stats._basic import mean
-from ._sequences import centred
+from ._sequences import centred, in_floats
 
 
 def autocov(x: Numbers, *, axis: int = 1) -> Array:
@@ -55,13 +55,13 @@ def autocorr(x: Numbers, *, axis: int = 1) -> Array:
 
 @compiled("axis")
 def _autocov(data: Data, axis: int) -> Array:
-    y, unit = centred(data.values[0], (axis,))
+    y, unit = centred(in_floats(data.values[0], (axis,)), (axis,))
     return answer(times(lagged(y, axis), unit, unit), data, (), False)
 
 
 @compiled("axis")
 def _autocorr(data: Data, axis: int) -> Array:
-    y, _ = centred(data.values[0], (axis,))
+    y, _ = centred(in_floats(data.values[0], (axis,)), (axis,))
     value = jnp.moveaxis(lagged(y, axis), axis, 0)
     return answer(jnp.moveaxis(value / value[:1], 0, axis), data, (), False)
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from .._kernels.moments.chains import effective_size
-from .._kernels.sample.arguments import Axes, Data, Numbers, accumulator, answer, compiled
+from .._kernels.sample.arguments import Axes, Data, Numbers, answer, compiled
 from ..stats._basic import mean
 from ..stats._order import quantile
 from ._autocov import lagged
@@ -21,6 +21,7 @@ from ._sequences import (
     draws_of,
     from_middle,
     halves,
+    in_floats,
     normal_scores,
     nothing,
     probabilities,
@@ -82,7 +83,6 @@ def of_halves(x: Array) -> Array:
 
 def below(x: Array, prob: float) -> Array:
     """Return the effective sample size for a quantile."""
-    x = x.astype(accumulator(x.dtype))
     return _of_truth(x, x <= quantile(x, prob, axis=BOTH, keepdims=True))
 
 
@@ -99,13 +99,12 @@ def _folded(x: Array) -> Array:
 
 
 def _tail(x: Array, low: float, high: float) -> Array:
-    x = jnp.stack([x, x], axis=-1).astype(accumulator(x.dtype))
+    x = jnp.stack([x, x], axis=-1)
     ends = jnp.moveaxis(_ends(x[..., 0], low, high), 0, -1)
     return jnp.min(_of_truth(x, x <= ends), axis=-1)
 
 
 def _local(x: Array, low: float, high: float) -> Array:
-    x = x.astype(accumulator(x.dtype))
     first, last = _ends(x, low, high)
     return _of_truth(x, (first <= x) & (x <= last))
 
@@ -156,4 +155,4 @@ PROBABILITIES: Probabilities = {
 def _ess(data: Data, axes: Axes, kind: str, prob: tuple[float, ...]) -> Array:
     (x,) = data.values
     few = x.shape[0] < 1 or x.shape[1] < 4
-    return answer(nothing(x) if few else KINDS[kind](x, *prob), data, axes, False)
+    return answer(nothing(x) if few else KINDS[kind](in_floats(x), *prob), data, axes, False)

@@ -9,10 +9,10 @@ from jax import Array, lax
 from jax.scipy.special import betainc
 
 from .._kernels.moments.moments import root, times
-from .._kernels.sample.arguments import Axes, Data, Numbers, accumulator, answer, compiled
+from .._kernels.sample.arguments import Axes, Data, Numbers, answer, compiled
 from ..stats._basic import mean, std, var
 from ._ess import below, of_halves, squares
-from ._sequences import BOTH, Probabilities, chosen, draws_of, nothing, probabilities
+from ._sequences import BOTH, Probabilities, chosen, draws_of, in_floats, nothing, probabilities
 
 Kind: TypeAlias = Literal["mean", "sd", "median", "quantile"]
 WITHIN = (0.1586553, 0.8413447)  # one standard deviation about the median of a normal
@@ -48,7 +48,7 @@ def mcse(x: Numbers, *, kind: Kind = "mean", prob: float | None = None) -> Array
 
 
 def _of_mean(x: Array) -> Array:
-    return std(x.astype(accumulator(x.dtype)), axis=BOTH, correction=1) / jnp.sqrt(of_halves(x))
+    return std(x, axis=BOTH, correction=1) / jnp.sqrt(of_halves(x))
 
 
 def _of_sd(x: Array) -> Array:
@@ -69,7 +69,7 @@ def _of_quantile(x: Array, prob: float) -> Array:
     known = jnp.where(jnp.isnan(worth), 1, worth)
     a, b = known * prob + 1, known * (1 - prob) + 1
     low, high = (_beta_quantile(q, a, b) * size - 1 for q in WITHIN)
-    ordered = jnp.sort(x.reshape(size, *x.shape[2:]).astype(worth.dtype), axis=0)
+    ordered = jnp.sort(x.reshape(size, *x.shape[2:]), axis=0)
     places = (jnp.floor(jnp.maximum(low, 0)), jnp.ceil(jnp.minimum(high, size - 1)))
     ends = [jnp.take_along_axis(ordered, k.astype(np.int32)[None], 0)[0] for k in places]
     return jnp.where(jnp.isnan(worth), jnp.nan, (ends[1] - ends[0]) / 2)
@@ -102,4 +102,4 @@ PROBABILITIES: Probabilities = {"quantile": (1, None)}
 def _mcse(data: Data, axes: Axes, kind: str, prob: tuple[float, ...]) -> Array:
     (x,) = data.values
     few = x.shape[0] < 1 or x.shape[1] < 4
-    return answer(nothing(x) if few else KINDS[kind](x, *prob), data, axes, False)
+    return answer(nothing(x) if few else KINDS[kind](in_floats(x), *prob), data, axes, False)

@@ -16,6 +16,7 @@ from ._sequences import (
     draws_of,
     from_middle,
     halves,
+    in_floats,
     normal_scores,
     nothing,
 )
@@ -91,4 +92,4 @@ KINDS = {
 def _rhat(data: Data, axes: Axes, kind: str) -> Array:
     (x,) = data.values
     few = x.shape[0] < 2 or x.shape[1] < 4
-    return answer(nothing(x) if few else KINDS[kind](x), data, axes, False)
+    return answer(nothing(x) if few else KINDS[kind](in_floats(x)), data, axes, False)

@@ -41,6 +41,14 @@ def draws_of(who: str, x: Numbers) -> Data:
     return check(who, {"x": x}, BOTH)[0]
 
 
+def in_floats(x: Array, axes: Axes = BOTH) -> Array:
+    """Return draws in the float of sums; integers less the first along axes, which is exact."""
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return x.astype(accumulator(x.dtype))
+    x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
+    return difference(x, x[tuple(slice(0, 1 if k in axes else None) for k in range(x.ndim))])
+
+
 def nothing(x: Array) -> Array:
     """Return nan for each parameter."""
     return jnp.full(x.shape[2:], jnp.nan, accumulator(x.dtype))
@@ -57,10 +65,6 @@ def centred(x: Array, axes: Axes = BOTH) -> tuple[Array, Array]:
 
     Deviations of what does not vary are exactly 0.
     """
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        pivot = x[tuple(slice(0, 1) if k in axes else slice(None) for k in range(x.ndim))]
-        x = difference(x, pivot) if x.dtype != jnp.bool_ else x
-    x = x.astype(accumulator(x.dtype))
     outer = unit_of(x, None, axes)
     x = x * inverse_unit(outer)
     x = x - mean(x, axis=axes, keepdims=True)
@@ -75,7 +79,6 @@ def chain_means(x: Array) -> Array:
 
 def from_middle(x: Array) -> Array:
     """Return the sizes of deviations from the median of all draws."""
-    x = x.astype(accumulator(x.dtype))
     return jnp.abs(x - median(x, axis=BOTH, keepdims=True))
 
 
@@ -85,7 +88,7 @@ def normal_scores(x: Array) -> Array:
     Source: Blom (1958), "Statistical estimates and transformed beta-variables": z of
     (rank - 3/8) / (size + 1/4).
     """
-    dtype, shape = accumulator(x.dtype), x.shape
+    dtype, shape = x.dtype, x.shape
     size = shape[0] * shape[1]
     rows = jnp.moveaxis(x.reshape(size, -1), 0, 1)
     rows = jnp.where(rows == 0, jnp.zeros_like(rows), rows)  # -0.0 ties with 0.0
@@ -94,7 +97,7 @@ def normal_scores(x: Array) -> Array:
     # the rank from the nearer end, so that what is small keeps its digits
     low = (size + 1 - jnp.abs(ranks)) / 2
     scores = -ndtri((low - 0.375) / (size + 0.25)) * jnp.sign(ranks)
-    scores = jnp.where(jnp.isnan(rows.astype(dtype)), jnp.nan, scores)
+    scores = jnp.where(jnp.isnan(rows), jnp.nan, scores)
     return jnp.moveaxis(scores, 1, 0).reshape(shape)
 
 
