@@ -7,8 +7,8 @@ The numbers are those of `arviz`, under `jit` and `vmap`, for all parameters at 
 >>> from jfoundations import diagnostics
 >>> x = jax.random.normal(jax.random.key(0), (4, 1000, 2))
 >>> x = x.at[0, :, 1].add(1.0)  # one chain is elsewhere with its second parameter
->>> diagnostics.rhat(x).round(2).tolist(), (diagnostics.ess(x) > 1000).tolist()
-([1.0, 1.12], [True, False])
+>>> (diagnostics.rhat(x) < 1.01).tolist(), (diagnostics.ess(x) > 1000).tolist()
+([True, False], [True, False])
 
 Streams, one draw of all chains after another, have `folds.rhat`, `folds.ess`, `folds.mcse` and
 `folds.autocov`; on these, `callbacks.until` stops the sampler itself.

@@ -40,7 +40,7 @@ def mcse(x: Numbers, *, kind: Kind = "mean", prob: float | None = None) -> Array
 
     >>> x = jnp.array([[1.0, 3.0, 2.0, 4.0, 2.0, 3.0], [2.0, 4.0, 3.0, 1.0, 3.0, 2.0]])
     >>> round(float(mcse(x)), 4)
-    0.2778
+    0.2779
     """
     data = draws_of("mcse", x)
     known = chosen("mcse", kind, KINDS)

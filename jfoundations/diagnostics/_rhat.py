@@ -47,8 +47,9 @@ def rhat(x: Numbers, *, kind: Kind = "rank") -> Array:
     and localization: an improved R̂ for assessing convergence of MCMC".
 
     >>> x = jnp.array([[1.0, 3.0, 2.0, 4.0, 2.0, 3.0], [2.0, 4.0, 3.0, 1.0, 3.0, 2.0]])
-    >>> rhat(jnp.stack([x, x + jnp.array([[0.0], [9.0]])], axis=2)).round(2)
-    Array([0.86, 3.02], dtype=float32)
+    >>> away = x + jnp.array([[0.0], [9.0]])  # the second chain
+    >>> [round(float(r), 2) for r in rhat(jnp.stack([x, away], axis=2))]
+    [1.0, 1.91]
     """
     data = draws_of("rhat", x)
     return _rhat(data, BOTH, chosen("rhat", kind, KINDS))

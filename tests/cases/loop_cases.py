@@ -280,6 +280,7 @@ ELSEWHERE = {
     "Fold",
     "Source",
     "callbacks",
+    "diagnostics",
     "executors",
     "folds",
     "load",
