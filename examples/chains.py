@@ -103,7 +103,7 @@ def main() -> None:
     assert result.reasons == ("enough",)
     steps = int(result.steps)
     print(f"stopped by {result.reasons[0]} after {steps} draws, {steps * THIN} steps, of 4 chains")
-    seen = SEEN.extract(result.memory["enough"])
+    seen = jax.jit(SEEN.extract)(result.memory["enough"])
     print(f"in the loop: R-hat {max(seen['rhat']):.4f}, ESS {min(seen['ess']):.0f}, of the worst")
 
     # what no stream can tell: of ranks, which see chains that differ in their tails alone
