@@ -1,7 +1,8 @@
 """Diagnostics of chains of draws, (chains, draws, ...): do they agree, and what are they worth?
 
-The numbers are those of `arviz`, under `jit` and `vmap`, for all parameters at once. Where it says
-"as `arviz.ess(method=kind)`", the same rule is meant, for float64 to 1e-6 of the value.
+The numbers are those of `arviz`, under `jit` and `vmap`, for all parameters at once. "As
+`arviz.ess(method=kind)`" means the same rule: of float64 to 1e-6 of the value, of float32 to 2e-4,
+but where a sum of autocorrelations is 0 to rounding, and decides how many lags count.
 
 >>> import jax, jax.numpy as jnp
 >>> from jfoundations import diagnostics

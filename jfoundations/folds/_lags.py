@@ -58,9 +58,12 @@ def autocov(lags: int) -> Fold[jax.Array]:
     """Return the fold of the autocovariance at lags 0 … lags − 1, elementwise.
 
     It is Σ(x_t − mean)(x_{t+k} − mean) / n, that of `diagnostics.autocov`, and 0 at lags of n or
-    more. The answer has a leading axis of lags. The order of the elements matters, and memories
-    merge in it. A memory has about four numbers a lag for each of an element; an element costs some
-    operations a lag, and a merge lags². An element may be a pytree of arrays.
+    more; the answer has a leading axis of lags. The autocorrelation is its quotient by lag 0:
+    `autocov(lags).map(lambda c: c / c[:1])`.
+
+    The order of the elements matters, and memories merge in it. A memory has about four numbers a
+    lag for each of an element; an element costs some operations a lag, a merge lags². An element
+    may be a pytree of arrays.
 
     Args:
         lags: how many are kept, a Python int ≥ 1.

@@ -31,9 +31,9 @@ def arviz():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         az = pytest.importorskip("arviz")
-        flag, az.Numba.numba_flag = az.Numba.numba_flag, False
-        yield az
-        az.Numba.numba_flag = flag
+    flag, az.Numba.numba_flag = az.Numba.numba_flag, False
+    yield az
+    az.Numba.numba_flag = flag
 
 
 def ar1(rho, chains, draws, rng):
@@ -49,7 +49,10 @@ def draws(arviz):
     rng = np.random.default_rng(0)
     found = [ar1(rho, 4, 500, rng) for rho in (-0.5, 0.0, 0.5, 0.95)]
     for name in ("centered_eight", "non_centered_eight"):
-        for values in arviz.load_arviz_data(name).posterior.values():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            posterior = arviz.load_arviz_data(name).posterior
+        for values in posterior.values():
             found += list(np.moveaxis(values.values.reshape(4, 500, -1), 2, 0))
     assert len(found) == 4 + 10 + 18
     return np.stack(found, axis=2)

@@ -144,6 +144,12 @@ def test_four_chains_of_one_loop_are_stopped():
     assert abs(int(again.steps) - n) <= 1 and again.reasons == ("rhat & ess",)
 
 
+def test_autocorrelation_is_a_quotient():
+    found = jf.fold(folds.autocov(LAGS).map(lambda c: c / c[:1]), X)
+    right = diagnostics.autocorr(X, axis=0)[:LAGS]
+    np.testing.assert_allclose(found, right, atol=ROUNDED)
+
+
 def test_mistakes_are_named():
     x = jnp.ones(5)
     with raises(ValueError, "one draw of all chains", "x[None]"):
