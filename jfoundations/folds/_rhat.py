@@ -51,7 +51,8 @@ def rhat(*, split: bool = True) -> Fold[jax.Array]:
     split, it is `diagnostics.rhat(x, kind="identity")` of all draws, and memories merge. Ranks, as
     `kind="rank"` has them, need all draws at once.
 
-    An element may be a pytree of arrays.
+    Chains of few draws may agree by chance, so stop on `ess` as well. An element may be a pytree of
+    arrays.
 
     Args:
         split: whether chains are halved.
