@@ -81,6 +81,7 @@ __all__ = [
     "combine",
     "compose",
     "describe_loop",
+    "diagnostics",
     "every",
     "executors",
     "filter_",
@@ -118,6 +119,7 @@ if find_spec("hypothesis"):
 
 if TYPE_CHECKING:
     from . import callbacks as callbacks
+    from . import diagnostics as diagnostics
     from . import executors as executors
     from . import folds as folds
     from . import stages as stages
@@ -146,7 +148,10 @@ _LATE = {
     "_loops.scan_body": ("as_scan_body",),
     "_loops.sweep": ("sweep", "sweep_chunks"),
     "callbacks": ("callbacks", "records", "watch"),
-    **{name: (name,) for name in ("executors", "folds", "stages", "stats", "testing")},
+    **{
+        name: (name,)
+        for name in ("diagnostics", "executors", "folds", "stages", "stats", "testing")
+    },
 }
 
 

@@ -26,6 +26,7 @@ from ._describe import describe, minmax
 from ._ema import ema
 from ._extrema import count, maximum, minimum
 from ._histogram import histogram
+from ._lags import autocov, ess, mcse
 from ._logical import all, any
 from ._logsumexp import logsumexp
 from ._matrix import corr_matrix, cov_matrix
@@ -34,6 +35,7 @@ from ._places import argmax, argmin, first, last
 from ._product import product
 from ._quantile import iqr, median, quantile, sketch
 from ._refused import refuse as _refuse
+from ._rhat import rhat
 from ._sketch import Sketch
 from ._sum import sum
 from ._top_k import top_k
@@ -44,6 +46,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "autocov",
     "corr",
     "corr_matrix",
     "count",
@@ -51,6 +54,7 @@ __all__ = [
     "cov_matrix",
     "describe",
     "ema",
+    "ess",
     "first",
     "grouped",
     "histogram",
@@ -59,6 +63,7 @@ __all__ = [
     "last",
     "logsumexp",
     "maximum",
+    "mcse",
     "mean",
     "median",
     "minimum",
@@ -66,6 +71,7 @@ __all__ = [
     "moment",
     "product",
     "quantile",
+    "rhat",
     "row_names",
     "sem",
     "sketch",

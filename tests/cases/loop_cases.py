@@ -290,6 +290,7 @@ ELSEWHERE = {
     "Fold",
     "Source",
     "callbacks",
+    "diagnostics",
     "executors",
     "folds",
     "load",

@@ -22,6 +22,7 @@ WINDOWS = (
     *("rolling_mean", "rolling_sem", "rolling_std", "rolling_sum", "rolling_var"),
     *("rolling_corr", "rolling_cov"),
 )
+CHAINS = {"ess", "mcse", "rhat"}  # whose elements are draws of several chains
 NO_FOLDS = {"Sketch", "row_names", "statistic"}
 
 
@@ -103,11 +104,15 @@ def _along_samples(name, call):
 STATISTICS = {name: _along_samples(name, call) for name, call in CALLS.items()}
 
 MAKERS = {
+    "autocov": functools.partial(folds.autocov, 3),
     "ema": functools.partial(folds.ema, 0.5),
+    "ess": functools.partial(folds.ess, 20),
     "grouped": lambda **options: folds.grouped(folds.var(**options), 5),
     "histogram": functools.partial(folds.histogram, 8, range=(0.0, 6.0)),
+    "mcse": functools.partial(folds.mcse, 20),
     "moment": functools.partial(folds.moment, 3),
     "quantile": functools.partial(folds.quantile, 0.1),
+    "rhat": folds.rhat,
     "top_k": functools.partial(folds.top_k, 2),
     **{
         name: getattr(folds, name)
@@ -140,7 +145,8 @@ def elements(name, x, y, weights=None):
         return weighed((x, y))
     if name == "grouped":
         return _groups(x), weighed(x)
-    return weighed(_rows(x) if name.endswith("_matrix") else x)
+    rows = name.endswith("_matrix") or name in CHAINS
+    return weighed(_rows(x) if rows else x)
 
 
 def of_fold(name):

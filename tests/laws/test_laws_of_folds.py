@@ -17,6 +17,9 @@ LENGTH = 12  # one shape: one trace
 HARD = strategies.arrays(shape=(LENGTH,)) | strategies.ill_conditioned(length=LENGTH)
 WIDE = strategies.arrays(shape=((LENGTH, 3),))
 PAIRS = strategies.arrays(shape=((LENGTH, 2),)).map(lambda a: (a[:, 0], a[:, 1]))
+CHAINS = {"ess": folds.ess(4), "mcse": folds.mcse(4), "whole": folds.rhat(split=False)}
+# Of chains with so much drift no lag decides, by a rounding, where Geyer's sequence ends.
+APART = WIDE.map(lambda x: jnp.clip(x, -1, 1) + 4 * jnp.arange(LENGTH, dtype=x.dtype)[:, None])
 GAPS = HARD.map(lambda x: jnp.where(jnp.arange(LENGTH) % 5 == 2, jnp.nan, x))
 
 
@@ -53,12 +56,15 @@ SINGLE = {
         "sketch": folds.sketch(),
     },
     "order": {"ema": folds.ema(0.9)},
+    "lags": {"autocov": folds.autocov(4)},
 }
 OTHERS = {
     "cov": (folds.cov(), PAIRS),
     "corr": (folds.corr(), PAIRS),
     "cov_matrix": (folds.cov_matrix(), WIDE),
     "corr_matrix": (folds.corr_matrix(), WIDE),
+    "rhat": (folds.rhat(), WIDE),
+    "chains": (jf.combine(**CHAINS), APART),
     "weights": (folds.var(weights=stats.Reliability, correction=1), HARD.map(counted_off)),
     "omit": (folds.std(nan="omit"), GAPS),
 }
@@ -67,7 +73,8 @@ ELSEWHERE = {"grouped", "row_names"}  # in test files of their own
 
 def test_every_name_is_here():
     names = {n for n, v in vars(folds).items() if inspect.isfunction(v) and not n.startswith("_")}
-    here = {n for group in SINGLE.values() for n in group} | set(OTHERS) - {"weights", "omit"}
+    here = {n for group in (*SINGLE.values(), OTHERS, CHAINS) for n in group}
+    here -= {"weights", "omit", "chains", "whole"}
     assert names == here | ELSEWHERE | {"statistic"}  # whose laws are of its formula
 
 

@@ -21,7 +21,7 @@ FLOORS = (
     ("_version", "_core"),
     ("_pipes", "_kernels"),
     ("_folds", "_loops", "stats"),
-    ("folds", "callbacks", "_running"),
+    ("folds", "callbacks", "diagnostics", "_running"),
     ("executors", "stages", "testing"),
     ("__init__",),
 )

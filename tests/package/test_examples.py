@@ -116,6 +116,19 @@ def test_implicit():
     assert each < 1.3 < 2 < one < none
 
 
+def test_chains():
+    out = output("chains.py", missing="tqdm matplotlib pandas optax chex hypothesis")
+    draws, steps = map(
+        int, re.findall(r"^stopped by enough after (\d+) draws, (\d+) steps", out)[0]
+    )
+    assert 100 < draws < 2000 and steps == 20 * draws
+    rhat, ess = map(float, re.findall(r"R-hat ([\d.]+), ESS (\d+), of the worst", out)[0])
+    assert rhat < 1.01 and ess >= 400
+    known = dict(re.findall(r"^(mu|tau) .*? (\d\.\d{3}) +\d\.\d{4} +\d+$", out, re.MULTILINE))
+    assert float(known["mu"]) == pytest.approx(4.40, abs=0.01)
+    assert float(known["tau"]) == pytest.approx(3.60, abs=0.01)
+
+
 def test_lesson():
     lines = output("lesson.py").splitlines()
     seen = {}

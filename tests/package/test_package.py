@@ -19,6 +19,7 @@ NAMESPACES = {
     "jfoundations.stats": jf.stats,
     "jfoundations.folds": jf.folds,
     "jfoundations.callbacks": jf.callbacks,
+    "jfoundations.diagnostics": jf.diagnostics,
     "jfoundations.executors": jf.executors,
     "jfoundations.stages": jf.stages,
     "jfoundations.testing": jf.testing,

@@ -11,7 +11,7 @@ import jfoundations as jf
 
 SPACES = (
     "",
-    *(".stats", ".folds", ".callbacks", ".executors", ".stages"),
+    *(".stats", ".folds", ".callbacks", ".diagnostics", ".executors", ".stages"),
     *(".testing", ".testing.laws", ".testing.strategies", ".testing.checks"),
 )
 
