@@ -86,6 +86,7 @@ __all__ = [
     "folds",
     "identity",
     "iterate",
+    "jackknife",
     "juxt",
     "lift",
     "load",
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
     from ._loops.scan_body import as_scan_body as as_scan_body
     from ._loops.sweep import sweep as sweep
     from ._loops.sweep import sweep_chunks as sweep_chunks
+    from ._running.jackknife import jackknife as jackknife
     from .callbacks import records as records
     from .callbacks import watch as watch
 del TYPE_CHECKING, find_spec
@@ -139,6 +141,7 @@ _LATE = {
     "_loops.replay": ("first", "replay"),
     "_loops.scan_body": ("as_scan_body",),
     "_loops.sweep": ("sweep", "sweep_chunks"),
+    "_running.jackknife": ("jackknife",),
     "callbacks": ("callbacks", "records", "watch"),
     **{name: (name,) for name in ("executors", "folds", "stats", "testing")},
 }

@@ -69,6 +69,7 @@ class Progress:
         blocks: the source, or an iterable of blocks.
         file: the checkpoint, or None.
         report: called after each chunk, or None.
+        memories: what keeps them, by default as the fold needs it.
     """
 
     def __init__(
@@ -77,13 +78,15 @@ class Progress:
         blocks: Iterable[PyTree],
         file: Checkpoint | None = None,
         report: Report | None = None,
+        memories: type[MergeTree] | None = None,
     ):
         self.a_fold: Fold[Any] = a_fold
         self.blocks: Any = blocks
         self.total: int | None = count_of(blocks)
         self.file: Checkpoint | None = file
         self.report: Report | None = report
-        self.done: Done = Done((InOrder if a_fold.merge is None else MergeTree).of(a_fold))
+        kept = memories or (InOrder if a_fold.merge is None else MergeTree)
+        self.done: Done = Done(kept.of(a_fold))
         self.element: Any = None  # what all have alike
         self.computing: deque[Any] = deque()
         self.earlier: dict[str, Any] | None = file and file.read()  # what the file says is done

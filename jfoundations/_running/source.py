@@ -108,6 +108,14 @@ def cut(data: PyTree) -> Source:
     return Source.of(data, max(1, -(-rows_in(data) // CUT)))
 
 
+def is_whole(data: object, who: str) -> bool:
+    """Tell whether data is an array, or a tree of arrays, and no iterable of blocks; check it."""
+    whole = isinstance(data, dict | tuple) or hasattr(data, "dtype")
+    if whole:
+        check_block(data, who)
+    return whole
+
+
 def rows_in(block: PyTree) -> int:
     """Return the length of the leading axis."""
     return jax.tree.leaves(block)[0].shape[0]
