@@ -56,9 +56,10 @@ def fold(
             everywhere.
         checkpoint: a path to a file that is kept up to date with what is done. Where it exists the
             fold goes on from there, and ends with the same bits. It stays when all is done. It
-            knows the data by how it is cut, not by its values, and the fold by all that it computes
-            with: the code of its functions, what they close over, the globals that they name
-            (modules by their names), the fields of objects, and JAX's settings.
+            knows the data by how it is cut, not by its values, and files that `Source.of` was given
+            by name and size; the fold by all that it computes with: the code of its functions, what
+            they close over, the globals that they name (modules by their names), the fields of
+            objects, and JAX's settings.
         checkpoint_id: a name that stands for the fold in the checkpoint, where what it computes
             with cannot be seen into. It must be another whenever the fold is.
         checkpoint_every: after how many chunks the checkpoint is written: 1 for it to hold at once
@@ -104,7 +105,8 @@ def fold(
         if checkpoint is None:
             return Progress(a_fold, data, None, progress)
         path, total = executor.checkpoint_path(checkpoint), count_of(data)
-        file = Checkpoint(path, a_fold, total, checkpoint_id, checkpoint_every)
+        files = getattr(getattr(data, "load", None), "stamps", list)()
+        file = Checkpoint(path, a_fold, total, checkpoint_id, checkpoint_every, files)
         return Progress(a_fold, data, file, progress)
 
     return answer_of(a_fold, completed(executor, opened))

@@ -22,6 +22,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from .._core.pytrees import pytree
 from .._core.rounding import protect
+from .._core.types import Function
 from .._kernels.moments.derivatives import memory as sums_of
 from .._kernels.moments.moments import Moments, times
 from .._kernels.numbers.counts import Count
@@ -61,7 +62,7 @@ class Weight:
 
     def joined(self, other: "Weight", mine: jax.Array, its: jax.Array, sign: int) -> "Weight":
         """Return the weight of both, of which the shares are given."""
-        join = operator.add if sign > 0 else without
+        join: Function = operator.add if sign > 0 else without
         heavy = None
         if self.heavy is not None and other.heavy is not None:
             heavy = Words.of(protect(self.heavy.value * mine)).more(other.heavy.value * its)
