@@ -5,7 +5,7 @@ a chunk. Nothing is taken out of a sum, so no digit is lost to the chunk that is
 where it is nan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -78,8 +78,8 @@ def jackknife(
     data, executor = checked("jackknife", a_fold, data, executor, progress)
     state = completed(executor, lambda: Progress(a_fold, data, None, progress, memories=Apart))
     whole, memories = answer_of(a_fold, state), state.done.memories.saved().values()
-    stacked = jax.tree.map(_stacked, *memories)
-    return whole, compiled(_left_out, a_fold)(stacked, _Element(state.element))
+    known = Known(*jax.tree.flatten(state.element), len(memories))
+    return whole, compiled(_left_out, a_fold)(jax.tree.map(_stacked, *memories), known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +104,15 @@ class Apart(MergeTree):
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
-class _Element:
-    """Shapes and dtypes of an element, as a static argument."""
+class Known:
+    """What a program is made for: leaves and structure of an element, and how many chunks."""
 
-    like: Any
+    leaves: Sequence[jax.ShapeDtypeStruct]
+    structure: Any
+    chunks: int
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.leaves), self.structure, self.chunks))
 
 
 def _stacked(*leaves: Any) -> Any:
@@ -118,7 +123,7 @@ def _stacked(*leaves: Any) -> Any:
 
 
 @automatic
-def _left_out(a_fold: Fold[Any], memories: PyTree, element: _Element) -> Any:
+def _left_out(a_fold: Fold[Any], memories: PyTree, known: Known) -> Any:
     def merge(a: PyTree, b: PyTree) -> Any:
         both = jax.tree.map(strong, a_fold.merge(a, b))  # type: ignore[misc]
         check_like(both, empty, f"the merge of the fold {a_fold.name}", "memory")
@@ -131,6 +136,7 @@ def _left_out(a_fold: Fold[Any], memories: PyTree, element: _Element) -> Any:
         memory, after = chunk
         return merge(before, memory), a_fold.extract(merge(before, after))
 
-    empty = jax.tree.map(strong, a_fold.init(element.like))
-    _, after = lax.scan(from_right, empty, memories, reverse=True)
-    return lax.scan(from_left, empty, (memories, after))[1]
+    like = jax.tree.unflatten(known.structure, known.leaves)
+    empty = jax.tree.map(strong, a_fold.init(like))
+    _, after = lax.scan(from_right, empty, memories, known.chunks, reverse=True)
+    return lax.scan(from_left, empty, (memories, after), known.chunks)[1]

@@ -83,6 +83,7 @@ def without(whole: Any, part: Any) -> Any:
     if isinstance(whole, Words):
         return whole + (-part)
     is_no_part(whole, part)
+    whole, part = jax.tree.map(jnp.asarray, (whole, part))  # of NumPy's numbers it would warn
     borrow = (whole.low < part.low).astype(np.uint32)
     return Count(whole.high - part.high - borrow, whole.low - part.low)
 
@@ -91,8 +92,10 @@ def is_no_part(whole: Count, part: Count) -> jax.Array:
     """Tell where a part counts more than the whole; outside jit and vmap that is an error."""
     more = part > whole
     if not isinstance(more, Tracer) and more.any():
+        first = np.argmax(more)
+        its, mine = (np.asarray(count).ravel()[first] for count in (part, whole))
         raise ValueError(
-            f"unmerge: what is to be taken out has seen {part} elements, and the whole {whole}: it "
+            f"unmerge: what is to be taken out has seen {its} elements, and the whole {mine}: it "
             "was never merged into it; give the memory of all first, then that of a part of it"
         )
     return more

@@ -88,14 +88,15 @@ def test_merges_are_a_few_a_chunk(n):
 
 
 def test_its_program_does_not_grow_with_the_chunks():
-    from jfoundations._running.jackknife import _Element, _left_out
+    from jfoundations._running.jackknife import Known, _left_out
 
-    var = folds.var()
-    memory, like = var.block(jnp.ones(3)), _Element(jax.ShapeDtypeStruct((), jnp.float32))
+    var, like = folds.var(), jax.ShapeDtypeStruct((), jnp.float32)
+    memory = var.block(jnp.ones(3))
 
     def text(n):
+        known = Known(*jax.tree.flatten(like), n)
         several = jax.tree.map(lambda v: jnp.broadcast_to(v, (n, *v.shape)), memory)
-        return jax.jit(_left_out, static_argnums=2).lower(var, several, like).as_text()
+        return jax.jit(_left_out, static_argnums=2).lower(var, several, known).as_text()
 
     assert len(text(1000)) <= len(text(10)) + 1000
 
@@ -141,6 +142,12 @@ def test_without_the_only_one_nothing_is_left():
     whole, without = jf.jackknife(BOTH, [X])
     assert_same(whole, jf.fold(BOTH, [X]))
     assert bool(jnp.all(jnp.isnan(without["mean"]))) and int(without["n"][0]) == 0
+
+
+def test_a_fold_that_remembers_nothing():
+    assert jf.jackknife(jf.combine(), BLOCKS) == ({}, {})
+    always = jf.combine().map(lambda answer: jnp.float32(7))
+    assert jf.jackknife(always, BLOCKS)[1].tolist() == [7.0] * 5
 
 
 def test_random_numbers_are_data():
