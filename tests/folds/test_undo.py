@@ -97,6 +97,19 @@ def test_moments_to_the_stated_bound(n_a, n_b):
     assert fold.undo is not None
 
 
+@jax.jit
+def answers(f, x, y):
+    """Return answers of x, of what is left of x and y without y, of that with y, and of both."""
+    a, b = f.block(x), f.block(y)
+    both = f.merge(a, b)
+    left = f.unmerge(both, b)
+    return tuple(map(f.extract, (a, left, f.merge(left, b), both)))
+
+
+def near(p, q):
+    np.testing.assert_allclose(p, q, rtol=2e-5, atol=2e-5)
+
+
 def test_what_is_left_is_used_as_any_memory():
     for f, x, y in (
         (MEANS, A, B),
@@ -106,11 +119,9 @@ def test_what_is_left_is_used_as_any_memory():
         (folds.mean(), {"x": A, "y": 2 * A}, {"x": B, "y": B}),
         (folds.sum(), jax.lax.complex(A, -A), jax.lax.complex(B, A[0] * B)),
     ):
-        both = f.merge(f.block(x), f.block(y))
-        left = f.unmerge(both, f.block(y))
-        near = lambda p, q: np.testing.assert_allclose(p, q, rtol=2e-5, atol=2e-5)  # noqa: E731
-        jax.tree.map(near, f.extract(left), f.extract(f.block(x)))
-        jax.tree.map(near, f.extract(f.merge(left, f.block(y))), f.extract(both))
+        a, left, again, both = answers(f, x, y)
+        jax.tree.map(near, left, a)
+        jax.tree.map(near, again, both)
 
 
 def test_nothing_is_left_of_all():
@@ -170,11 +181,10 @@ def test_made_of_others():
 
 
 def test_groups():
-    f = folds.grouped(folds.mean(), 3)
-    group = jnp.arange(len(WHOLE)) % 3
-    memory, part = f.block((group, WHOLE)), f.block((group[len(A) :], B))
-    left = f.unmerge(memory, part)
-    np.testing.assert_allclose(f.extract(left), f.extract(f.block((group[: len(A)], A))), rtol=1e-5)
+    group = jnp.array([0, 2, 0, 2])
+    a, left, again, both = answers(folds.grouped(folds.mean(), 3), (group, A[:4]), (group, B[:4]))
+    near(left, a)
+    near(again, both)
 
 
 def test_never_merged_is_an_error_where_it_can_be_seen():
