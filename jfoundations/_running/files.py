@@ -47,6 +47,8 @@ class Files:
                     f"Source.of: {name} is none of the files that it reads, {', '.join(KINDS)}; "
                     "give Source(n_chunks, load) and a function that loads it"
                 )
+        if isinstance(columns, str):
+            raise TypeError(f"Source.of: columns is {columns!r}; give a list of names")
         chosen = None if columns is None else tuple(columns)
         rows: Any = None
         if size is not None:
@@ -195,7 +197,8 @@ class Slices:
 def _as_arrays(block: PyTree) -> Any:
     """Return a block as a tree of arrays: its columns, or its elements stacked."""
     if hasattr(block, "keys"):
-        return {name: np.asarray(block[name]) for name in block.keys()}  # noqa: SIM118
+        columns = {name: block[name] for name in block.keys()}  # noqa: SIM118
+        return {name: x if hasattr(x, "dtype") else np.asarray(x) for name, x in columns.items()}
     if hasattr(block, "dtype") or isinstance(block, tuple) or len(block) == 0:
         return block
     elements = [block[k] for k in range(len(block))]

@@ -40,8 +40,9 @@ def jackknife(
 ) -> tuple[R, R]:
     """Return a fold's answer of all chunks, and its answers with each of them left out.
 
-    One pass over the data and three merges a chunk, whatever the fold; the memories of all chunks
-    are kept, twice.
+    One pass over the data and three merges a chunk, whatever the fold. The memories of all chunks
+    are kept, twice; where they are too large for that, fold all, then each chunk again, and take
+    its memory out by `a_fold.unmerge`.
 
     Args:
         a_fold: the fold, with a `merge`.
