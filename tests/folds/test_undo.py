@@ -133,6 +133,15 @@ def test_nothing_is_left_of_all():
     assert_same(f.extract(f.unmerge(all_of_it, empty)), f.extract(all_of_it))
 
 
+def test_sums_to_the_stated_bound():
+    u, f = float(np.finfo(np.float32).eps) / 2, folds.sum()
+    a, b = (RNG.normal(size=(2, 1000)) * 10.0 ** RNG.uniform(-9, 9, (2, 1000))).astype(np.float32)
+    of_one = lambda x: f.block(jnp.asarray(x)[None])  # noqa: E731
+    left = f.extract(f.unmerge(f.merge(of_one(a), of_one(b)), of_one(b)))
+    largest = np.maximum(np.abs(a), np.abs(b)) + np.abs(a.astype(np.float64) + b)
+    assert np.all(np.abs(np.asarray(left, np.float64) - a) <= u * np.abs(a) + 8 * u * u * largest)
+
+
 def test_what_was_spoiled_stays_so():
     """An infinity that is not taken out stays; one that is, or a nan, leaves nan and no guess."""
     mean, bad = folds.mean(), jnp.array([1.0, jnp.inf], jnp.float32)
