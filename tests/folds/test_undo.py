@@ -113,7 +113,7 @@ def near(p, q):
 def test_what_is_left_is_used_as_any_memory():
     for f, x, y in (
         (MEANS, A, B),
-        (folds.cov_matrix(), jnp.outer(A, jnp.array([1.0, -2.0])), jnp.stack([B, B**2], 1)),
+        (folds.cov_matrix(), jnp.stack([A, -2 * A], 1), jnp.stack([B, B**2], 1)),
         (folds.cov(), (A, A**2), (B, -B)),
         (folds.var(weights=stats.Reliability), (A, A**2), (B, B**2)),
         (folds.mean(), {"x": A, "y": 2 * A}, {"x": B, "y": B}),

@@ -91,7 +91,7 @@ def test_its_program_does_not_grow_with_the_chunks():
     from jfoundations._running.jackknife import Known, _left_out
 
     var, like = folds.var(), jax.ShapeDtypeStruct((), jnp.float32)
-    memory = var.block(jnp.ones(3))
+    memory = var.block(jnp.ones(3, jnp.float32))
 
     def text(n):
         known = Known(*jax.tree.flatten(like), n)
