@@ -91,6 +91,7 @@ __all__ = [
     "folds",
     "identity",
     "iterate",
+    "jackknife",
     "juxt",
     "lift",
     "load",
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
     from ._loops.scan_body import as_scan_body as as_scan_body
     from ._loops.sweep import sweep as sweep
     from ._loops.sweep import sweep_chunks as sweep_chunks
+    from ._running.jackknife import jackknife as jackknife
     from .callbacks import records as records
     from .callbacks import watch as watch
 del TYPE_CHECKING, find_spec
@@ -147,6 +149,7 @@ _LATE = {
     "_loops.replay": ("first", "replay"),
     "_loops.scan_body": ("as_scan_body",),
     "_loops.sweep": ("sweep", "sweep_chunks"),
+    "_running.jackknife": ("jackknife",),
     "callbacks": ("callbacks", "records", "watch"),
     **{
         name: (name,)

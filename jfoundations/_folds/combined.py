@@ -41,6 +41,57 @@ def evaluate(plan: tuple[Takes, ...], functions: tuple[Function, ...], memory: P
     return answers[0]
 
 
+def tokens_of(fold: Any) -> list[tuple[Takes, Function]]:
+    """Return the functions that make a fold's answer, each with what it takes; never a nest."""
+    extract: Any = fold.extract
+    if is_of(extract, evaluate) and fold._parts:
+        plan, functions = extract.args
+        return list(zip(plan, functions, strict=True))
+    return [(tuple(range(len(fold._parts))) if fold._parts else (None, 0), fold.extract)]
+
+
+def is_of(function: object, what: Function) -> bool:
+    """Tell whether a function is one of another's partials."""
+    return type(function) is partial and function.func is what
+
+
+def side_by_side(parts: Sequence[Any]) -> dict[str, Any]:
+    """Return the functions of the fold that runs some folds side by side, but for its answer."""
+
+    def held(field: str) -> Any:
+        return tuple(getattr(part, field) for part in parts)
+
+    def of_all(function: Function, field: str) -> Any:
+        return partial(function, held(field)) if all(f is not None for f in held(field)) else None
+
+    merge = of_all(merge_all, "merge")
+    return {
+        "init": partial(init_all, held("init")),
+        "step": partial(step_all, held("step")),
+        "merge": merge,
+        "block": partial(block_all, held("block")),
+        "finished": of_all(finished_all, "finished") if parts else None,
+        "block_where": merge and of_all(block_where_all, "block_where"),
+        "unmerge": of_all(merge_all, "undo"),
+    }
+
+
+def apart(fold: Any) -> list[dict[str, Any]]:
+    """Return the functions of each fold that stands side by side in one; none where none do."""
+    held = {
+        "init": (fold.init, init_all),
+        "step": (fold.step, step_all),
+        "merge": (fold.merge, merge_all),
+        "block": (fold.block, block_all),
+        "block_where": (fold.block_where, block_where_all),
+    }
+    if not all(is_of(*pair) for pair in held.values()):
+        return []
+    held |= {"finished": (fold.finished, finished_all), "unmerge": (fold.undo, merge_all)}
+    each = {name: f.args[0] for name, (f, what) in held.items() if is_of(f, what)}
+    return [dict(zip(each, some, strict=True)) for some in zip(*each.values(), strict=True)]
+
+
 def moved(takes: Takes, new: Sequence[int]) -> Takes:
     """Return what a function takes, where the memories have new places."""
     if isinstance(takes, int):

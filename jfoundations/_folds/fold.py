@@ -29,17 +29,14 @@ from .blocks import like_of as like_of
 from .blocks import like_of_block as like_of_block
 from .combined import (
     Operation,
-    Takes,
-    block_all,
-    block_where_all,
+    apart,
     evaluate,
     evaluation,
-    finished_all,
-    init_all,
-    merge_all,
+    is_of,
     moved,
     named,
-    step_all,
+    side_by_side,
+    tokens_of,
     with_right_operand,
 )
 from .protocols import Block, BlockWhere, Extract, Finished, Init, Merge, Predicate, Step
@@ -48,8 +45,8 @@ from .rows import block_after, kept_by_rows
 R = TypeVar("R")
 T = TypeVar("T")
 
-FIELDS = ("init", "step", "merge", "extract", "block", "finished", "block_where")
-OPTIONAL = ("merge", "block", "finished", "block_where")
+FIELDS = ("init", "step", "merge", "extract", "block", "finished", "block_where", "undo")
+OPTIONAL = ("merge", "block", "finished", "block_where", "undo")
 
 
 @pytree
@@ -72,6 +69,9 @@ class Fold(Structural, Generic[R]):
             there, which has no reverse mode.
         block_where: `(elements, kept) -> memory` of the elements for which a bool array holds, for
             `where` and for blocks of many lengths; by default they are cut into rows and merged.
+        unmerge: `(memory, memory) -> memory` of the whole without a part that was merged into it:
+            `unmerge(merge(a, b), b)` is a; None where a memory no longer knows that. The field is
+            `undo`; the method `unmerge` refuses by name.
         name: how messages call it.
 
     | operator | meaning |
@@ -93,6 +93,7 @@ class Fold(Structural, Generic[R]):
     block: Block = function()
     finished: Finished | None = function()
     block_where: BlockWhere | None = function()
+    undo: Merge | None = function()  # `unmerge` as it was given
     name: str = static()
 
     __array_ufunc__ = None  # else NumPy would take `array + fold` apart
@@ -107,9 +108,10 @@ class Fold(Structural, Generic[R]):
         *,
         finished: Finished | None = None,
         block_where: BlockWhere | None = None,
+        unmerge: Merge | None = None,
         name: str | None = None,
     ):
-        given = (init, step, merge, extract, block, finished, block_where)
+        given = (init, step, merge, extract, block, finished, block_where, unmerge)
         for field, value in zip(FIELDS, given, strict=True):
             if not (callable(value) or (value is None and field in OPTIONAL)):
                 raise TypeError(f"Fold: {field} is {value!r}, which is not callable")
@@ -123,8 +125,8 @@ class Fold(Structural, Generic[R]):
 
     def _with(self, **changes: Any) -> "Fold[Any]":
         functions = {f: getattr(self, f) for f in FIELDS} | changes
-        name = functions.pop("name", self.name)
-        made = Fold(**functions, name=name)
+        name, unmerge = functions.pop("name", self.name), functions.pop("undo")
+        made = Fold(**functions, unmerge=unmerge, name=name)
         if changes.keys() <= {"extract", "name"}:
             made.__dict__["_parts"] = self._parts
         return made
@@ -132,17 +134,7 @@ class Fold(Structural, Generic[R]):
     @functools.cached_property
     def _parts(self) -> "tuple[Fold[Any], ...]":
         """The folds that `combine` has put side by side here; none if this is another."""
-        held = (self.init, self.step, self.merge, self.block, self.block_where)
-        made_of = (init_all, step_all, merge_all, block_all, block_where_all)
-        if not all(map(_is_of, held, made_of)):
-            return ()
-        functions = [function.args[0] for function in held]  # type: ignore[union-attr]
-        ends = self.finished.args[0] if _is_of(self.finished, finished_all) else ()  # type: ignore
-        ends = ends or (None,) * len(functions[0])
-        return tuple(
-            Fold(init, step, merge, block=block, block_where=where, finished=end)._with(name="")
-            for init, step, merge, block, where, end in zip(*functions, ends, strict=True)
-        )
+        return tuple(Fold(**functions)._with(name="") for functions in apart(self))
 
     @functools.cached_property
     def _hash(self) -> int:
@@ -167,8 +159,8 @@ class Fold(Structural, Generic[R]):
         >>> float(fold(folds.mean().map(jnp.sqrt), jnp.array([3.0, 5.0])))
         2.0
         """
-        if _is_of(self.extract, evaluate) and self._parts:
-            extract = evaluation([*_tokens(self), (1, Pipe(g))])
+        if is_of(self.extract, evaluate) and self._parts:
+            extract = evaluation([*tokens_of(self), (1, Pipe(g))])
         else:
             extract = Pipe(self.extract, g)
         return self._with(extract=extract, name=name or self.name)
@@ -203,10 +195,10 @@ class Fold(Structural, Generic[R]):
         init, step, block, block_where = self.init, self.step, self.block, self.block_where
         plan: tuple[bool, ...] = ()
         functions: tuple[Any, ...] = ()
-        if _is_of(step, step_after) and _is_of(init, init_after):
+        if is_of(step, step_after) and is_of(init, init_after):
             step, plan, functions = step.args  # type: ignore[attr-defined]
             init = init.args[0]  # type: ignore[attr-defined]
-            if _is_of(block, block_after):
+            if is_of(block, block_after):
                 block, block_where = block.args[:2]  # type: ignore[attr-defined]
         if not asks and plan[:1] == (False,):  # maps one after another are one
             function, plan, functions = Pipe(function, functions[0]), plan[1:], functions[1:]
@@ -220,6 +212,35 @@ class Fold(Structural, Generic[R]):
             block=None if loop else partial(block_after, block, block_where, *ways),
             block_where=block_where and partial(block_after, block, block_where, *ways),
         )
+
+    def unmerge(self, whole: PyTree, part: PyTree) -> PyTree:
+        """Return the memory of the whole without a part that was merged into it.
+
+        Counts are exact, so `count`, `histogram` and `sketch` are as if the part had never been.
+        Of sums and moments the digits that the whole had lost stay lost (`jf.jackknife` loses
+        none). With u the unit roundoff and w the weight of the whole over that of what is left, a
+        sum is off by 8 u² times the largest of the sums at most, beside its own rounding, a mean by
+        4 u w times the range of the elements, a sum of squares by 16 u w times that of the whole.
+
+        A part that has seen more than the whole is an error; inside jit and vmap, where no number
+        can be looked at, moments are then nan and counts go round at 2**64. A sum cannot tell.
+
+        Raises:
+            TypeError: the fold cannot.
+
+        >>> from jfoundations import folds
+        >>> import jax.numpy as jnp
+        >>> mean, (old, new) = folds.mean(), jnp.array([[1.0, 9.0], [2.0, 4.0]])
+        >>> both = mean.merge(mean.block(old), mean.block(new))
+        >>> float(mean.extract(mean.unmerge(both, mean.block(old))))
+        3.0
+        """
+        if self.undo is None:
+            raise TypeError(
+                f"unmerge: {self.name} cannot take out what was merged: its memory does not know "
+                "what it was without; merge the parts that stay, or use jf.jackknife"
+            )
+        return self.undo(whole, part)
 
     def __add__(self, other: object) -> "Fold[Any]":
         return _binary(operator.add, self, other)
@@ -306,37 +327,12 @@ def _joined(folds: tuple[Fold[Any], ...], last: Function, name: str) -> Fold[Any
     for fold in folds:
         parts = fold._parts or (fold._with(extract=identity, name=""),)
         new = [places.setdefault(part, len(places)) for part in parts]
-        tokens += ((moved(where, new), function) for where, function in _tokens(fold))
+        tokens += ((moved(where, new), function) for where, function in tokens_of(fold))
     tokens.append((len(folds), last))
     parts = tuple(places)
-    kept = tuple(part.block_where for part in parts)
-    mergeable = all(part.merge is not None for part in parts)
-    finite = bool(parts) and all(part.finished is not None for part in parts)
-    made = Fold(
-        partial(init_all, tuple(p.init for p in parts)),
-        partial(step_all, tuple(p.step for p in parts)),
-        partial(merge_all, tuple(p.merge for p in parts)) if mergeable else None,
-        evaluation(tokens),
-        partial(block_all, tuple(p.block for p in parts)),
-        finished=partial(finished_all, tuple(p.finished for p in parts)) if finite else None,
-        block_where=partial(block_where_all, kept) if mergeable else None,
-        name=name,
-    )
-    made.__dict__["_parts"] = parts if mergeable else ()
+    made = Fold(**side_by_side(parts), extract=evaluation(tokens), name=name)
+    made.__dict__["_parts"] = parts if made.merge else ()
     return made
-
-
-def _tokens(fold: Fold[Any]) -> list[tuple[Takes, Function]]:
-    # a function, and what it takes: so many answers before it, or memories of parts; never a nest
-    extract: Any = fold.extract
-    if _is_of(extract, evaluate) and fold._parts:
-        plan, functions = extract.args
-        return list(zip(plan, functions, strict=True))
-    return [(tuple(range(len(fold._parts))) if fold._parts else (None, 0), fold.extract)]
-
-
-def _is_of(function: object, what: Function) -> bool:
-    return type(function) is partial and function.func is what
 
 
 def _binary(op: Operation, a: object, b: object) -> Fold[Any]:

@@ -56,7 +56,7 @@ def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
     n = check_count(num_groups, "num_groups", "folds.grouped", least=1)
     # without its answer and name, so that grouped var and std are one memory
     bare = Fold(a_fold.init, a_fold.step, a_fold.merge, identity, a_fold.block, name="")
-    merge = a_fold.merge and partial(_merge, a_fold.merge)
+    merge, unmerge = (f and partial(_merge, f) for f in (a_fold.merge, a_fold.undo))
     block = None if merge is None else partial(_block, n, bare)
     return Fold(
         partial(_init, n, a_fold.init),
@@ -65,6 +65,7 @@ def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
         partial(_extract, a_fold.extract),
         block,
         block_where=block,
+        unmerge=unmerge,
         name=f"grouped {a_fold.name}",
     )
 

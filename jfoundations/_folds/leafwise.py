@@ -39,9 +39,9 @@ def leafwise(a_fold: Fold[Any], *, weighted: bool = False) -> Fold[Any]:
     kept = a_fold.block_where
     block_where = None if kept is None else partial(_take, kept, weighted)
     step = partial(_step, a_fold.step, weighted)
-    merge = None if a_fold.merge is None else partial(_merge, a_fold.merge)
-    extract = partial(_extract, a_fold.extract)
-    return Fold(init, step, merge, extract, block, block_where=block_where, name=a_fold.name)
+    merge, unmerge = (f and partial(_merge, f) for f in (a_fold.merge, a_fold.undo))
+    functions = (init, step, merge, partial(_extract, a_fold.extract), block)
+    return Fold(*functions, block_where=block_where, unmerge=unmerge, name=a_fold.name)
 
 
 def _parted(weighted: bool, xs: PyTree) -> tuple[Any, Callable[[Any], Any]]:

@@ -1,8 +1,8 @@
 """The checkpoint of a fold: which chunks are done, and the memories that they came to.
 
 It is one file in the format of `jfoundations.save`. Its first leaf is JSON, as bytes: `fold`,
-`name`, `chunks` say of what it is, `nodes`, `samples`, `rows`, `done`, `element` how far it has
-come. The others are the memories, a pytree for each node of the tree of merges.
+`name`, `chunks`, `files` say of what it is, `nodes`, `samples`, `rows`, `done`, `element` how far
+it has come. The others are the memories, a pytree for each node of the tree of merges.
 
 It is written whole or not at all: after every so many chunks if it is told to, else as often as
 writing takes no more than a hundredth of the time, which is after each chunk where chunks take
@@ -13,7 +13,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,7 +28,7 @@ from .in_order import IN_ORDER
 from .merge_tree import LEVEL, Node
 
 SHARE = 100  # of the time since the last writing, one part at most is spent writing
-KEYS = {"fold", "name", "chunks", "nodes", "samples", "rows", "done", "element"}
+KEYS = {"fold", "name", "chunks", "files", "nodes", "samples", "rows", "done", "element"}
 About: TypeAlias = dict[str, Any]  # what a file says of itself: KEYS and their values
 HIGHEST = 15  # of so many chunks as 16**15 no one has heard
 
@@ -42,6 +42,7 @@ class Checkpoint:
         total: how many chunks there are, or None.
         own_id: what stands for the fold, or None: then it is known by what it computes with.
         every: after how many chunks it is written, or None: as often as it costs little.
+        files: of which the chunks are, in their order: name, bytes and how many chunks.
 
     Raises:
         TypeError: the fold holds something that cannot be seen into, and there is no id.
@@ -54,6 +55,7 @@ class Checkpoint:
         total: int | None,
         own_id: str | None = None,
         every: int | None = None,
+        files: Sequence[tuple[str, int, int]] = (),
     ):
         self.path: Path = Path(path)
         self.fold: Fold[Any] = a_fold
@@ -63,6 +65,7 @@ class Checkpoint:
             "fold": _seen(a_fold) if own_id is None else f"id {own_id}",
             "name": a_fold.name,
             "chunks": total,
+            "files": [list(file) for file in files],
         }
         self.cost: float = 0.0
         self.last: float = 0.0
@@ -80,7 +83,23 @@ class Checkpoint:
         for what in ("fold", "chunks"):
             if about[what] != self.about[what]:
                 raise ValueError(self._refusal(what, about))
+        if about["files"] and self.about["files"]:
+            self._check_files(about)
         return about
+
+    def _check_files(self, about: About) -> None:
+        """Raise unless what is done was read from the files that are there now."""
+        then, now = map(_file_of_each, (about["files"], self.about["files"]))
+        for height, place in about["nodes"]:
+            done = range(place) if height == IN_ORDER else _chunks_of(height, place)
+            for i in done:
+                if then[i] != now[i]:
+                    had, has = (f"{name} of {size} bytes" for name, size in (then[i], now[i]))
+                    raise ValueError(
+                        f"fold: the checkpoint {self.path} has done chunk {i} of {about['chunks']} "
+                        f"from {had}, and now it is {has}; give the files that it was made with, "
+                        "or another path, or delete it to begin anew"
+                    )
 
     def _about(self) -> About:
         try:
@@ -172,24 +191,43 @@ def _is_sound(about: About) -> bool:
     chunks = about["chunks"]
     if not _are_counts([about["rows"], about["done"], 0 if chunks is None else chunks]):
         return False
+    if not _are_files(about["files"], chunks):
+        return False
     if not _are_counts([k for k, _ in samples]) or bool(nodes) != bool(samples):
         return False
     if nodes and nodes[0][0] == IN_ORDER:
         return len(nodes) == 1 and nodes[0] == [IN_ORDER, about["done"]]
     if not _are_counts([height for height, _ in nodes]) or any(h > HIGHEST for h, _ in nodes):
         return False
-    ends = sorted((place << LEVEL * h, (place + 1) << LEVEL * h) for h, place in nodes)
-    apart = all(a[1] <= b[0] for a, b in itertools.pairwise(ends))
-    inside = chunks is None or not ends or ends[-1][1] <= chunks
-    return apart and inside and sum(b - a for a, b in ends) == about["done"]
+    ends = sorted((_chunks_of(*node) for node in nodes), key=lambda chunks: chunks.start)
+    apart = all(a.stop <= b.start for a, b in itertools.pairwise(ends))
+    inside = chunks is None or not ends or ends[-1].stop <= chunks
+    return apart and inside and sum(map(len, ends)) == about["done"]
+
+
+def _chunks_of(height: int, place: int) -> range:
+    return range(place << LEVEL * height, (place + 1) << LEVEL * height)
+
+
+def _file_of_each(files: Iterable[Any]) -> list[Any]:
+    return [(name, size) for name, size, chunks in files for _ in range(chunks)]
 
 
 def _are_counts(numbers: Iterable[object]) -> bool:
     return all(type(n) is int and 0 <= n < 2**63 for n in numbers)
 
 
+def _are_files(files: Any, chunks: int | None) -> bool:
+    if files == []:
+        return True
+    if not isinstance(files, list) or not all(isinstance(f, list) and len(f) == 3 for f in files):
+        return False
+    known = all(isinstance(name, str) and _are_counts(rest) for name, *rest in files)
+    return known and sum(n for *_, n in files) == chunks
+
+
 def _seen(a_fold: Fold[Any]) -> str:
-    functions = [getattr(a_fold, name) for name in FIELDS if name != "extract"]
+    functions = [getattr(a_fold, name) for name in FIELDS if name not in ("extract", "undo")]
     try:
         return fingerprint((functions, settings()))
     except TypeError as error:

@@ -112,16 +112,17 @@ def _complete(nodes: dict[Node, FlatTree], height: int, place: int) -> list[Node
 def _merged(a_fold: Fold[Any], flat_memories: list[FlatTree], count: jax.Array) -> FlatTree:
     memories, merge = list(map(unflattened, flat_memories)), a_fold.merge
     assert merge is not None
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(_strong, leaves))), *memories)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(strong, leaves))), *memories)
     first = jax.tree.map(lambda a: a[0], stacked)
 
     def one_more(i: jax.Array, memory: PyTree) -> Any:
         both = merge(memory, jax.tree.map(lambda a: a[i], stacked))
         check_like(both, memory, f"the merge of the fold {a_fold.name}", "memory")
-        return jax.tree.map(_strong, both)
+        return jax.tree.map(strong, both)
 
     return flattened(lax.fori_loop(1, count, one_more, first))
 
 
-def _strong(leaf: PyTree) -> jax.Array:
-    return jnp.asarray(leaf, jnp.result_type(leaf))  # Python numbers have weak types
+def strong(leaf: PyTree) -> jax.Array:
+    """Return a leaf as an array of its own dtype: Python numbers have weak ones."""
+    return jnp.asarray(leaf, jnp.result_type(leaf))

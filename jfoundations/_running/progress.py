@@ -69,6 +69,7 @@ class Progress:
         blocks: the source, or an iterable of blocks.
         file: the checkpoint, or None.
         report: called after each chunk, or None.
+        memories: what keeps them, by default as the fold needs it.
     """
 
     def __init__(
@@ -77,13 +78,15 @@ class Progress:
         blocks: Iterable[PyTree],
         file: Checkpoint | None = None,
         report: Report | None = None,
+        memories: type[MergeTree] | None = None,
     ):
         self.a_fold: Fold[Any] = a_fold
         self.blocks: Any = blocks
         self.total: int | None = count_of(blocks)
         self.file: Checkpoint | None = file
         self.report: Report | None = report
-        self.done: Done = Done((InOrder if a_fold.merge is None else MergeTree).of(a_fold))
+        kept = memories or (InOrder if a_fold.merge is None else MergeTree)
+        self.done: Done = Done(kept.of(a_fold))
         self.element: Any = None  # what all have alike
         self.computing: deque[Any] = deque()
         self.earlier: dict[str, Any] | None = file and file.read()  # what the file says is done
@@ -104,6 +107,10 @@ class Progress:
             self, [i for i in ids if i not in self.done.memories] if self.earlier else ids
         )
 
+    def name_of(self, i: int) -> str:
+        """Return what messages call a chunk."""
+        return chunk_name(i, self.total, getattr(self.blocks, "load", None))
+
     def passes(self, i: int, block: PyTree) -> bool:
         """Tell whether a block of a stream is done already."""
         if self.earlier is None:
@@ -121,7 +128,7 @@ class Progress:
     def _resume(self, i: int, block: PyTree) -> None:
         """Take in what the checkpoint holds, given a chunk that it has seen."""
         assert self.file is not None and self.earlier is not None
-        name, earlier = chunk_name(i, self.total), self.earlier
+        name, earlier = self.name_of(i), self.earlier
         block, samples = as_block(block, f"fold's {name}"), dict(earlier["samples"])
         if rows_in(block) != samples[i]:
             raise self._cut_otherwise(f"{samples[i]} rows in {name}", rows_in(block))
@@ -143,7 +150,7 @@ class Progress:
         """Fold a block here, as chunk i, and take it in."""
         block = self.checked(i, block)
         self._check_number(i)
-        name = chunk_name(i, self.total)
+        name = self.name_of(i)
         memories, memory = fold_block(partial(self.done.memories.fold, i), block, name)
         self._take_in(i, rows_in(block), memories)
         self.computing.append(memory)
@@ -152,13 +159,13 @@ class Progress:
 
     def add(self, i: int, folded: FoldedChunk) -> None:
         """Take in chunk i, which was folded elsewhere."""
-        self._check_alike(chunk_name(i, self.total), folded.element)
+        self._check_alike(self.name_of(i), folded.element)
         self._check_number(i)
         self._take_in(i, folded.rows, self.done.memories.add(0, i, folded.memory))
 
     def checked(self, i: int, block: PyTree) -> Any:
         """Return a block as JAX takes it, or raise: it is none, or unlike those before."""
-        name = chunk_name(i, self.total)
+        name = self.name_of(i)
         block = as_block(block, f"fold's {name}")
         self._check_alike(name, element_of(block))
         return block
@@ -179,7 +186,7 @@ class Progress:
                 "number that chunks gave with it"
             )
         if i in self.done.memories:
-            raise RuntimeError(f"fold: the executor gave {chunk_name(i, self.total)} twice")
+            raise RuntimeError(f"fold: the executor gave {self.name_of(i)} twice")
 
     def _take_in(self, i: int, rows: int, memories: MergeTree | InOrder) -> None:
         self.done = self.done.and_chunk(i, rows, memories)

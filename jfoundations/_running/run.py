@@ -12,7 +12,7 @@ that the bits depend on how the data is cut, and on nothing else.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -25,10 +25,10 @@ from .._core.types import PyTree
 from .._core.values import maker_of
 from .._folds.fold import Fold
 from .executor import Executor, Local
-from .source import as_block, check_block, cut
+from .source import as_block, cut, is_whole
 
 if TYPE_CHECKING:
-    from .progress import Report
+    from .progress import Progress, Report
 
 R = TypeVar("R")
 
@@ -56,9 +56,10 @@ def fold(
             everywhere.
         checkpoint: a path to a file that is kept up to date with what is done. Where it exists the
             fold goes on from there, and ends with the same bits. It stays when all is done. It
-            knows the data by how it is cut, not by its values, and the fold by all that it computes
-            with: the code of its functions, what they close over, the globals that they name
-            (modules by their names), the fields of objects, and JAX's settings.
+            knows the data by how it is cut, not by its values, and files that `Source.of` was given
+            by name and size; the fold by all that it computes with: the code of its functions, what
+            they close over, the globals that they name (modules by their names), the fields of
+            objects, and JAX's settings.
         checkpoint_id: a name that stands for the fold in the checkpoint, where what it computes
             with cannot be seen into. It must be another whenever the fold is.
         checkpoint_every: after how many chunks the checkpoint is written: 1 for it to hold at once
@@ -84,35 +85,14 @@ def fold(
     >>> float(fold(folds.mean(), jnp.array([1.0, 2.0, 4.0, 18.0])))
     6.25
     """
-    if not isinstance(a_fold, Fold):
-        raise TypeError(_no_fold(a_fold))
+    check_fold(a_fold, "fold")
     _check_checkpoint(checkpoint, checkpoint_id, checkpoint_every)
-    if progress is not None and not callable(progress):
-        raise TypeError(
-            f"fold: progress is {progress!r}, which is not callable; give a function of how many "
-            "chunks are done and how many there are, as in progress=print"
-        )
-    if isinstance(data, dict | tuple) or hasattr(data, "dtype"):
-        check_block(data, "fold's data")
-        if executor is None and checkpoint is None and progress is None:
+    if is_whole(data, "fold's data"):
+        if executor is checkpoint is progress is None:
             data = as_block(data, "fold's data")
             return _answer(a_fold, data) if tracing() else compiled(_answer, a_fold)(data)
         data = cut(data)
-    executor = Local() if executor is None else executor
-    if not isinstance(executor, Executor):
-        raise TypeError(
-            f"fold: executor is {executor!r}; give one of jfoundations.executors, as in "
-            "executors.Pool(workers=4), or one of a class that extends executors.Executor"
-        )
-    if not isinstance(data, Iterable):
-        raise TypeError(
-            f"fold: data is {type(data).__name__}; give an array, or an iterable of blocks"
-        )
-    if a_fold.merge is None and not executor.keeps_order:
-        raise TypeError(
-            f"fold: {a_fold.name} depends on the order of its elements (its merge is None), so "
-            f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
-        )
+    data, executor = checked("fold", a_fold, data, executor, progress)
     if checkpoint is not None and tracing():
         raise TypeError(
             "fold: checkpoint= is a file, which a traced function cannot write; call fold outside "
@@ -125,9 +105,50 @@ def fold(
         if checkpoint is None:
             return Progress(a_fold, data, None, progress)
         path, total = executor.checkpoint_path(checkpoint), count_of(data)
-        file = Checkpoint(path, a_fold, total, checkpoint_id, checkpoint_every)
+        files = getattr(getattr(data, "load", None), "stamps", list)()
+        file = Checkpoint(path, a_fold, total, checkpoint_id, checkpoint_every, files)
         return Progress(a_fold, data, file, progress)
 
+    return answer_of(a_fold, completed(executor, opened))
+
+
+def checked(
+    who: str, a_fold: Fold[Any], data: Any, executor: Executor | None, report: object
+) -> tuple[Iterable[PyTree], Executor]:
+    """Return blocks and executor of a run, or raise: they are none, or do not go together.
+
+    Args:
+        who: the function's name, for messages.
+        a_fold: the fold.
+        data: given as an iterable of blocks.
+        executor: None is this process.
+        report: given as `progress`.
+    """
+    if report is not None and not callable(report):
+        raise TypeError(
+            f"{who}: progress is {report!r}, which is not callable; give a function of how many "
+            "chunks are done and how many there are, as in progress=print"
+        )
+    executor = Local() if executor is None else executor
+    if not isinstance(executor, Executor):
+        raise TypeError(
+            f"{who}: executor is {executor!r}; give one of jfoundations.executors, as in "
+            "executors.Pool(workers=4), or one of a class that extends executors.Executor"
+        )
+    if not isinstance(data, Iterable):
+        raise TypeError(
+            f"{who}: data is {type(data).__name__}; give an array, or an iterable of blocks"
+        )
+    if a_fold.merge is None and not executor.keeps_order:
+        raise TypeError(
+            f"{who}: {a_fold.name} depends on the order of its elements (its merge is None), so "
+            f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
+        )
+    return data, executor
+
+
+def completed(executor: Executor, opened: "Callable[[], Progress]") -> "Progress":
+    """Return a progress that an executor has brought to its end; what was done is kept anyway."""
     state = executor.together(opened)
     try:
         executor.run(state.chunks(), state)
@@ -135,15 +156,23 @@ def fold(
         state.save_after(error)
         raise
     state.save()
+    return state
+
+
+def answer_of(a_fold: Fold[R], state: "Progress") -> R:
+    """Return the fold's answer of all chunks."""
     return compiled(_extracted, a_fold)(state.memory())
 
 
-def _no_fold(value: object) -> str:
+def check_fold(value: object, who: str) -> None:
+    """Raise unless a value is a fold."""
+    if isinstance(value, Fold):
+        return
     if name := maker_of(value, "jfoundations.folds"):
-        return f"fold: folds.{name} makes a fold; call it: folds.{name}()"
+        raise TypeError(f"{who}: folds.{name} makes a fold; call it: folds.{name}()")
     name = getattr(value, "__name__", None) or repr(value)
-    return (
-        f"fold: {name} is no Fold; make one with Fold(init, step, merge) "
+    raise TypeError(
+        f"{who}: {name} is no Fold; make one with Fold(init, step, merge) "
         "or take one from jfoundations.folds"
     )
 

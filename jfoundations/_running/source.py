@@ -1,6 +1,7 @@
 """Numbered blocks of data, and how a block is checked."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -11,7 +12,9 @@ from jax.core import Tracer
 from .._core.checks import check_count
 from .._core.inputs import as_given
 from .._core.types import PyTree
+from .._core.values import describe
 
+_PATH = (str, os.PathLike)
 CUT = 64  # an array that an executor is to split becomes so many chunks, whatever the executor
 
 
@@ -58,22 +61,64 @@ class Source:
             raise TypeError(f"Source: load is {self.load!r}, which is not callable")
 
     @classmethod
-    def of(cls, data: PyTree, size: int) -> "Source":
-        """Cut arrays into blocks of `size` rows; the last has what is left.
+    def of(
+        cls, data: Any, size: int | None = None, *, columns: Sequence[str] | None = None
+    ) -> "Source":
+        """Cut data into blocks of `size` rows; the last has what is left.
 
         Args:
             data: an array or a tree of arrays with one leading axis; of a memory-mapped file,
                 `np.load(path, mmap_mode="r")`, or a view into it, workers are sent the path alone.
-            size: rows of a block, a positive int.
+                Or the path of a file, or a list of paths, which are sent in place of the data: of
+                `.npy`, Parquet (a dict of columns; lists of one length are an axis) or Zarr (an
+                array, or a group as a dict). Or what has `len(data)` and `data[i:j]`, a dict of
+                columns or elements to be stacked: a data set of Hugging Face, grain, torch.
+            size: rows of a block, a positive int; no block has rows of two files. Without it each
+                file is a block, or each `data[i]`.
+            columns: of Parquet files and Zarr groups, the names of those to read; None: all.
 
         Raises:
             TypeError, ValueError: there is no leading axis, leaves differ in it, or size is no
-                positive int.
+                positive int, or is missing where data is arrays; a file is of another kind.
+            FileNotFoundError: there is no such file.
+            ModuleNotFoundError: pyarrow or zarr is needed, and is not installed.
+
+        A checkpoint knows files by name, without the folder, and by size: a file whose block is
+        done must stay as it is, others may be mended. A file that changes while it is read is an
+        error, which names it; what was done is kept.
 
         >>> Source.of(np.arange(5.0), 2).load(2)
         array([4.])
+        >>> import pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> for k in (1, 2, 3):
+        ...     np.save(folder / f"{k}.npy", np.full(k, float(k)))
+        >>> source = Source.of(sorted(folder.glob("*.npy")))
+        >>> source.n_chunks, source.load(1).tolist()
+        (3, [2.0, 2.0])
         """
-        size = check_count(size, "size", "Source.of", least=1)
+        from .files import Files, Slices  # not before: they import what reads files
+
+        if size is not None:
+            size = check_count(size, "size", "Source.of", least=1)
+        paths = [data] if isinstance(data, _PATH) else data
+        if isinstance(paths, list | tuple) and paths and all(isinstance(p, _PATH) for p in paths):
+            files = Files.of(paths, size, columns)
+            return cls(len(files), files)
+        if columns is not None:
+            raise TypeError(
+                "Source.of: columns are of files, and data is none; pick them out beforehand, or "
+                "with .of(lambda element: …) of a fold"
+            )
+        indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+        if indexed and not _is_tree(data) and (size is None or not isinstance(data, list)):
+            slices = Slices(data, size)
+            return cls(len(slices), slices)
+        if size is None:
+            raise TypeError(
+                f"Source.of: data is {describe(data)}, and size is missing; say how many rows a "
+                "block has, as in Source.of(data, 1000)"
+            )
         check_block(data, "Source.of's data")
         return cls(max(1, -(-rows_in(data) // size)), Rows(data, size))
 
@@ -106,6 +151,17 @@ def _taken(leaf: PyTree, rows: slice) -> Any:
 def cut(data: PyTree) -> Source:
     """Return the chunks of an array that was given whole."""
     return Source.of(data, max(1, -(-rows_in(data) // CUT)))
+
+
+def is_whole(data: object, who: str) -> bool:
+    """Tell whether data is an array, or a tree of arrays, and no iterable of blocks; check it."""
+    if _is_tree(data):
+        check_block(data, who)
+    return _is_tree(data)
+
+
+def _is_tree(data: object) -> bool:
+    return isinstance(data, dict | tuple) or hasattr(data, "dtype")
 
 
 def rows_in(block: PyTree) -> int:
@@ -151,12 +207,13 @@ def load_chunk(load: Loader, i: int, total: int | None) -> Any:
     try:
         return load(i)
     except StopIteration as error:  # on its way it would end a loop in silence
+        name = chunk_name(i, total, load)
         raise RuntimeError(
-            f"fold: the loader raised StopIteration while it loaded {chunk_name(i, total)}: a "
-            "next() in it came to an end; give next() a default"
+            f"fold: the loader raised StopIteration while it loaded {name}: a next() in it came to "
+            "an end; give next() a default"
         ) from error
     except BaseException as error:
-        error.add_note(f"fold: this came out of loading {chunk_name(i, total)}")
+        error.add_note(f"fold: this came out of loading {chunk_name(i, total, load)}")
         raise
 
 
@@ -169,6 +226,8 @@ def fold_block(program: Callable[[PyTree], R], block: PyTree, name: str) -> R:
         raise
 
 
-def chunk_name(i: int, total: int | None) -> str:
-    """Return what messages call a chunk."""
-    return f"chunk {i}" if total is None else f"chunk {i} of {total}"
+def chunk_name(i: int, total: int | None, load: object = None) -> str:
+    """Return what messages call a chunk, and the file that its loader reads, if it reads one."""
+    name = f"chunk {i}" if total is None else f"chunk {i} of {total}"
+    file = getattr(load, "name_of", None)
+    return name if file is None else f"{name} ({file(i)})"

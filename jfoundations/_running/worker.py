@@ -156,7 +156,7 @@ class ChunkFunction:
     def __call__(self, i: int) -> FoldedChunk:
         """Load and fold a chunk."""
         with under(self.settings):  # each time: a worker may serve several folds by turns
-            name = chunk_name(i, self.total)
+            name = chunk_name(i, self.total, self.load)
             block = as_block(load_chunk(self.load, i, self.total), f"fold's {name}")
             memory = jax.device_get(fold_block(self._memory, block, name))
             return FoldedChunk(memory, element_of(block), rows_in(block))

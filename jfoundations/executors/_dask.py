@@ -10,7 +10,6 @@ from .._core.checks import check_count
 from .._core.values import identity
 from .._running.executor import Executor
 from .._running.progress import Chunks, Progress
-from .._running.source import chunk_name
 from .._running.worker import FoldedChunk, run_chunk
 from ._workers import check_seconds, deadly, hand_out
 
@@ -65,7 +64,7 @@ class Dask(Executor):
                 if (folded := _result(tasks.of(i))) is not None:
                     progress.add(i, folded)
                     continue
-                fatal.append(chunk_name(i, chunks.total))
+                fatal.append(progress.name_of(i))
                 if len(fatal) == ENOUGH:
                     break
             if fatal:

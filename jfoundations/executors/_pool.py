@@ -14,7 +14,6 @@ from typing import Any
 from .._core.checks import check_count
 from .._running.executor import Executor
 from .._running.progress import Chunks, Progress
-from .._running.source import chunk_name
 from .._running.worker import FoldedChunk, run_chunk
 from ._workers import check_seconds, deadly, hand_out, too_slow
 
@@ -163,21 +162,21 @@ class _Team:
         idle.give(i, 0)
 
     def completed(self) -> Iterator[tuple[int, FoldedChunk]]:
-        total, limit = self.progress.total, self.pool.timeout
+        name_of, limit = self.progress.name_of, self.pool.timeout
         for worker in self._ready(limit):
             i = worker.chunk
             assert i is not None
             if (answer := worker.answer()) is _BEGUN:
                 continue
             if answer is not None:
-                yield i, _good(answer, chunk_name(i, total))
+                yield i, _good(answer, name_of(i))
             elif worker.tried == self.pool.retries:
-                raise _deadly(worker, chunk_name(i, total), self.progress)
+                raise _deadly(worker, name_of(i), self.progress)
             else:
                 self._replace(worker).give(i, worker.tried + 1)
         for worker in self.workers:
             if limit is not None and worker.chunk is not None and worker.left(limit) <= 0:
-                what = f"{chunk_name(worker.chunk, total)} took longer than Pool(timeout={limit})"
+                what = f"{name_of(worker.chunk)} took longer than Pool(timeout={limit})"
                 raise too_slow(what, self.progress)
 
     def _ready(self, timeout: float | None) -> list[_Worker]:

@@ -11,6 +11,7 @@ from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count
+from ._words import without
 
 
 def minimum() -> Fold[jax.Array]:
@@ -45,7 +46,7 @@ def count() -> Fold[jax.Array | Count]:
     5
     """
     functions = (_no_count, _count_one, _add, Count.answer, _count_block)
-    return Fold(*functions, block_where=_count_kept, name="count")
+    return Fold(*functions, block_where=_count_kept, unmerge=without, name="count")
 
 
 def _extremum(pick: Any, reduce: Any, largest: bool, name: str) -> Fold[jax.Array]:

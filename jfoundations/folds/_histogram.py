@@ -15,7 +15,7 @@ from .._kernels.sample.arguments import accumulator
 from ..stats._histogram import edges_of, ends_of, number_of
 from ..stats._histogram import histogram as histogram_of
 from ._elements import Kind, Taken, checked, one, rows_of, zero_rows
-from ._words import Words
+from ._words import Words, without
 
 
 @pytree
@@ -63,7 +63,8 @@ def histogram(
     range = ends_of("folds.histogram", range, jnp.result_type(float), count)
     taken = checked("histogram", weights, "propagate")
     init, step, block = (partial(f, taken, bins, range) for f in (_init, _step, _block))
-    return Fold(init, step, _merge, _answer, block, block_where=block, name="histogram")
+    functions = (init, step, _merge, _answer, block)
+    return Fold(*functions, block_where=block, unmerge=_unmerge, name="histogram")
 
 
 def _block(taken: Taken, bins: Any, range: Any, xs: PyTree, kept: jax.Array | None = None) -> _Bins:
@@ -87,6 +88,10 @@ def _step(taken: Taken, bins: Any, range: Any, memory: _Bins, x: Any) -> _Bins:
 
 def _merge(a: _Bins, b: _Bins) -> _Bins:
     return _Bins(a.found + b.found, a.edges)  # type: ignore[operator]
+
+
+def _unmerge(whole: _Bins, part: _Bins) -> _Bins:
+    return _Bins(without(whole.found, part.found), whole.edges)
 
 
 def _answer(memory: _Bins) -> tuple[jax.Array | Count, jax.Array]:

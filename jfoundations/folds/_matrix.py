@@ -22,6 +22,7 @@ from .._kernels.sample.arguments import accumulator, scalar
 from .._kernels.sums.blocks import largest_within, widen
 from ._elements import one, zero_rows
 from ._memory import Memory, gather, merge
+from ._undo import unmerge
 from ._words import Words
 
 
@@ -70,7 +71,8 @@ def corr_matrix() -> Fold[jax.Array]:
 
 
 def _fold(extract: Any, name: str) -> Fold[jax.Array]:
-    return Fold(_init, _step, _merge, extract, _block, block_where=_block, name=name)
+    functions = (_init, _step, partial(_join, merge), extract, _block)
+    return Fold(*functions, block_where=_block, unmerge=partial(_join, unmerge), name=name)
 
 
 def _block(xs: PyTree, kept: jax.Array | None = None) -> _Matrix:
@@ -127,12 +129,12 @@ def _init(like: PyTree) -> _Matrix:
 
 
 def _step(memory: _Matrix, x: Any) -> _Matrix:
-    return _merge(memory, _block(one(x)))
+    return _join(merge, memory, _block(one(x)))
 
 
-def _merge(a: _Matrix, b: _Matrix) -> _Matrix:
-    """Join two memories: each pair of variables as `folds.cov` joins its own."""
-    both = merge(_as_pairs(a), _as_pairs(b))
+def _join(how: Any, a: _Matrix, b: _Matrix) -> _Matrix:
+    """Merge two memories, or unmerge: each pair of variables as `folds.cov` does its own."""
+    both = how(_as_pairs(a), _as_pairs(b))
     weight, *rows = jax.tree.map(
         lambda v: v[:, 0],
         (both.weight, both.pivots[:1], both.offsets[:1], both.units[:1], both.powers[:1]),

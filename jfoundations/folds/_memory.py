@@ -9,6 +9,7 @@ Sources: Chan, Golub and LeVeque (1983), "Algorithms for computing the sample va
 statistical moments", for orders three and four.
 """
 
+import operator
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from .._core.pytrees import pytree
 from .._core.rounding import protect
+from .._core.types import Function
 from .._kernels.moments.derivatives import memory as sums_of
 from .._kernels.moments.moments import Moments, times
 from .._kernels.numbers.counts import Count
@@ -29,7 +31,7 @@ from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.sample.weights import Frequency, Probability, Reliability
 from .._kernels.sums.blocks import accumulator, counted, two_words, widen
 from ._elements import weights_in_units
-from ._words import Words, choose
+from ._words import Words, choose, without
 
 Kind = type[Frequency] | type[Reliability] | type[Probability] | None
 
@@ -53,14 +55,19 @@ class Weight:
         """Return the total, rounded."""
         return self.total.astype(dtype) if isinstance(self.total, Count) else self.total.value
 
-    def joined(self, other: "Weight", mine: jax.Array, its: jax.Array) -> "Weight":
+    @property
+    def count(self) -> Count:
+        """How many elements were seen, those of weight 0 left out."""
+        return self.total if isinstance(self.total, Count) else self.seen  # type: ignore
+
+    def joined(self, other: "Weight", mine: jax.Array, its: jax.Array, sign: int) -> "Weight":
         """Return the weight of both, of which the shares are given."""
+        join: Function = operator.add if sign > 0 else without
         heavy = None
         if self.heavy is not None and other.heavy is not None:
             heavy = Words.of(protect(self.heavy.value * mine)).more(other.heavy.value * its)
-        seen = None if self.seen is None else self.seen + other.seen
-        total = self.total + other.total  # type: ignore[operator]
-        return Weight(total, heavy, seen)
+        seen = None if self.seen is None else join(self.seen, other.seen)
+        return Weight(join(self.total, other.total), heavy, seen)
 
     def __int__(self) -> int:
         return int(self.total)
@@ -236,10 +243,15 @@ def _weight(
     return Weight(Words.of(times(total, heft)), heavy, count)
 
 
-def merge(a: Memory, b: Memory) -> Memory:
-    """Join the memories of two halves of the data; an empty side changes no bit of the other."""
+def merge(a: Memory, b: Memory, sign: int = 1) -> Memory:
+    """Join the memories of two halves of the data; an empty side changes no bit of the other.
+
+    With the sign -1 all that b has seen counts the other way: so it is taken out of a again.
+    """
     wa, wb = (m.weight.value(m.dtype) for m in (a, b))
     whole = wa + wb
+    if sign < 0:
+        wb, whole = -wb, Weight(without(a.weight.total, b.weight.total)).value(a.dtype)
     whole = lax.select(whole == 0, lax.full_like(whole, 1), whole)
     # the heavier keeps its pivot, so that no mean is further from it than a number can be
     mine = wa >= wb
@@ -252,24 +264,31 @@ def merge(a: Memory, b: Memory) -> Memory:
     share = lax.select(mine, q, -p)
     sides = zip(a.pivots, b.pivots, a.offsets, b.offsets, gaps, strict=True)
     means = [
-        _moved(jnp.where(mine, x, y), choose(mine, oa, ob), protect(gap * share), oa, ob)
+        _moved(
+            jnp.where(mine, x, y), choose(mine, oa, ob), protect(gap * share), oa, _signed(ob, sign)
+        )
         for x, y, oa, ob, gap in sides
     ]
     pivots, offsets = zip(*means, strict=True)
-    weight = a.weight.joined(b.weight, p, q)
+    weight = a.weight.joined(b.weight, p, q, sign)
     if not a.powers:
         return Memory(weight, pivots, offsets)
     sizes = [binary_unit(lax.stop_gradient(gap)) * 4 for gap in gaps]
     units = tuple(map(_largest, a.units, b.units, sizes))
     d = [gap / (unit / 4) for gap, unit in zip(gaps, units, strict=True)]
     lever = wa * q
+    mine, its = _rescaled(a, units), [_signed(y, sign) for y in _rescaled(b, units)]
     powers = [
         (x + y).more(d[i] * d[j] * lever)
-        for x, y, (i, j) in zip(_rescaled(a, units), _rescaled(b, units), _pairs(d), strict=False)
+        for x, y, (i, j) in zip(mine, its, _pairs(d), strict=False)
     ]
     if len(a.powers) == 3 and len(gaps) == 1:
-        powers += _third_and_fourth(_rescaled(a, units), _rescaled(b, units), d[0], lever, p, q)
+        powers += _third_and_fourth(mine, its, d[0], lever, p, q)
     return Memory(weight, pivots, offsets, units, tuple(powers))
+
+
+def _signed(words: Words, sign: int) -> Words:
+    return words if sign > 0 else -words
 
 
 def _quarter(x: jax.Array, ox: Words, y: jax.Array, oy: Words) -> jax.Array:

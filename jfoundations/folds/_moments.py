@@ -19,6 +19,7 @@ from .._kernels.sample.arguments import scalar
 from ..stats._statistic import Statistic
 from ._elements import Kind, Nan, Taken, checked, one, real_parts, rows_of, zero_rows
 from ._memory import Memory, gather, merge, of_element
+from ._undo import unmerge
 
 
 def mean(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -225,7 +226,8 @@ def _make(
 
 def _of_arrays(taken: Taken, order: int, extract: Any, name: str) -> Fold[Any]:
     init, step, block = (partial(f, taken, order) for f in (_init, _step, _block))
-    return Fold(init, step, merge_all, extract, block, block_where=block, name=name)
+    functions = (init, step, merge_all, extract, block)
+    return Fold(*functions, block_where=block, unmerge=_unmerge_all, name=name)
 
 
 def powers(weights: Kind, nan: Nan) -> Fold[Any]:
@@ -243,6 +245,10 @@ def _block(taken: Taken, order: int, xs: PyTree, kept: Any = None) -> tuple[Memo
 def merge_all(a: Any, b: Any) -> Any:
     """Merge memories side by side."""
     return tuple(map(merge, a, b))
+
+
+def _unmerge_all(whole: Any, part: Any) -> Any:
+    return tuple(map(unmerge, whole, part))
 
 
 def _init(taken: Taken, order: int, like: PyTree) -> tuple[Memory, ...]:

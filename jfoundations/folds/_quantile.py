@@ -37,6 +37,7 @@ from ._sketch import (
     keys_of,
     lowest_key,
 )
+from ._words import without
 
 
 def sketch(*, nan: Nan = "propagate") -> Fold[Sketch]:
@@ -54,7 +55,7 @@ def sketch(*, nan: Nan = "propagate") -> Fold[Sketch]:
     """
     nan = checked("sketch", None, nan).nan
     init, step, block = (partial(f, nan) for f in (_init, _step, _block))
-    return Fold(init, step, _merge, block=block, block_where=block, name="sketch")
+    return Fold(init, step, _merge, block=block, block_where=block, unmerge=_unmerge, name="sketch")
 
 
 def quantile(q: Any, *, within: Sketch | None = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -179,6 +180,10 @@ def _merge(a: Sketch, b: Sketch) -> Sketch:
     return Sketch(a.bins + b.bins, a.dtype, a.nan)
 
 
+def _unmerge(whole: Sketch, part: Sketch) -> Sketch:
+    return Sketch(without(whole.bins, part.bins), whole.dtype, whole.nan)
+
+
 @pytree
 class _Asked:
     """What the second pass is to find: quantiles, where they are, and how many lie there."""
@@ -198,7 +203,8 @@ def _exact(who: str, q: jax.Array, within: Sketch) -> Fold[jax.Array]:
         partial(f, asked.places.bins) for f in (_init_inner, _step_inner, _block_inner)
     )
     extract = partial(_found, asked, str(dtype), q.ndim)
-    return Fold(init, step, _add, extract, block, block_where=block, name=who)
+    functions = (init, step, _add, extract, block)
+    return Fold(*functions, block_where=block, unmerge=without, name=who)
 
 
 @jax.jit

@@ -21,7 +21,7 @@ from ._elements import (
     weights_in_units,
     zero_rows,
 )
-from ._words import Words
+from ._words import Words, without
 
 
 def sum(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -42,7 +42,8 @@ def sum(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     """
     taken = checked("sum", weights, nan)
     init, step, block = (partial(f, taken) for f in (_init, _step, _block))
-    made = Fold(init, step, _merge, _extract, block, block_where=block, name="sum")
+    functions = (init, step, _merge, _extract, block)
+    made = Fold(*functions, block_where=block, unmerge=_unmerge, name="sum")
     return leafwise(made, weighted=weights is not None)
 
 
@@ -70,6 +71,10 @@ def _step(taken: Taken, memory: tuple[Words, ...], x: PyTree) -> tuple[Words, ..
 
 def _merge(a: tuple[Words, ...], b: tuple[Words, ...]) -> tuple[Words, ...]:
     return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def _unmerge(whole: tuple[Words, ...], part: tuple[Words, ...]) -> tuple[Words, ...]:
+    return tuple(map(without, whole, part))
 
 
 def _extract(memory: tuple[Words, ...]) -> jax.Array:

@@ -16,10 +16,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from .._core.pytrees import pytree
 from .._core.rounding import protect
+from .._kernels.numbers.counts import Count
 from .._kernels.numbers.two_words import two_sum
 
 
@@ -53,6 +56,9 @@ class Words:
         high, lost = two_sum(self.high, other.high)
         return Words(high, (self.low + other.low) + lax.stop_gradient(lost))
 
+    def __neg__(self) -> "Words":
+        return Words(-self.high, -self.low)
+
     def __int__(self) -> int:
         return int(self.high) + int(self.low)
 
@@ -64,3 +70,32 @@ class Words:
 def choose(condition: jax.Array, yes: Any, no: Any) -> Any:
     """Return one of two memories, leaf by leaf."""
     return jax.tree.map(lambda y, n: jnp.where(condition, y, n), yes, no)
+
+
+def without(whole: Any, part: Any) -> Any:
+    """Return what is left of a sum of words, or of a count, when a part is taken out.
+
+    A count is exact. One that would be negative is 2**64 more, as its sum with the part must be.
+
+    Raises:
+        ValueError: the part counts more than the whole, and the numbers can be seen.
+    """
+    if isinstance(whole, Words):
+        return whole + (-part)
+    is_no_part(whole, part)
+    whole, part = jax.tree.map(jnp.asarray, (whole, part))  # of NumPy's numbers it would warn
+    borrow = (whole.low < part.low).astype(np.uint32)
+    return Count(whole.high - part.high - borrow, whole.low - part.low)
+
+
+def is_no_part(whole: Count, part: Count) -> jax.Array:
+    """Tell where a part counts more than the whole; outside jit and vmap that is an error."""
+    more = part > whole
+    if not isinstance(more, Tracer) and more.any():
+        first = np.argmax(more)
+        its, mine = (np.asarray(count).ravel()[first] for count in (part, whole))
+        raise ValueError(
+            f"unmerge: what is to be taken out has seen {its} elements, and the whole {mine}: it "
+            "was never merged into it; give the memory of all first, then that of a part of it"
+        )
+    return more

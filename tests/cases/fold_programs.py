@@ -61,6 +61,8 @@ def joined(rank, port, data, folder):
         say("bits", shares, w.run(data, executors.Processes(shares=shares)))
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("data",))
     say("bits", "Devices", w.run(data, executors.Processes(executors.Devices(mesh, "data"))))
+    left_out = jf.jackknife(w.total(), w.source(data, w.SIZE), executors.Processes())
+    say("left out", w.digest(left_out))
     failing = w.Raising(w.Rows(data), 30)  # of the second process
     path = Path(folder) / "kept"
     with told("loader"):

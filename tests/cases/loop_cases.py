@@ -312,6 +312,7 @@ FORMS = {
     "iterate Pipe stages": _staged,
     "sweep": lambda s: jf.sweep(descend, _starts(s), *CALLBACKS["several"], max_steps=N, lanes=1),
     "iterate Implicit": lambda s: jf.iterate(descend, s, max_steps=N, driver=jf.Implicit()),
+    "jackknife": lambda s: jf.jackknife(jf.folds.var(), [s["x"], -s["x"], s["x"][:1]]),
     "iterate none": lambda s: jf.iterate(descend, s, max_steps=0),
     "LoopResult again in a loop": _nested,
     "replay first": _back,

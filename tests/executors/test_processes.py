@@ -4,6 +4,8 @@ import fold_workers as w
 import pytest
 from fold_children import Child, free_port
 
+import jfoundations as jf
+
 pytestmark = pytest.mark.slow
 SECONDS = 120  # then they are killed, whatever they wait for
 
@@ -44,6 +46,11 @@ def test_the_bits_are_those_of_one_process(joined, data, process):
     rows = lines_of(joined[process], "bits")
     print("\n" + "\n".join(rows))
     assert len(rows) == 7 and {row.split()[-1] for row in rows} == {w.run(data)}
+
+
+def test_each_chunk_left_out_in_both(joined, data):
+    right = w.digest(jf.jackknife(w.total(), w.source(data, w.SIZE)))
+    assert [lines_of(said, "left out") for said in joined] == [[f"left out {right}"]] * 2
 
 
 def test_a_loader_that_raises_in_one_raises_in_both(joined):

@@ -177,6 +177,27 @@ def test_mask_that_is_not_heeded():
         laws.fold(bad)
 
 
+def test_undo_that_is_none():
+    """One that forgets the part, one that takes out too much, one where no one can tell."""
+    small = strategies.arrays(shape=(5,))
+    total = jf.Fold(
+        lambda like: jnp.zeros(like.shape, like.dtype), jnp.add, jnp.add, unmerge=lambda m, b: m
+    )
+    with breach("merge\\(unmerge\\(m, b\\), b\\), and m"):
+        laws.fold(total, small)
+    n = folds.count()
+    twice = jf.Fold(
+        *(n.init, n.step, n.merge, n.extract, n.block),
+        unmerge=lambda m, b: n.undo(n.undo(m, b), b),
+    )
+    with breach("unmerge\\(merge\\(a, b\\), b\\), and a"):
+        laws.fold(twice, small)
+    most = folds.maximum()
+    never = jf.Fold(most.init, most.step, most.merge, block=most.block, unmerge=lambda m, b: m)
+    with breach("b\\), a\\), and init"):
+        laws.fold(never, small)
+
+
 def test_ordered_fold_with_another_block():
     last = jf.Fold(
         lambda like: jnp.zeros(like.shape, like.dtype), lambda m, x: x, None, block=lambda xs: xs[0]

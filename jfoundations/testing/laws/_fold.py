@@ -33,8 +33,9 @@ def fold(
     Exact: the memory of nothing changes no answer, merged from either side; `f.map` and `f.of`
     keep identity and composition. To rounding, and exact for integer answers: bracketing three
     merges either way; the answer of `xs ++ ys` and of the merge of both; a step and the merge of a
-    block of one; a `block_where` of your own and the block of what is kept. A fold whose `merge` is
-    None is held to going on where it left.
+    block of one; a `block_where` of your own and the block of what is kept. With an `unmerge`: what
+    is taken out and put back, and what it was; what is left of all, and nothing. A fold whose
+    `merge` is None is held to going on where it left.
 
     To rounding means that answers differ by no more than `rtol` times the largest of the answers
     of the whole, its parts and its first element. So data with a large offset tells a stable
@@ -81,6 +82,12 @@ def _homomorphism(found: PyTree, near: Near) -> None:
     near(found["step"], found["merge one"], "step(m, x), and merge(m, block([x]))")
     if "kept" in found:
         near(found["kept"], found["alone"], "block_where(xs, kept), and block(xs[kept])")
+    if "undone" in found:
+        undone, a = map(_integers, (found["undone"], found["a"]))
+        assert_same(undone, a, what="unmerge(merge(a, b), b), and a")
+        # floats lose what the whole had lost of a; to the whole, put together again, it is nothing
+        near(found["put back"], found["both"], "merge(unmerge(m, b), b), and m")
+        near(found["emptied"], found["nothing"], "unmerge(unmerge(merge(a, b), b), a), and init")
 
 
 def _goes_on(found: PyTree, near: Near) -> None:
@@ -124,6 +131,11 @@ def _answers(f: Fold[Any], xs: PyTree) -> tuple[dict[str, Any], Any]:
     if not is_by_rows(f.block_where):
         memories["kept"] = f.block_where(xs, jnp.arange(n) % 3 == 0)  # type: ignore[misc]
         memories["alone"] = f.block(jax.tree.map(lambda x: x[::3], xs))
+    if f.undo is not None:
+        memories |= {"a": ma, "both": f.merge(ma, mb)}
+        memories["undone"] = f.unmerge(memories["both"], mb)
+        memories["put back"] = f.merge(memories["undone"], mb)
+        memories |= {"emptied": f.unmerge(memories["undone"], ma), "nothing": empty}
     found |= {name: f.extract(memory) for name, memory in memories.items()}
     return found, _scales([*found.values(), *map(f.extract, (ma, mb, mc, one))])
 
@@ -137,6 +149,10 @@ def _functor_answers(f: Fold[Any], memory: PyTree, xs: PyTree) -> dict[str, Any]
         "of twice": twice.extract(twice.block(xs)),
         "of once": once.extract(once.block(xs)),
     }
+
+
+def _integers(answer: PyTree) -> list[jax.Array]:
+    return [x for x in jax.tree.leaves(answer) if not jnp.issubdtype(x.dtype, jnp.inexact)]
 
 
 def _scales(answers: list[PyTree]) -> list[jax.Array]:
