@@ -26,6 +26,7 @@ from ._describe import describe, minmax
 from ._ema import ema
 from ._extrema import count, maximum, minimum
 from ._histogram import histogram
+from ._linear_fit import linear_fit
 from ._logical import all, any
 from ._logsumexp import logsumexp
 from ._matrix import corr_matrix, cov_matrix
@@ -57,6 +58,7 @@ __all__ = [
     "iqr",
     "kurtosis",
     "last",
+    "linear_fit",
     "logsumexp",
     "maximum",
     "mean",

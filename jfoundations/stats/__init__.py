@@ -19,6 +19,7 @@ there are: what the others hold, nan even, is nothing to the answer or its gradi
 `jf.fold` does that by itself with the blocks of a list, a stream or a `Source`.
 """
 
+from .._kernels.moments.least_squares import LinearFit
 from .._kernels.moments.moments import Moments
 from .._kernels.numbers.counts import Count
 from .._kernels.sample.weights import Frequency, Probability, Reliability
@@ -27,6 +28,7 @@ from ._describe import Description, describe
 from ._ema import ema, ema_var
 from ._histogram import histogram
 from ._intervals import Bootstrap, bootstrap, pearson_interval
+from ._linear_fit import linear_fit
 from ._matrix import corr_matrix, cov_matrix
 from ._means import gmean, hmean, pmean
 from ._minmax import minmax
@@ -62,6 +64,7 @@ __all__ = [
     "Count",
     "Description",
     "Frequency",
+    "LinearFit",
     "Moments",
     "Probability",
     "Reliability",
@@ -79,6 +82,7 @@ __all__ = [
     "hmean",
     "iqr",
     "kurtosis",
+    "linear_fit",
     "mean",
     "mean_abs_dev",
     "median",
