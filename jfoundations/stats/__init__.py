@@ -19,6 +19,7 @@ there are: what the others hold, nan even, is nothing to the answer or its gradi
 `jf.fold` does that by itself with the blocks of a list, a stream or a `Source`.
 """
 
+from .._kernels.moments.components import Components
 from .._kernels.moments.least_squares import LinearFit
 from .._kernels.moments.moments import Moments
 from .._kernels.numbers.counts import Count
@@ -34,6 +35,7 @@ from ._means import gmean, hmean, pmean
 from ._minmax import minmax
 from ._order import iqr, median, median_abs_dev, quantile, trim_mean
 from ._pairs import corr, cov
+from ._pca import pca
 from ._ranks import rank_corr
 from ._rolling import (
     rolling_corr,
@@ -56,11 +58,13 @@ from ._segment import (
     segment_var,
 )
 from ._shape import kurtosis, moment, sem, skew
+from ._significance import Significance, anova, ftest, moments, ttest, welch
 from ._standardize import standardize
 from ._statistic import Statistic
 
 __all__ = [
     "Bootstrap",
+    "Components",
     "Count",
     "Description",
     "Frequency",
@@ -68,7 +72,9 @@ __all__ = [
     "Moments",
     "Probability",
     "Reliability",
+    "Significance",
     "Statistic",
+    "anova",
     "bootstrap",
     "corr",
     "corr_matrix",
@@ -77,6 +83,7 @@ __all__ = [
     "describe",
     "ema",
     "ema_var",
+    "ftest",
     "gmean",
     "histogram",
     "hmean",
@@ -89,6 +96,8 @@ __all__ = [
     "median_abs_dev",
     "minmax",
     "moment",
+    "moments",
+    "pca",
     "pearson_interval",
     "pmean",
     "quantile",
@@ -115,5 +124,7 @@ __all__ = [
     "std",
     "sum",
     "trim_mean",
+    "ttest",
     "var",
+    "welch",
 ]

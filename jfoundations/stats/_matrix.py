@@ -221,7 +221,7 @@ def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: str) -> Ar
         parts = [p * light for p in parts]
         value = form(squares[0].T * light, squares[-1] * light, _join_parts(parts))
     else:
-        free = _positive(call.free(found.total, correction), found.total)
+        free = positive(call.free(found.total, correction), found.total)
         value = _join_parts([_times(divide(p, free), units[0].T, units[-1]) for p in parts])
     value = value if len(data.values) == 2 else mirrored(value)
     return answer(value, data, (), False)
@@ -248,7 +248,7 @@ def _pairwise(data: Data, correction: ArrayLike, correlate: bool) -> Array:
         return correlations(*found.squares, found.products)
     unit = jnp.ones_like(found.total) if call.weight_unit is None else call.weight_unit
     free = free_in_units(data.weights, unit, found.total, found.trusted, found.rows, correction)
-    value = found.products / _positive(free, found.total)
+    value = found.products / positive(free, found.total)
     return _times(value, found.units[0].T, found.units[-1])
 
 
@@ -257,7 +257,7 @@ def _times(value: Array, u: Array, v: Array) -> Array:
     return value * jnp.maximum(u, v) * jnp.minimum(u, v)
 
 
-def _positive(free: Array, total: Array) -> Array:
+def positive(free: Array, total: Array) -> Array:
     return jnp.where((free > 0) & (total > 0), free, jnp.nan)
 
 

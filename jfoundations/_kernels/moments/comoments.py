@@ -7,7 +7,7 @@ two words. Two memories are merged in two words too.
 
 >>> import jax.numpy as jnp
 >>> found = comoments(jnp.array([[1.0, 2.0], [3.0, 6.0], [5.0, 4.0]]), None)
->>> print(found.products[0] * found.units * found.units[:, None])
+>>> print(in_units(found.products[0], found.units))
 [[8. 4.]
  [4. 8.]]
 
@@ -78,10 +78,10 @@ def comoments(x: Array, weights: Array | None) -> Comoments:
         shown = jnp.where(keep[:, None], x, jnp.zeros_like(x))
         pivot = finite(shown[jnp.argmax(keep)]) if len(x) else pivot
     weights = _floats(x, weights)
-    values, start = (exact_words(v, weights.dtype) for v in (shown, pivot))
+    values, start = (exact_words(v, weights.dtype) for v in (shown, pivot[None]))
     unit = unit_of(values[0], None, (0,))[0]
     inverse = inverse_unit(unit)
-    values, start = (each(lambda v: v * inverse, v) for v in (values, start))
+    values, start = (each(lambda v: v * inverse[None], v) for v in (values, start))
     # a row times the root of its weight, beside the root: their products are all the sums
     root = each(lambda v: v[:, None], _root(weights))
     rows = multiply(root, plus(values, minus(start)))
@@ -91,7 +91,8 @@ def comoments(x: Array, weights: Array | None) -> Comoments:
     offset = over(first, weight)
     lost = outer(first, offset)
     products = plus(each(lambda v: v[1:, 1:], sums), minus(lost))
-    return Comoments(weight, unit, plus(start, offset), products)
+    means = plus(each(lambda v: v[0], start), offset)
+    return Comoments(weight, unit, means, products)
 
 
 @comoments.defjvp
@@ -103,11 +104,12 @@ def _rule(primals: PyTree, tangents: PyTree) -> tuple[Comoments, Comoments]:
     keep = counted(w)[:, None]
     inverse = inverse_unit(out.units)
     whole = jnp.where(out.weight[0] > 0, out.weight[0], 1)
-    e = jnp.where(keep, x.astype(w.dtype) * inverse, 0) - out.means[0] - out.means[1]
+    e = jnp.where(keep, x.astype(w.dtype) * inverse[None], 0)
+    e = (e - out.means[0][None]) - out.means[1][None]
     e = jnp.where(keep, e, 0)
     d = jnp.zeros_like(e)
     if move.dtype != jax.dtypes.float0:  # which integers have
-        d = jnp.where(keep, move.astype(w.dtype), 0) * inverse
+        d = jnp.where(keep, move.astype(w.dtype), 0) * inverse[None]
     total, mean = jnp.zeros_like(whole), jnp.sum(w[:, None] * d, axis=0)
     one = gram(e, w[:, None] * d)
     products = one + one.T
@@ -123,7 +125,7 @@ def _rule(primals: PyTree, tangents: PyTree) -> tuple[Comoments, Comoments]:
 def merge(a: Comoments, b: Comoments) -> Comoments:
     """Join the co-moments of two parts; an empty part changes no number of the other."""
     units = jnp.maximum(a.units, b.units)
-    a, b = (_in_units(m, units) for m in (a, b))
+    a, b = (_with_units(m, units) for m in (a, b))
     weight = plus(a.weight, b.weight)
     gap, share = plus(b.means, minus(a.means)), over(b.weight, weight)
     lever = multiply(a.weight, share)
@@ -131,11 +133,16 @@ def merge(a: Comoments, b: Comoments) -> Comoments:
     return Comoments(weight, units, plus(a.means, multiply(gap, share)), products)
 
 
-def _in_units(m: Comoments, units: Array) -> Comoments:
+def _with_units(m: Comoments, units: Array) -> Comoments:
     ratio = m.units / units
     means = each(lambda v: v * ratio, m.means)
-    products = each(lambda v: v * ratio * ratio[:, None], m.products)
+    products = each(lambda v: in_units(v, ratio), m.products)
     return m._replace(units=units, means=means, products=products)
+
+
+def in_units(matrix: Array, units: Array) -> Array:
+    """Multiply rows and columns by powers of two."""
+    return matrix * units[None] * units[:, None]
 
 
 def plus(a: Pair, b: Pair) -> Pair:
@@ -184,21 +191,21 @@ def _products(z: Pair) -> Pair:
     falls = np.array(falls, info.dtype)[:, None]
 
     def cut(v: Array) -> Array:
-        padded = jnp.pad(v * inverse, ((0, steps * lanes * ROWS - n), (0, 0)))
+        padded = jnp.pad(v * inverse[None], ((0, steps * lanes * ROWS - n), (0, 0)))
         return padded.reshape(steps, lanes, ROWS, q)
 
     def block(total: Pair, rows: Pair) -> tuple[Pair, None]:
         slices = _slices(rows, bits, count)  # (lanes, ROWS, count q)
         found = jnp.matmul(slices.mT, slices, precision=lax.Precision.HIGHEST)
         found = found.reshape(lanes, count, q, count, q).swapaxes(2, 3)
-        terms = found.reshape(lanes, count * count, q * q) * falls
+        terms = found.reshape(lanes, count * count, q * q) * falls[None]
         terms = terms.reshape(1, -1, q * q)
         ((high, low),) = tree_sum_pairs([(terms, jnp.zeros_like(terms))])
         return plus(total, (high.reshape(q, q), low.reshape(q, q))), None
 
     zero = jnp.zeros_like(z[0], shape=(q, q))
     total = lax.scan(block, (zero, zero), each(cut, z))[0]
-    return each(lambda v: v * unit * unit[:, None], total)
+    return each(lambda v: in_units(v, unit), total)
 
 
 def _slices(rows: Pair, bits: int, count: int) -> Array:

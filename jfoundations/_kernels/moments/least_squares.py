@@ -17,7 +17,7 @@ from ..._core.pytrees import pytree
 from ..._core.rounding import divide
 from ..numbers.two_words import Pair, each, multiply, one_word, over
 from ..numbers.units import binary_unit, inverse_unit
-from .comoments import Comoments, minus, outer, plus
+from .comoments import Comoments, in_units, minus, outer, plus
 from .moments import root
 
 ROUNDED = 2  # roundings of its numbers, of which a column may be made without being one of its own
@@ -79,7 +79,7 @@ def least_squares(sums: Comoments, size: Array, *, intercept: bool, single: bool
     # each column in units of its own spread
     spread = binary_unit(root(jnp.diagonal(matrix[0])))
     inverse = inverse_unit(spread)
-    matrix = each(lambda v: v * inverse * inverse[:, None], matrix)
+    matrix = each(lambda v: in_units(v, inverse), matrix)
     means = each(lambda v: v * inverse, sums.means)
     sizes = jnp.diagonal(about_zero[0]) * inverse * inverse
     words, swept = _swept(matrix, means, sums.weight, sizes, intercept)
@@ -145,8 +145,8 @@ def _swept(
         rest = plus(a, minus(outer(column, shares)))
 
         def placed(old: Array, rest: Array, shares: Array, corner: Array) -> Array:
-            new = jnp.where(mine, jnp.where(swept, shares, -shares)[:, None], rest)
-            new = jnp.where(mine[:, None], jnp.where(mine, corner, shares), new)
+            new = jnp.where(mine[None], jnp.where(swept, shares, -shares)[:, None], rest)
+            new = jnp.where(mine[:, None], jnp.where(mine, corner, shares)[None], new)
             return jnp.where(there, new, old)
 
         high, low = (placed(*words) for words in zip(a, rest, shares, corner, strict=True))
