@@ -24,11 +24,17 @@ from ._words import Words
 
 @pytree
 class _Rows:
-    """The co-moments of x's columns and y, how many observations, and whether x is a number."""
+    """The co-moments of x's columns and y, and how many observations there were.
+
+    Attributes:
+        single: whether x is a number.
+        whole: whether all are integers.
+    """
 
     sums: Comoments
     size: Words
     single: bool = static()
+    whole: bool = static()
 
 
 def linear_fit(
@@ -78,17 +84,18 @@ def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> _Rows:
     x, y = alike((x[:, None] if single else x, y[:, None]))
     rows = jnp.concatenate([widen(x), widen(y)], axis=1)
     if taken.nan == "omit" and jnp.issubdtype(rows.dtype, jnp.floating):
-        whole = ~jnp.any(jnp.isnan(rows), axis=1)
-        kept = whole if kept is None else kept & whole
-    weights = join(Data((rows[:, 0],), weights and taken.kind(weights), kept))
+        known = ~jnp.any(jnp.isnan(rows), axis=1)
+        kept = known if kept is None else kept & known
+    kind = None if taken.kind is None else taken.kind(weights)
+    weights = join(Data((rows[:, 0],), kind, kept))
     counts = jnp.ones_like(rows, bool, shape=len(rows)) if weights is None else weights
     if taken.kind is not Frequency:
         counts = counted(counts)
-    dtype = accumulator(rows.dtype)
+    dtype, whole = accumulator(rows.dtype), jnp.issubdtype(rows.dtype, jnp.integer)
     if counts.dtype == np.bool_:
         counts = jnp.sum(counts, dtype=np.int32)
     size = jnp.sum(counts).astype(dtype)
-    return _Rows(comoments(rows, weights), Words.of(size), single)
+    return _Rows(comoments(rows, weights), Words.of(size), single, whole)
 
 
 _PLAIN, _WEIGHTED = "(x, y)", "((x, y), weight)"
@@ -111,9 +118,9 @@ def _step(taken: Taken, memory: _Rows, x: PyTree) -> _Rows:
 
 
 def _merge(a: _Rows, b: _Rows) -> _Rows:
-    return _Rows(merge(a.sums, b.sums), a.size + b.size, a.single)
+    return _Rows(merge(a.sums, b.sums), a.size + b.size, a.single, a.whole)
 
 
 def _fit(intercept: bool, memory: _Rows) -> LinearFit:
-    size = memory.size.value
-    return least_squares(memory.sums, size, intercept=intercept, single=memory.single)
+    words = {"intercept": intercept, "single": memory.single, "whole": memory.whole}
+    return least_squares(memory.sums, memory.size.value, **words)

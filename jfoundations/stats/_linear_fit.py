@@ -59,8 +59,9 @@ def linear_fit(
     left out: its coefficient is 0, its error nan, and the status says so.
 
     Args:
-        x: real array of shape (n, p), or (n,) for one column; bool and int are taken exactly.
-        y: real array of shape (n,).
+        x: real array of shape (n, p), or (n,) for one column.
+        y: real array of shape (n,). Integers are exact where x and y hold them alone; else both
+            become the wider float.
         intercept: whether to fit a constant too. Without one, r² is of squares about 0.
         weights: `Frequency` weights or a bare array of them, of shape (n,): repetitions; or
             `Reliability` weights, inverse variances on any scale. The errors' degrees of freedom
@@ -107,6 +108,7 @@ def linear_fit(
 def _core(data: Data, *, intercept: bool, single: bool, nan: Nan) -> LinearFit:
     rows = jnp.concatenate(tuple(map(widen, alike(data.values))), axis=1)
     call, dtype = row_weights(data, nan, 0), accumulator(rows.dtype)
+    whole = jnp.issubdtype(rows.dtype, jnp.integer)
     weights = None if call.weights is None else call.weights[:, 0]
     if weights is None:
         size = jnp.full_like(rows, len(rows), dtype, shape=())
@@ -116,6 +118,8 @@ def _core(data: Data, *, intercept: bool, single: bool, nan: Nan) -> LinearFit:
         size = jnp.sum(weights) * call.weight_unit
     if call.weight_unit is not None:
         weights = weights * call.weight_unit
-    fit = least_squares(comoments(rows, weights), size, intercept=intercept, single=single)
+    fit = least_squares(
+        comoments(rows, weights), size, intercept=intercept, single=single, whole=whole
+    )
     narrow = jax.tree.map(lambda v: answer(v, data, (), False), fit)
     return dataclasses.replace(narrow, freedom=fit.freedom, status=fit.status)

@@ -139,7 +139,7 @@ def test_the_root_is_a_table_of_contents():
         *("sweep", "sweep_chunks"),
         *("replay", "first"),
         "Implicit",
-        *("Fold", "combine", "fold", "Source"),
+        *("Fold", "combine", "fold", "reduce", "Source"),
         *("save", "load"),
     }
 

@@ -77,14 +77,15 @@ def comoments(x: Array, weights: Array | None) -> Comoments:
         keep = counted(weights)
         shown = jnp.where(keep[:, None], x, jnp.zeros_like(x))
         pivot = finite(shown[jnp.argmax(keep)]) if len(x) else pivot
-    weights = _floats(x, weights)
+    weighted, weights = weights is not None, _floats(x, weights)
     values, start = (exact_words(v, weights.dtype) for v in (shown, pivot[None]))
     unit = unit_of(values[0], None, (0,))[0]
     inverse = inverse_unit(unit)
     values, start = (each(lambda v: v * inverse[None], v) for v in (values, start))
     # a row times the root of its weight, beside the root: their products are all the sums
     root = each(lambda v: v[:, None], _root(weights))
-    rows = multiply(root, plus(values, minus(start)))
+    rows = plus(values, minus(start))
+    rows = multiply(root, rows) if weighted else rows
     joined = (jnp.concatenate(v, axis=1) for v in zip(root, rows, strict=True))
     sums = _products(two_sum(*joined))
     weight, first = each(lambda v: v[0, 0], sums), each(lambda v: v[0, 1:], sums)

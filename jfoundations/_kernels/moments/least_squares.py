@@ -65,7 +65,9 @@ class LinearFit:
         return f"LinearFit({', '.join(shown)})"
 
 
-def least_squares(sums: Comoments, size: Array, *, intercept: bool, single: bool) -> LinearFit:
+def least_squares(
+    sums: Comoments, size: Array, *, intercept: bool, single: bool, whole: bool
+) -> LinearFit:
     """Fit the last column by the others.
 
     Args:
@@ -73,15 +75,19 @@ def least_squares(sums: Comoments, size: Array, *, intercept: bool, single: bool
         size: how many observations there are.
         intercept: whether a constant is fitted too.
         single: whether x is a number: its coefficient then is one.
+        whole: whether all are integers, of which nothing was rounded before deviations.
     """
-    about_zero = plus(sums.products, multiply(outer(sums.means, sums.means), sums.weight))
-    matrix = sums.products if intercept else about_zero
+    matrix = sums.products
+    if not intercept:
+        matrix = plus(matrix, multiply(outer(sums.means, sums.means), sums.weight))
     # each column in units of its own spread
     spread = binary_unit(root(jnp.diagonal(matrix[0])))
     inverse = inverse_unit(spread)
     matrix = each(lambda v: in_units(v, inverse), matrix)
     means = each(lambda v: v * inverse, sums.means)
-    sizes = jnp.diagonal(about_zero[0]) * inverse * inverse
+    sizes = jnp.diagonal(matrix[0])
+    if intercept and not whole:  # about 0
+        sizes = sizes + means[0] * means[0] * sums.weight[0]
     words, swept = _swept(matrix, means, sums.weight, sizes, intercept)
     found, first, unit = one_word(words), int(intercept), spread * sums.units
     free = size - jnp.sum(swept, dtype=np.int32).astype(size.dtype)
@@ -92,8 +98,10 @@ def least_squares(sums: Comoments, size: Array, *, intercept: bool, single: bool
     scale = unit[-1] / jnp.pad(unit[:-1], (first, 0), constant_values=1)
     values = jnp.where(swept, found[:-1, -1], 0) * scale
     errors = jnp.where(swept, root(square * jnp.diagonal(found)[:-1]), jnp.nan) * scale
-    explained, whole = plus(each(_last, matrix), minus(each(_last, words))), each(_last, matrix)
-    r2 = jnp.where(whole[0] > 0, one_word(over(explained, whole)), jnp.nan)
+    explained, all_of_it = plus(each(_last, matrix), minus(each(_last, words))), matrix[0][-1, -1]
+    varied = all_of_it > 0
+    r2 = divide(one_word(explained), jnp.where(varied, all_of_it, 1))
+    r2 = jnp.where(varied, r2, jnp.nan)
     status = jnp.where(some, 1 - jnp.all(swept).astype(np.int32), 2)
     known = jnp.all(jnp.isfinite(one_word(matrix))) & jnp.isfinite(one_word(sums.weight))
     coefficients = (v[0] if single else v for v in (values[first:], errors[first:]))
@@ -116,7 +124,7 @@ def _swept(
         matrix: central co-moments, (q, q).
         means: the columns' means, (q,).
         weight: the sum of weights.
-        sizes: for each column the sum of its squares about 0.
+        sizes: for each column the sum of squares that its rounding is of.
         intercept: whether there is a constant before them: means are what its sweep leaves.
     """
     noise = (ROUNDED * jnp.finfo(sizes.dtype).eps / 2) ** 2
