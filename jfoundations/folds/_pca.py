@@ -86,9 +86,9 @@ def pca(
     if sketch is None:
         return of_matrix(partial(_exact, components, correction), "pca")
     sketch = check_count(sketch, "sketch", "folds.pca", least=1)
-    count = how_many("folds.pca", components, sketch)
+    how_many("folds.pca", components, sketch)
     init, step, block = (partial(f, sketch) for f in (_init, _step, _block))
-    extract = partial(_components, count, correction)
+    extract = partial(_components, components, correction)
     return Fold(init, step, _merge, extract, block, block_where=block, name="pca")
 
 
@@ -150,26 +150,21 @@ def _merge(a: _Sketch, b: _Sketch) -> _Sketch:
 
 def _shrunk(rows: jax.Array, sketch: int) -> tuple[jax.Array, jax.Array]:
     """Return so many rows that stand for all of them, and what was taken off each square."""
-    squares, turned = _turned(rows)
-    lost = squares[sketch]
-    share = jnp.maximum(squares[:sketch] - lost, 0) / jnp.where(squares > 0, squares, 1)[:sketch]
-    return jnp.sqrt(share)[:, None] * turned[:sketch], lost
-
-
-def _turned(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Turn rows so that they are orthogonal, the longest first, and give their squares."""
+    # few and long: of their products with one another, which are a small matrix
     gram = jnp.matmul(rows, rows.T, precision=lax.Precision.HIGHEST)
     squares, vectors = jnp.linalg.eigh(gram)
-    turned = jnp.matmul(vectors.T, rows, precision=lax.Precision.HIGHEST)
-    return jnp.maximum(squares[::-1], 0), turned[::-1]
+    squares, vectors = jnp.maximum(squares[::-1], 0), vectors.T[::-1][:sketch]
+    lost, kept = squares[sketch], squares[:sketch]
+    share = jnp.maximum(kept - lost, 0) / jnp.where(kept > 0, kept, 1)
+    turned = jnp.matmul(vectors, rows, precision=lax.Precision.HIGHEST)
+    return jnp.sqrt(share)[:, None] * turned, lost
 
 
-def _components(count: int, correction: ArrayLike, memory: _Sketch) -> Components:
-    squares, rows = _turned(memory.rows)
-    length = jnp.sqrt(jnp.sum(rows * rows, axis=1, keepdims=True))
-    unit_rows = signed(rows / jnp.where(length > 0, length, 1))[:count]
+def _components(components: int | None, correction: ArrayLike, memory: _Sketch) -> Components:
+    _, lengths, rows = jnp.linalg.svd(memory.rows, full_matrices=False)
+    count = how_many("folds.pca", components, len(lengths))
+    squares, rows = lengths[:count] ** 2, signed(rows[:count])
     weight = memory.weight.value
     free = jnp.where(weight > correction, weight - correction, jnp.nan)
     mean = jnp.where(weight > 0, one_word(memory.mean), jnp.nan)
-    ratios = squares[:count] / memory.squares
-    return Components(mean, unit_rows, squares[:count] / free, ratios, memory.lost / free)
+    return Components(mean, rows, squares / free, squares / memory.squares, memory.lost / free)

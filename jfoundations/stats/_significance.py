@@ -271,7 +271,9 @@ def _check_words(who: str, alternative: str) -> None:
 def _t(samples: list[_Sample], mean: ArrayLike, *, pooled: bool, alternative: str) -> Significance:
     sizes, free = ([s.size - c for s in samples] for c in (0, 1))
     mean = jnp.asarray(mean, free[0].dtype)
-    gap = _gap(samples[0], samples[1].mean if len(samples) == 2 else (mean * 0, mean * 0)) - mean
+    gap = _gap(samples[0], (mean, jnp.zeros_like(mean)))
+    if len(samples) == 2:
+        gap = _gap(samples[0], samples[1].mean) - mean
     if len(samples) == 1:
         left, square = free[0], samples[0].var / free[0]
     elif pooled:
