@@ -29,7 +29,7 @@ from .._kernels.sample.arguments import accumulator, scalar
 from ..stats._pca import how_many
 from ._elements import one, zero_rows
 from ._matrix import divided, of_matrix, vectors_of
-from ._words import Words
+from ._words import Words, choose
 
 
 @pytree
@@ -145,7 +145,9 @@ def _merge(a: _Sketch, b: _Sketch) -> _Sketch:
     rows, lost = _shrunk(jnp.concatenate([a.rows, b.rows, between[None]]), len(a.rows))
     squares = a.squares + b.squares + jnp.sum(between * between)
     mean = plus(a.mean, each(lambda v: v * share, gap))
-    return _Sketch(weight, mean, rows, a.lost + b.lost + lost, squares)
+    both = _Sketch(weight, mean, rows, a.lost + b.lost + lost, squares)
+    # nothing more turns no row
+    return choose(b.weight.value == 0, a, choose(a.weight.value == 0, b, both))
 
 
 def _shrunk(rows: jax.Array, sketch: int) -> tuple[jax.Array, jax.Array]:

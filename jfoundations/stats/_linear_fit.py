@@ -122,4 +122,4 @@ def _core(data: Data, *, intercept: bool, single: bool, nan: Nan) -> LinearFit:
         comoments(rows, weights), size, intercept=intercept, single=single, whole=whole
     )
     narrow = jax.tree.map(lambda v: answer(v, data, (), False), fit)
-    return dataclasses.replace(narrow, freedom=fit.freedom, status=fit.status)
+    return dataclasses.replace(narrow, status=fit.status)

@@ -16,15 +16,23 @@ Paired samples are one, of their differences: ``ttest(a - b)``.
 """
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
-from jax.typing import ArrayLike
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
 
 from .._kernels.moments.formulas import Call
-from .._kernels.moments.moments import Moments, root, times
+from .._kernels.moments.moments import Moments, times
+from .._kernels.moments.significance import (
+    Sample,
+    Significance,
+    analysis_of_variance,
+    f_test,
+    t_test,
+)
 from .._kernels.sample.arguments import (
     REAL,
     Axes,
@@ -43,21 +51,6 @@ NO_COUNT = (
     "Statistic, whose formula is given Moments of all kinds of weights"
 )
 Alternative = Literal["two-sided", "less", "greater"]
-
-
-class Significance(NamedTuple):
-    """What a test says.
-
-    Attributes:
-        statistic: t or F.
-        freedom: its degrees of freedom, of F those of both variances.
-        p: how likely a statistic at least as far out is, were there no difference; without
-            derivative.
-    """
-
-    statistic: Array
-    freedom: Array | tuple[Array, Array]
-    p: Array
 
 
 def moments(
@@ -127,8 +120,8 @@ def ttest(
         alternative: whether the mean is other than the one compared with, "less" or "greater".
 
     Returns:
-        A `Significance`; nan of fewer than two observations, of two samples fewer than three, and
-        of constants that do not differ.
+        A `Significance`, in the samples' floating dtype; nan of fewer than two observations, of two
+        samples fewer than three, and of constants that do not differ.
 
     Raises:
         TypeError: a sample holds no real numbers.
@@ -141,9 +134,9 @@ def ttest(
     (1.3238, 3.0, 0.2774)
     """
     _check_words("ttest", alternative)
-    samples = _samples("ttest", (a,) if b is None else (a, b), axis, nan)
+    samples, dtype = _samples("ttest", (a,) if b is None else (a, b), axis, nan)
     mean = scalar("ttest", "mean", mean)
-    return _t(samples, mean, pooled=True, alternative=alternative)
+    return _t(samples, mean, pooled=True, alternative=alternative, dtype=dtype)
 
 
 def welch(
@@ -179,9 +172,9 @@ def welch(
     -1.714
     """
     _check_words("welch", alternative)
-    samples = _samples("welch", (a, b), axis, nan)
+    samples, dtype = _samples("welch", (a, b), axis, nan)
     mean = scalar("welch", "mean", mean)
-    return _t(samples, mean, pooled=False, alternative=alternative)
+    return _t(samples, mean, pooled=False, alternative=alternative, dtype=dtype)
 
 
 def ftest(
@@ -212,7 +205,8 @@ def ftest(
     (2.0296, [3, 2])
     """
     _check_words("ftest", alternative)
-    return _f(_samples("ftest", (a, b), axis, nan), alternative=alternative)
+    samples, dtype = _samples("ftest", (a, b), axis, nan)
+    return _f(samples, alternative=alternative, dtype=dtype)
 
 
 def anova(*samples: Numbers | Moments, axis: Axis = None, nan: Nan = "propagate") -> Significance:
@@ -239,25 +233,27 @@ def anova(*samples: Numbers | Moments, axis: Axis = None, nan: Nan = "propagate"
     """
     if len(samples) < 2:
         raise TypeError(f"anova: {len(samples)} samples are given, two or more are needed")
-    return _anova(_samples("anova", samples, axis, nan))
+    found, dtype = _samples("anova", samples, axis, nan)
+    return _anova(found, dtype=dtype)
 
 
-class _Sample(NamedTuple):
-    size: Array
-    mean: tuple[Array, Array]  # two numbers, to be added
-    var: Array  # divided by the size
-
-
-def _samples(who: str, given: tuple[Numbers | Moments, ...], axis: Axis, nan: Nan) -> list[_Sample]:
-    found = []
+def _samples(
+    who: str, given: tuple[Numbers | Moments, ...], axis: Axis, nan: Nan
+) -> tuple[list[Sample], DTypeLike]:
+    """Return the samples, and the dtype of answers."""
+    found, dtypes = [], []
     for k, m in enumerate(given):
+        narrow = np.dtype(np.int32)
         if not isinstance(m, Moments):
             name = "ab"[k] if len(given) < 3 else f"sample {k + 1}"
             data, axes = check(who, {name: m}, axis, nan=nan, real=REAL)
             m = _moments(data, axes=axes, nan=nan)
-        found.append(_Sample(m.size, m.words[0], m.var()))
+            narrow = data.values[0].dtype
+        found.append(Sample.of(m))
+        dtypes.append(narrow if jnp.issubdtype(narrow, jnp.floating) else found[-1].var.dtype)
     dtype = functools.reduce(jnp.promote_types, (s.var.dtype for s in found))
-    return [jax.tree.map(lambda v: v.astype(dtype), s) for s in found]
+    found = [jax.tree.map(lambda v: v.astype(dtype), s) for s in found]
+    return found, functools.reduce(jnp.promote_types, dtypes)
 
 
 def _check_words(who: str, alternative: str) -> None:
@@ -267,67 +263,22 @@ def _check_words(who: str, alternative: str) -> None:
         )
 
 
-@compiled("pooled", "alternative")
-def _t(samples: list[_Sample], mean: ArrayLike, *, pooled: bool, alternative: str) -> Significance:
-    sizes, free = ([s.size - c for s in samples] for c in (0, 1))
-    mean = jnp.asarray(mean, free[0].dtype)
-    gap = _gap(samples[0], (mean, jnp.zeros_like(mean)))
-    if len(samples) == 2:
-        gap = _gap(samples[0], samples[1].mean) - mean
-    if len(samples) == 1:
-        left, square = free[0], samples[0].var / free[0]
-    elif pooled:
-        left = free[0] + free[1]
-        spread = sum(s.size * s.var for s in samples) / left
-        square = spread * sum(1 / n for n in sizes)
-    else:
-        each = [s.var / n for s, n in zip(samples, free, strict=True)]
-        square = each[0] + each[1]
-        shares = [v / jnp.where(square == 0, 1, square) for v in each]
-        left = 1 / sum(v * v / n for v, n in zip(shares, free, strict=True))
-        left = jnp.where(square == 0, 1, left)  # of constants any number will do
-    t = gap / jnp.where(left > 0, root(square), jnp.nan)
-    t, left = jnp.broadcast_arrays(t, left)
-    fixed, n = lax.stop_gradient((t, left))
-    tail = lax.betainc(n / 2, jnp.full_like(n, 0.5), n / (n + fixed * fixed)) / 2
-    above = jnp.where(fixed > 0, tail, 1 - tail)
-    below = jnp.where(fixed < 0, tail, 1 - tail)
-    p = {"two-sided": 2 * tail, "less": below, "greater": above}[alternative]
-    return Significance(t, left, p)
+@compiled("pooled", "alternative", "dtype")
+def _t(
+    samples: list[Sample], mean: ArrayLike, *, pooled: bool, alternative: str, dtype: DTypeLike
+) -> Significance:
+    return _cast(t_test(samples, mean, pooled=pooled, alternative=alternative), dtype)
 
 
-def _gap(a: _Sample, mean: tuple[Array, Array]) -> Array:
-    """Return how far the mean of a sample is from another: their first words cancel."""
-    return (a.mean[0] - mean[0]) + (a.mean[1] - mean[1])
+@compiled("alternative", "dtype")
+def _f(samples: list[Sample], *, alternative: str, dtype: DTypeLike) -> Significance:
+    return _cast(f_test(samples, alternative=alternative), dtype)
 
 
-@compiled("alternative")
-def _f(samples: list[_Sample], *, alternative: str) -> Significance:
-    free = [s.size - 1 for s in samples]
-    a, b = (s.var * (s.size / n) for s, n in zip(samples, free, strict=True))
-    f, *free = jnp.broadcast_arrays(a / b, *free)
-    below, above = _tails(f, *free)
-    p = {"less": below, "greater": above, "two-sided": 2 * jnp.minimum(below, above)}[alternative]
-    return Significance(f, (free[0], free[1]), p)
+@compiled("dtype")
+def _anova(samples: list[Sample], *, dtype: DTypeLike) -> Significance:
+    return _cast(analysis_of_variance(samples), dtype)
 
 
-@compiled()
-def _anova(samples: list[_Sample]) -> Significance:
-    # means from the first sample's, so that their digits are those of the differences
-    gaps = [_gap(s, samples[0].mean) for s in samples]
-    total = sum(s.size for s in samples)
-    center = sum(s.size * gap for s, gap in zip(samples, gaps, strict=True)) / total
-    between = sum(s.size * (g - center) ** 2 for s, g in zip(samples, gaps, strict=True))
-    within = sum(s.size * s.var for s in samples)
-    many = jnp.full_like(total, len(samples) - 1), total - len(samples)
-    f, m, n = jnp.broadcast_arrays((between / many[0]) / (within / many[1]), *many)
-    f = jnp.where(n > 0, f, jnp.nan)
-    return Significance(f, (m, n), _tails(f, m, n)[1])
-
-
-def _tails(f: Array, m: Array, n: Array) -> tuple[Array, Array]:
-    """Return how likely an F of m and n degrees of freedom is below, and above."""
-    f, m, n = lax.stop_gradient((f, m, n))
-    ratio = m * f / n
-    share, rest = 1 / (1 + 1 / ratio), 1 / (1 + ratio)
-    return lax.betainc(m / 2, n / 2, share), lax.betainc(n / 2, m / 2, rest)
+def _cast(found: Significance, dtype: DTypeLike) -> Significance:
+    return jax.tree.map(lambda v: v.astype(dtype), found)

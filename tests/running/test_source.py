@@ -286,6 +286,7 @@ MORE = {
     "quantile": lambda: folds.quantile(0.9),
     "moment": lambda: folds.moment(3),
     "top_k": lambda: folds.top_k(2),
+    "sketch of rows": lambda: folds.pca(2, sketch=3),
     "weighted": lambda: folds.describe(weights=jf.stats.Reliability, nan="omit"),
     "arithmetic": lambda: folds.maximum() - 2 * abs(folds.mean()) ** 2,
     "combined": w.several,
