@@ -11,12 +11,11 @@ from .._core.pytrees import pytree, static
 from .._core.types import PyTree
 from .._core.values import describe, partial
 from .._folds.fold import Fold
-from .._kernels.moments.comoments import Comoments, comoments, merge
-from .._kernels.moments.formulas import alike
+from .._kernels.moments.comoments import Comoments, beside, comoments, merge
 from .._kernels.moments.least_squares import LinearFit, least_squares
 from .._kernels.sample.arguments import Data, accumulator, join
 from .._kernels.sample.weights import Frequency, Probability, Reliability
-from .._kernels.sums.blocks import counted, widen
+from .._kernels.sums.blocks import counted
 from ..stats._linear_fit import SANDWICH
 from ._elements import Nan, Taken, checked, one, zero_rows
 from ._words import Words
@@ -81,8 +80,7 @@ def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> _Rows:
             "number, and a real number, are needed; make them with .of(lambda element: (x, y))"
         )
     single = x.ndim == 1
-    x, y = alike((x[:, None] if single else x, y[:, None]))
-    rows = jnp.concatenate([widen(x), widen(y)], axis=1)
+    rows = beside(x[:, None] if single else x, y[:, None])
     if taken.nan == "omit" and jnp.issubdtype(rows.dtype, jnp.floating):
         known = ~jnp.any(jnp.isnan(rows), axis=1)
         kept = known if kept is None else kept & known

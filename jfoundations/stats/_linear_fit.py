@@ -16,8 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._kernels.moments.comoments import comoments
-from .._kernels.moments.formulas import alike
+from .._kernels.moments.comoments import beside, comoments
 from .._kernels.moments.least_squares import LinearFit, least_squares
 from .._kernels.sample.arguments import (
     PARTS,
@@ -25,12 +24,11 @@ from .._kernels.sample.arguments import (
     Data,
     Nan,
     Numbers,
-    answer,
     compiled,
     numbers,
 )
 from .._kernels.sample.weights import Frequency, Probability, Reliability
-from .._kernels.sums.blocks import accumulator, counted, widen
+from .._kernels.sums.blocks import accumulator, counted
 from ._matrix import check_rows, row_weights
 
 SANDWICH = (
@@ -60,7 +58,7 @@ def linear_fit(
 
     Args:
         x: real array of shape (n, p), or (n,) for one column.
-        y: real array of shape (n,). Integers are exact where x and y hold them alone; else both
+        y: real array of shape (n,). Integers are exact where x and y are both of them; else both
             become the wider float.
         intercept: whether to fit a constant too. Without one, r² is of squares about 0.
         weights: `Frequency` weights or a bare array of them, of shape (n,): repetitions; or
@@ -106,7 +104,7 @@ def linear_fit(
 
 @compiled("intercept", "single")
 def _core(data: Data, *, intercept: bool, single: bool, nan: Nan) -> LinearFit:
-    rows = jnp.concatenate(tuple(map(widen, alike(data.values))), axis=1)
+    rows = beside(*data.values)
     call, dtype = row_weights(data, nan, 0), accumulator(rows.dtype)
     whole = jnp.issubdtype(rows.dtype, jnp.integer)
     weights = None if call.weights is None else call.weights[:, 0]
@@ -121,5 +119,8 @@ def _core(data: Data, *, intercept: bool, single: bool, nan: Nan) -> LinearFit:
     fit = least_squares(
         comoments(rows, weights), size, intercept=intercept, single=single, whole=whole
     )
-    narrow = jax.tree.map(lambda v: answer(v, data, (), False), fit)
+    kinds = {v.dtype for v in data.values}
+    if len(kinds) == 1 and jnp.issubdtype(*kinds, jnp.floating):
+        (dtype,) = kinds
+    narrow = jax.tree.map(lambda v: v.astype(dtype), fit)
     return dataclasses.replace(narrow, status=fit.status)

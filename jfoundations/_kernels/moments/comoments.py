@@ -16,6 +16,7 @@ by using fast routines of matrix multiplication and its applications"; Chan, Gol
 (1983), "Algorithms for computing the sample variance", for the merge.
 """
 
+import functools
 from math import ceil
 from typing import NamedTuple
 
@@ -58,6 +59,17 @@ class Comoments(NamedTuple):
     units: Array
     means: Pair
     products: Pair
+
+
+def beside(x: Array, y: Array) -> Array:
+    """Return two real matrices side by side: integers where both are, else the wider float."""
+    kinds = {v.dtype for v in (x, y)}
+    if all(kind == np.bool_ or jnp.issubdtype(kind, jnp.integer) for kind in kinds):
+        kinds = {kind if kind.itemsize >= 4 else np.dtype(np.int32) for kind in kinds}
+    if len(kinds) > 1 or jnp.issubdtype(*kinds, jnp.floating):
+        # of NumPy's promotion, since JAX's strict one refuses the question
+        kinds = {functools.reduce(np.promote_types, map(accumulator, kinds))}
+    return jnp.concatenate([v.astype(*kinds) for v in (x, y)], axis=1)
 
 
 @jax.custom_jvp
