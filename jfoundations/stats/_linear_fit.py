@@ -58,8 +58,8 @@ def linear_fit(
 
     Args:
         x: real array of shape (n, p), or (n,) for one column.
-        y: real array of shape (n,). Integers are exact where x and y are both of them; else both
-            become the wider float.
+        y: real array of shape (n,). Integers are exact where x and y are of one type of them; else
+            both become the wider float.
         intercept: whether to fit a constant too. Without one, r² is of squares about 0.
         weights: `Frequency` weights or a bare array of them, of shape (n,): repetitions; or
             `Reliability` weights, inverse variances on any scale. The errors' degrees of freedom
@@ -119,8 +119,7 @@ def _core(data: Data, *, intercept: bool, single: bool, nan: Nan) -> LinearFit:
     fit = least_squares(
         comoments(rows, weights), size, intercept=intercept, single=single, whole=whole
     )
-    kinds = {v.dtype for v in data.values}
-    if len(kinds) == 1 and jnp.issubdtype(*kinds, jnp.floating):
-        (dtype,) = kinds
+    x, y = (v.dtype for v in data.values)
+    dtype = x if x == y and jnp.issubdtype(x, jnp.floating) else dtype
     narrow = jax.tree.map(lambda v: v.astype(dtype), fit)
     return dataclasses.replace(narrow, status=fit.status)

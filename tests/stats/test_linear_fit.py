@@ -75,20 +75,27 @@ def close(fit, right, rtol=1e-6):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6)
 
 
+def same(fit, x, y):
+    """Compare a fit with that of these rows in rational arithmetic."""
+    assert isinstance(fit, stats.LinearFit) and int(fit.status) == 0
+    assert float(fit.freedom) == len(y) - x.shape[1] - 1
+    for found, right in zip(parts(fit), least_squares(x, y), strict=True):
+        assert digits(found, right) >= 6
+
+
 def test_weights_masks_and_nan_are_repetition_and_deletion():
     w = RNG.integers(0, 3, 24)
-    right = stats.linear_fit(np.repeat(X, w, 0), np.repeat(Y, w))
     hidden = np.where((w > 0)[:, None], X, np.nan).astype(np.float32)
-    close(stats.linear_fit(hidden, Y, weights=w), right)
-    pairs = ((jnp.asarray(hidden), jnp.asarray(Y)), jnp.asarray(w))
-    close(jf.fold(folds.linear_fit(weights=Frequency), pairs), right)
-    rows = w > 0
-    right = stats.linear_fit(X[rows], Y[rows])
-    close(stats.linear_fit(X, Y, where=rows), right)
-    close(stats.linear_fit(hidden, Y, nan="omit"), right)
-    close(jf.fold(folds.linear_fit(nan="omit"), (jnp.asarray(hidden), jnp.asarray(Y))), right)
-    small = folds.linear_fit().where(lambda e: e[1] < 0)
-    close(jf.fold(small, (jnp.asarray(X), jnp.asarray(Y))), stats.linear_fit(X[Y < 0], Y[Y < 0]))
+    repeated = np.repeat(X, w, 0), np.repeat(Y, w)
+    same(stats.linear_fit(hidden, Y, weights=w), *repeated)
+    pairs = (jnp.asarray(hidden), jnp.asarray(Y))
+    same(jf.fold(folds.linear_fit(weights=Frequency), (pairs, jnp.asarray(w))), *repeated)
+    kept = X[w > 0], Y[w > 0]
+    same(stats.linear_fit(hidden, Y, where=w > 0), *kept)
+    same(stats.linear_fit(hidden, Y, nan="omit"), *kept)
+    some = folds.linear_fit(nan="omit").where(lambda e: e[1] < 0)
+    both = (w > 0) & (Y < 0)
+    same(jf.fold(some, pairs), X[both], Y[both])
 
 
 def test_reliability_is_of_any_scale():
@@ -138,15 +145,17 @@ def test_statuses():
     constant = stats.linear_fit(np.ones(24, np.float32), Y)
     assert int(constant.status) == 1 and float(constant.freedom) == 23
     np.testing.assert_allclose(constant.intercept, Y.mean(), rtol=1e-6)
-    few = stats.linear_fit(X[:4], Y[:4])
+    few = stats.linear_fit(X, Y, where=np.arange(24) < 4)
     assert int(few.status) == 2 and "no more rows" in few.reason
-    np.testing.assert_allclose(
-        X[:4] @ np.asarray(few.coefficients) + few.intercept, Y[:4], rtol=1e-4
-    )
+    found = X[:4] @ np.asarray(few.coefficients) + few.intercept
+    np.testing.assert_allclose(found, Y[:4], rtol=1e-4)
     assert np.all(np.isnan(few.errors)) and np.isnan(few.deviation)
-    for x, y, status in ((X[:0], Y[:0], 2), (np.where(X > 4, np.inf, X), Y, 3), (X, Y * np.nan, 3)):
+    nothing = stats.linear_fit(X, Y, where=np.zeros(24, bool))
+    assert int(nothing.status) == 2 and np.all(np.isnan(nothing.coefficients))
+    assert int(stats.linear_fit(X[:0], Y[:0]).status) == 2
+    for x, y in ((np.where(X > 4, np.inf, X), Y), (X, Y * np.nan)):
         fit = stats.linear_fit(x, y)
-        assert int(fit.status) == status and np.all(np.isnan(fit.coefficients))
+        assert int(fit.status) == 3 and np.all(np.isnan(fit.coefficients))
     assert np.isnan(stats.linear_fit(X, Y * 0).r2)
 
 

@@ -22,6 +22,7 @@ def textbook(x, correction=0):
 
 
 def check(found, x, correction=0):
+    assert isinstance(found, stats.Components)
     rows, values = textbook(x, correction)
     count = len(found.variances)
     np.testing.assert_allclose(found.variances, values[:count], atol=1e-5 * values[0])

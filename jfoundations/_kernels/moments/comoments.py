@@ -63,13 +63,12 @@ class Comoments(NamedTuple):
 
 def beside(x: Array, y: Array) -> Array:
     """Return two real matrices side by side: integers where both are, else the wider float."""
-    kinds = {v.dtype for v in (x, y)}
-    if all(kind == np.bool_ or jnp.issubdtype(kind, jnp.integer) for kind in kinds):
-        kinds = {kind if kind.itemsize >= 4 else np.dtype(np.int32) for kind in kinds}
-    if len(kinds) > 1 or jnp.issubdtype(*kinds, jnp.floating):
+    kinds = {v.dtype if v.dtype.itemsize >= 4 else np.dtype(np.int32) for v in (x, y)}
+    if len(kinds) > 1 or any(jnp.issubdtype(v.dtype, jnp.floating) for v in (x, y)):
         # of NumPy's promotion, since JAX's strict one refuses the question
-        kinds = {functools.reduce(np.promote_types, map(accumulator, kinds))}
-    return jnp.concatenate([v.astype(*kinds) for v in (x, y)], axis=1)
+        kinds = {functools.reduce(np.promote_types, (accumulator(v.dtype) for v in (x, y)))}
+    (dtype,) = kinds
+    return jnp.concatenate([v.astype(dtype) for v in (x, y)], axis=1)
 
 
 @jax.custom_jvp

@@ -98,17 +98,27 @@ def least_squares(
     scale = unit[-1] / jnp.pad(unit[:-1], (first, 0), constant_values=1)
     values = jnp.where(swept, found[:-1, -1], 0) * scale
     errors = jnp.where(swept, root(square * jnp.diagonal(found)[:-1]), jnp.nan) * scale
-    explained, all_of_it = plus(each(_last, matrix), minus(each(_last, words))), matrix[0][-1, -1]
-    varied = all_of_it > 0
-    r2 = divide(one_word(explained), jnp.where(varied, all_of_it, 1))
-    r2 = jnp.where(varied, r2, jnp.nan)
+    explained, varied = plus(each(_last, matrix), minus(each(_last, words))), matrix[0][-1, -1]
+    r2 = divide(one_word(explained), jnp.where(varied > 0, varied, 1))
     status = jnp.where(some, 1 - jnp.all(swept).astype(np.int32), 2)
-    known = jnp.all(jnp.isfinite(one_word(matrix))) & jnp.isfinite(one_word(sums.weight))
-    coefficients = (v[0] if single else v for v in (values[first:], errors[first:]))
-    constant = (v[0] if intercept else jnp.zeros_like(size) for v in (values, errors))
-    parts = [*coefficients, *constant, r2, root(square) * unit[-1], free]
-    parts = [jnp.where(known & (size > 0), v, jnp.nan) for v in parts]
-    return LinearFit(*parts, jnp.where(known, status, 3).astype(np.int32))
+    finite = jnp.all(jnp.isfinite(one_word(matrix))) & jnp.isfinite(one_word(sums.weight))
+    known = finite & (size > 0)
+
+    def shown(v: Array) -> Array:
+        return jnp.where(known, v, jnp.nan)
+
+    slopes, slope_errors = ((v[0] if single else v) for v in (values[first:], errors[first:]))
+    zero = jnp.zeros_like(size)
+    return LinearFit(
+        coefficients=shown(slopes),
+        errors=shown(slope_errors),
+        intercept=shown(values[0] if intercept else zero),
+        intercept_error=shown(errors[0] if intercept else zero),
+        r2=shown(jnp.where(varied > 0, r2, jnp.nan)),
+        deviation=shown(root(square) * unit[-1]),
+        freedom=shown(free),
+        status=jnp.where(finite, status, 3).astype(np.int32),
+    )
 
 
 def _last(matrix: Array) -> Array:
