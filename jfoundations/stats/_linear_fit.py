@@ -15,6 +15,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from .._kernels.moments.comoments import beside, comoments
 from .._kernels.moments.least_squares import LinearFit, least_squares
@@ -111,7 +112,9 @@ def _core(data: Data, *, intercept: bool, single: bool, nan: Nan) -> LinearFit:
     if weights is None:
         size = jnp.full_like(rows, len(rows), dtype, shape=())
     elif isinstance(data.weights, Reliability) or weights.dtype == np.bool_:
-        size = jnp.sum(counted(weights), dtype=np.int32).astype(dtype)
+        # of a constant the compiler would find the sum itself, slowly
+        hidden = lax.optimization_barrier(weights)
+        size = jnp.sum(counted(hidden), dtype=np.int32).astype(dtype)
     else:
         size = jnp.sum(weights) * call.weight_unit
     if call.weight_unit is not None:

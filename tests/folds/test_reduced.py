@@ -89,6 +89,14 @@ def test_jit_vmap_and_gradients():
     np.testing.assert_allclose(slope, run(x)[:, None] / x, rtol=1e-5)
 
 
+def test_sharded_arrays():
+    x = np.tile(X[0], (2, 1))
+    lying = jax.device_put(x, jax.NamedSharding(jax.make_mesh((8,), ("d",)), jax.P("d")))
+    for axis in (0, 1):
+        found = jf.reduce(folds.argmax(), lying, axis=axis, where=x < 5)
+        np.testing.assert_array_equal(found, jf.reduce(folds.argmax(), x, axis=axis, where=x < 5))
+
+
 def test_any_fold_of_ones_own():
     span = folds.maximum() - folds.minimum()
     np.testing.assert_array_equal(jf.reduce(span, X, axis=0), np.ptp(X, axis=0))

@@ -87,7 +87,9 @@ def comoments(x: Array, weights: Array | None) -> Comoments:
     if weights is not None:
         keep = counted(weights)
         shown = jnp.where(keep[:, None], x, jnp.zeros_like(x))
-        pivot = finite(shown[jnp.argmax(keep)]) if len(x) else pivot
+        # of a mask that a program holds as a constant the compiler would look for the largest
+        if len(x):
+            pivot = finite(shown[jnp.argmax(lax.optimization_barrier(keep))])
     weighted, weights = weights is not None, _floats(x, weights)
     values, start = (exact_words(v, weights.dtype) for v in (shown, pivot[None]))
     unit = unit_of(values[0], None, (0,))[0]
@@ -139,7 +141,9 @@ def merge(a: Comoments, b: Comoments) -> Comoments:
     units = jnp.maximum(a.units, b.units)
     a, b = (_with_units(m, units) for m in (a, b))
     weight = plus(a.weight, b.weight)
-    gap, share = plus(b.means, minus(a.means)), over(b.weight, weight)
+    gap, (high, low) = plus(b.means, minus(a.means)), over(b.weight, weight)
+    alone = a.weight[0] == 0  # a quotient of equal numbers may be a rounding of one
+    share = jnp.where(alone, 1, high), jnp.where(alone, 0, low)
     lever = multiply(a.weight, share)
     products = plus(plus(a.products, b.products), multiply(outer(gap, gap), lever))
     return Comoments(weight, units, plus(a.means, multiply(gap, share)), products)
