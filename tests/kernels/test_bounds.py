@@ -168,10 +168,12 @@ def test_bounds_are_not_silly(n):
 
 
 def test_height():
-    assert height(2, 1) == 5 and height(64, 1) == ROWS + 4 + 2  # one after another
-    assert height(2**20, 1) == ROWS + 4 * 32 + 1
-    assert height(2**20, 512) == ROWS + ROWS + 64 + 64 + 1
-    assert height(2**20, 1, 2) == height(2**20, 512)
+    assert height(2, 1) == 5 and height(64, 1) == 8 + 8 + 2  # one after another
+    assert height(2**20, 1) == 8 + 4 * 32 + 1
+    # 2048 lines are 10 of 204, and 8; 212 are 10 of 21, and 2
+    assert height(2**20, 1, 2) == 8 + 2 * ROWS + 23 + 64 + 1
+    assert height(2**20, 512) == 8 + 255 + 8 + 64 + 1  # 256 pieces
+    assert height(10**8, 1) == 10 + 93 + 4 * 32 + 1
 
 
 def test_the_value_is_the_plain_one_and_so_is_its_slope():

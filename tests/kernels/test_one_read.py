@@ -10,15 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
+from jfoundations import stats
 from jfoundations._kernels.sums.one_read import (
+    FAR,
+    MANY,
+    MOST,
     ROWS,
     SHORT,
+    by_pieces,
     by_rows,
     cut,
     ends,
     height,
     in_three,
     one_read,
+    pieces_of,
     plainly,
 )
 
@@ -53,6 +59,38 @@ def test_rows_are_the_plain_sums(shape, terms):
             np.testing.assert_array_equal(a, b.sum(axis))
 
 
+MUCH = [(FAR + 77,), (FAR * 2,), (2, FAR // 8, 5)]
+
+
+@pytest.mark.parametrize("shape", MUCH, ids=str)
+def test_much_data_piece_by_piece(shape):
+    # of integers, whose sums are exact
+    x = np.arange(math.prod(shape), dtype=np.int32).reshape(shape) % 7
+    side = np.ones((shape[0], shape[-1]), np.int32) if len(shape) > 1 else np.int32(1)
+    joins = (lax.add, lax.add, lax.max)
+    make = lambda x, side: [x - side, x * x, x]  # noqa: E731
+    found = jax.jit(lambda x: by_pieces(make, [x], [side], joins))(x)
+    axis = len(shape) // 2
+    expected = (x - 1).sum(axis), (x * x).sum(axis), x.max(axis)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_of_much_data_too_a_variance_is_a_covariance():
+    x = np.random.default_rng(0).standard_normal(FAR + 77, np.float32)
+    assert pieces_of(x.size, 1, 1)[1] > 1
+    var, cov = jax.jit(lambda x: (stats.var(x), stats.cov(x, x)))(x)
+    assert var == cov == stats.var(x)
+
+
+def test_pieces_stay_where_their_shards_are():
+    mesh = jax.make_mesh((8,), ("i",))
+    rows = jax.NamedSharding(mesh, jax.P("i"))
+    x = jax.ShapeDtypeStruct((2 * FAR,), jnp.float32, sharding=rows)
+    text = jax.jit(stats.var).lower(x).compile().as_text()
+    assert "all-gather" not in text and text.count(" all-reduce(") <= 3
+
+
 @shapes
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.bool_])
 def test_ends(shape, dtype):
@@ -72,11 +110,15 @@ def test_ends(shape, dtype):
 @given(st.integers(1, 10**9), st.sampled_from([1, 3, 64, 2048]))
 def test_the_cut(n, inner):
     blocks, rows = cut(n, inner)
-    assert 0 < rows <= min(n, ROWS)
+    assert 0 < rows <= min(n, MANY)
     # fewer than two rows of each block are left over
     assert n - n // (blocks * rows) * blocks * rows < max(blocks * rows, 1)
     for outer in (1, 5):
-        assert min(n - 1, rows) <= height(n, inner, outer) <= 4 * SHORT + 8 * ROWS
+        blocks, pieces, rows, lines = pieces_of(n, inner, outer)
+        assert n % blocks == 0 or pieces == 1
+        # of each block less than a piece is left over
+        assert pieces * rows * lines <= n // blocks < (pieces + 1) * rows * max(lines, 1) + rows
+        assert min(n - 1, rows) <= height(n, inner, outer) <= 4 * SHORT + 8 * ROWS + MOST
 
 
 @pytest.mark.parametrize("n", [1, 100, 2**16])
