@@ -9,8 +9,8 @@ import numpy as np
 from .._core.inputs import elements
 from .._core.pytrees import pytree, static
 from .._core.types import PyTree
-from .._core.values import describe, partial
-from .._folds.fold import Fold
+from .._core.values import is_pytree, partial
+from .._folds.fold import Fold, like_of_block
 from .._kernels.moments.comoments import Comoments, beside, comoments, merge
 from .._kernels.moments.least_squares import LinearFit, least_squares
 from .._kernels.sample.arguments import Data, accumulator, join
@@ -74,10 +74,11 @@ def linear_fit(
 def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> _Rows:
     xs, weights = (elements(xs), None) if taken.kind is None else _pair(elements(xs), _WEIGHTED)
     x, y = _pair(xs, _PLAIN if taken.kind is None else _WEIGHTED)
-    if jnp.ndim(x) not in (1, 2) or jnp.ndim(y) != 1 or any(map(jnp.iscomplexobj, (x, y))):
+    if any(map(is_pytree, (x, y))) or not _fits(x, y):
+        x, y = (like_of_block(v) for v in (x, y))
         raise TypeError(
-            f"folds.linear_fit: x is {describe(x[0])} and y {describe(y[0])}; a real vector or "
-            "number, and a real number, are needed; make them with .of(lambda element: (x, y))"
+            f"folds.linear_fit: x is {x} and y {y}; a real vector or number, and a real number, "
+            "are needed; make them with .of(lambda element: (x, y))"
         )
     single = x.ndim == 1
     rows = beside(x[:, None] if single else x, y[:, None])
@@ -94,6 +95,11 @@ def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> _Rows:
         counts = jnp.sum(counts, dtype=np.int32)
     size = jnp.sum(counts).astype(dtype)
     return _Rows(comoments(rows, weights), Words.of(size), single, whole)
+
+
+def _fits(x: jax.Array, y: jax.Array) -> bool:
+    real = not any(map(jnp.iscomplexobj, (x, y)))
+    return real and x.ndim in (1, 2) and y.ndim == 1
 
 
 _PLAIN, _WEIGHTED = "(x, y)", "((x, y), weight)"

@@ -214,6 +214,11 @@ CALLS = {
         lambda: jf.fold(folds.linear_fit(), jnp.asarray(X)),
         "elements are (x, y)",
     ),
+    "tree": (
+        TypeError,
+        lambda: jf.fold(folds.linear_fit(), [({"a": jnp.ones(3)}, jnp.ones(3))]),
+        "a real vector or number",
+    ),
     "matrix": (
         TypeError,
         lambda: jf.fold(folds.linear_fit(), (jnp.ones((3, 2, 2)), jnp.ones(3))),
