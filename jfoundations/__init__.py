@@ -100,6 +100,7 @@ __all__ = [
     "proceed",
     "replay",
     "records",
+    "reduce",
     "resume",
     "save",
     "stages",
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
     from . import stages as stages
     from . import stats as stats
     from . import testing as testing
+    from ._folds.reduced import reduce as reduce
     from ._folds.transducers import filter_ as filter_
     from ._folds.transducers import map_ as map_
     from ._folds.transducers import take as take
@@ -144,6 +146,7 @@ del TYPE_CHECKING, find_spec
 # Imported when first asked for: `testing` needs an extra, and together these would treble what
 # importing this package costs. Modules, and which names are theirs.
 _LATE = {
+    "_folds.reduced": ("reduce",),
     "_folds.transducers": ("filter_", "map_", "take", "take_while"),
     "_loops.describe": ("describe_loop",),
     "_loops.replay": ("first", "replay"),

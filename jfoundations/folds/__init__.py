@@ -15,6 +15,20 @@ With `weights=`, a class of `stats`, elements are `(x, weight)`; of pairs `((x, 
 >>> float(jf.fold(weighted, (jnp.array([1.0, 5.0]), jnp.array([3, 1]))))
 2.0
 
+Where a fold takes no weights, a weight of 0 is deletion, by `where`, and a number that counts w
+times is a power in a product:
+
+>>> counted = jf.folds.argmax().of(lambda e: e[0]).where(lambda e: e[1] > 0)
+>>> int(jf.fold(counted, (jnp.array([1.0, 9.0, 5.0]), jnp.array([3, 0, 1]))))
+1
+>>> power = jf.folds.product().of(lambda e: e[0] ** e[1])
+>>> float(jf.fold(power, (jnp.array([2.0, 9.0, 5.0]), jnp.array([3.0, 0.0, 1.0]))))
+40.0
+
+`jf.reduce` takes any fold along axes of an array, with `weights`, `where` and `nan`. Without these
+`jnp.any`, `all`, `argmax` and `argmin` are the same; `jnp.prod` leaves the range of its type where
+`product` does not.
+
 Half precision is answered in float32, the type that sums are kept in.
 """
 
@@ -27,10 +41,12 @@ from ._ema import ema
 from ._extrema import count, maximum, minimum
 from ._histogram import histogram
 from ._lags import autocov, ess, mcse
+from ._linear_fit import linear_fit
 from ._logical import all, any
 from ._logsumexp import logsumexp
 from ._matrix import corr_matrix, cov_matrix
-from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, statistic, std, var
+from ._moments import corr, cov, kurtosis, mean, moment, moments, sem, skew, statistic, std, var
+from ._pca import pca
 from ._places import argmax, argmin, first, last
 from ._product import product
 from ._quantile import iqr, median, quantile, sketch
@@ -61,6 +77,7 @@ __all__ = [
     "iqr",
     "kurtosis",
     "last",
+    "linear_fit",
     "logsumexp",
     "maximum",
     "mcse",
@@ -69,6 +86,8 @@ __all__ = [
     "minimum",
     "minmax",
     "moment",
+    "moments",
+    "pca",
     "product",
     "quantile",
     "rhat",

@@ -53,7 +53,7 @@ def cov_matrix(*, correction: float = 0) -> Fold[jax.Array]:
      [-1.  1.]]
     """
     correction = float(scalar("folds.cov_matrix", "correction", correction))
-    return _fold(partial(_cov, correction), "cov_matrix")
+    return of_matrix(partial(_cov, correction), "cov_matrix")
 
 
 def corr_matrix() -> Fold[jax.Array]:
@@ -67,17 +67,17 @@ def corr_matrix() -> Fold[jax.Array]:
     [[1. 1.]
      [1. 1.]]
     """
-    return _fold(_corr, "corr_matrix")
+    return of_matrix(_corr, "corr_matrix")
 
 
-def _fold(extract: Any, name: str) -> Fold[jax.Array]:
+def of_matrix(extract: Any, name: str) -> Fold[Any]:
+    """Return the fold of vectors whose answer is made of the memory that all of them share."""
     functions = (_init, _step, partial(_join, merge), extract, _block)
     return Fold(*functions, block_where=_block, unmerge=partial(_join, unmerge), name=name)
 
 
 def _block(xs: PyTree, kept: jax.Array | None = None) -> _Matrix:
-    x = _joined(xs) if is_pytree(xs) else _vectors(xs)
-    x = widen(x)  # bools, too
+    x = widen(vectors_of(xs))  # bools, too
     rows = None if kept is None else kept[:, None]
     each = gather((x,), None if rows is None else jnp.broadcast_to(rows, x.shape), None, 2)
     (unit,), (squares,) = each.units, each.powers
@@ -96,6 +96,11 @@ def _about(pivot: jax.Array, offset: jax.Array, unit: jax.Array, dtype: Any) -> 
         pivot, offset = whole, offset + (pivot - whole.astype(pivot.dtype))
     inverse = inverse_unit(unit)
     return About(pivot[None], inverse[None], (offset * inverse)[None])
+
+
+def vectors_of(xs: PyTree) -> jax.Array:
+    """Return a block of vectors, or of trees as vectors, of shape (n, variables)."""
+    return _joined(xs) if is_pytree(xs) else _vectors(xs)
 
 
 def _vectors(xs: PyTree) -> jax.Array:
@@ -152,15 +157,21 @@ def _as_pairs(memory: _Matrix) -> Memory:
     return Memory(weight, pivots, offsets, units, (*powers, memory.products))
 
 
-def _cov(correction: ArrayLike, memory: _Matrix) -> jax.Array:
-    (unit,) = memory.each.units
+def divided(correction: ArrayLike, memory: Any) -> jax.Array:
+    """Return a covariance matrix in the variables' units; nan where n ≤ correction."""
     dtype = memory.each.dtype
     free = memory.each.weight.free(None, jnp.asarray(correction, dtype), dtype)[:, None]
     valid = (free > 0) & (memory.each.total > 0)[:, None]
     found = divide(memory.products.value, jnp.where(valid, free, 1))
+    return jnp.where(valid, found, jnp.nan)
+
+
+def _cov(correction: ArrayLike, memory: _Matrix) -> jax.Array:
+    (unit,) = memory.each.units
+    found = divided(correction, memory)
     # powers of two, but their product may leave the range before the answer does
     low, high = jnp.minimum(unit[:, None], unit[None, :]), jnp.maximum(unit[:, None], unit[None, :])
-    return jnp.where(valid, found, jnp.nan) * low * high
+    return found * low * high
 
 
 def _corr(memory: _Matrix) -> jax.Array:

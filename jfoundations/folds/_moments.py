@@ -14,8 +14,10 @@ from .._core.values import identity, partial
 from .._folds.fold import Fold
 from .._folds.leafwise import leafwise
 from .._kernels.moments.formulas import FORMULAS, of_shape
-from .._kernels.moments.moments import coefficient, complex_coefficient, root
+from .._kernels.moments.moments import Moments, coefficient, complex_coefficient, root
 from .._kernels.sample.arguments import scalar
+from .._kernels.sample.weights import Frequency
+from ..stats._significance import NO_COUNT, as_values
 from ..stats._statistic import Statistic
 from ._elements import Kind, Nan, Taken, checked, one, real_parts, rows_of, zero_rows
 from ._memory import Memory, gather, merge, of_element
@@ -184,6 +186,27 @@ def corr(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     -1.0
     """
     return _make("corr", 2, _corr, weights, nan, pairs=True)
+
+
+def moments(*, weights: type[Frequency] | None = None, nan: Nan = "propagate") -> Fold[Moments]:
+    """Return the fold of the `stats.Moments` of real elements, elementwise: for `stats.ttest`.
+
+    Args:
+        weights: `stats.Frequency`, the class, or None: a test counts observations.
+        nan: as in `mean`.
+
+    >>> import jfoundations as jf
+    >>> found = jf.fold(moments(), jnp.array([1.0, 2.0, 4.0, 18.0]))
+    >>> float(found.mean), float(jf.stats.ttest(found, mean=1.0).freedom)
+    (6.25, 3.0)
+    """
+    if weights not in (None, Frequency):
+        raise TypeError(NO_COUNT.format(who="folds.moments", weights=weights.__name__))
+    return _make("moments", 2, _as_values, weights, nan)
+
+
+def _as_values(memory: PyTree) -> Moments:
+    return as_values(only(memory, "moments").moments(None))
 
 
 def statistic(of: Statistic, *, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:

@@ -19,6 +19,8 @@ there are: what the others hold, nan even, is nothing to the answer or its gradi
 `jf.fold` does that by itself with the blocks of a list, a stream or a `Source`.
 """
 
+from .._kernels.moments.components import Components
+from .._kernels.moments.least_squares import LinearFit
 from .._kernels.moments.moments import Moments
 from .._kernels.numbers.counts import Count
 from .._kernels.sample.weights import Frequency, Probability, Reliability
@@ -27,11 +29,13 @@ from ._describe import Description, describe
 from ._ema import ema, ema_var
 from ._histogram import histogram
 from ._intervals import Bootstrap, bootstrap, pearson_interval
+from ._linear_fit import linear_fit
 from ._matrix import corr_matrix, cov_matrix
 from ._means import gmean, hmean, pmean
 from ._minmax import minmax
 from ._order import iqr, median, median_abs_dev, quantile, trim_mean
 from ._pairs import corr, cov
+from ._pca import pca
 from ._ranks import rank_corr
 from ._rolling import (
     rolling_corr,
@@ -54,18 +58,23 @@ from ._segment import (
     segment_var,
 )
 from ._shape import kurtosis, moment, sem, skew
+from ._significance import Significance, anova, ftest, moments, ttest, welch
 from ._standardize import standardize
 from ._statistic import Statistic
 
 __all__ = [
     "Bootstrap",
+    "Components",
     "Count",
     "Description",
     "Frequency",
+    "LinearFit",
     "Moments",
     "Probability",
     "Reliability",
+    "Significance",
     "Statistic",
+    "anova",
     "bootstrap",
     "corr",
     "corr_matrix",
@@ -74,17 +83,21 @@ __all__ = [
     "describe",
     "ema",
     "ema_var",
+    "ftest",
     "gmean",
     "histogram",
     "hmean",
     "iqr",
     "kurtosis",
+    "linear_fit",
     "mean",
     "mean_abs_dev",
     "median",
     "median_abs_dev",
     "minmax",
     "moment",
+    "moments",
+    "pca",
     "pearson_interval",
     "pmean",
     "quantile",
@@ -111,5 +124,7 @@ __all__ = [
     "std",
     "sum",
     "trim_mean",
+    "ttest",
     "var",
+    "welch",
 ]

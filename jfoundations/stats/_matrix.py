@@ -91,7 +91,7 @@ def cov_matrix(
     >>> float(cov_matrix(jnp.array([[1.0], [3.0]]), correction=1)[0, 0])
     2.0
     """
-    data = _check("cov_matrix", x, y, weights, where, nan)
+    data = check_rows("cov_matrix", x, y, weights, where, nan)
     correction = scalar("cov_matrix", "correction", correction)
     return _core(data, correction, correlate=False, nan=nan)
 
@@ -136,11 +136,11 @@ def corr_matrix(
     [[1. 1.]
      [1. 1.]]
     """
-    data = _check("corr_matrix", x, y, weights, where, nan)
+    data = check_rows("corr_matrix", x, y, weights, where, nan)
     return _core(data, 0, correlate=True, nan=nan)
 
 
-def _check(
+def check_rows(
     who: str,
     x: Numbers,
     y: Numbers | None,
@@ -197,7 +197,7 @@ def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: str) -> Ar
     if nan == "pairwise":
         value = _pairwise(data, correction, correlate)
         return answer(value if len(data.values) == 2 else mirrored(value), data, (), False)
-    call = _row_weights(data, nan, correction)
+    call = row_weights(data, nan, correction)
     values = data.values
     if is_complex:  # real parts beside imaginary ones
         values = [jnp.concatenate([v.real, jnp.imag(v)], axis=1) for v in values]
@@ -221,7 +221,7 @@ def _core(data: Data, correction: ArrayLike, *, correlate: bool, nan: str) -> Ar
         parts = [p * light for p in parts]
         value = form(squares[0].T * light, squares[-1] * light, _join_parts(parts))
     else:
-        free = _positive(call.free(found.total, correction), found.total)
+        free = positive(call.free(found.total, correction), found.total)
         value = _join_parts([_times(divide(p, free), units[0].T, units[-1]) for p in parts])
     value = value if len(data.values) == 2 else mirrored(value)
     return answer(value, data, (), False)
@@ -235,7 +235,7 @@ def _pairwise(data: Data, correction: ArrayLike, correlate: bool) -> Array:
     """Return a matrix of which each entry is of the rows where both its variables are known."""
     values = alike(data.values)
     rows = data.where is None or data.where.ndim == 1 or data.where.shape[1] == 1
-    call = _row_weights(data if rows else data._replace(where=None), "propagate", correction)
+    call = row_weights(data if rows else data._replace(where=None), "propagate", correction)
     weights: Array | None = call.weights
     known = [~jnp.isnan(v) if jnp.issubdtype(v.dtype, jnp.floating) else v == v for v in values]
     if data.where is not None and not rows:
@@ -248,7 +248,7 @@ def _pairwise(data: Data, correction: ArrayLike, correlate: bool) -> Array:
         return correlations(*found.squares, found.products)
     unit = jnp.ones_like(found.total) if call.weight_unit is None else call.weight_unit
     free = free_in_units(data.weights, unit, found.total, found.trusted, found.rows, correction)
-    value = found.products / _positive(free, found.total)
+    value = found.products / positive(free, found.total)
     return _times(value, found.units[0].T, found.units[-1])
 
 
@@ -257,11 +257,11 @@ def _times(value: Array, u: Array, v: Array) -> Array:
     return value * jnp.maximum(u, v) * jnp.minimum(u, v)
 
 
-def _positive(free: Array, total: Array) -> Array:
+def positive(free: Array, total: Array) -> Array:
     return jnp.where((free > 0) & (total > 0), free, jnp.nan)
 
 
-def _row_weights(data: Data, nan: str, correction: ArrayLike) -> Call:
+def row_weights(data: Data, nan: str, correction: ArrayLike) -> Call:
     """Return how much each row counts, (n, 1): None, bools or floats ≥ 0, and what rows leave."""
 
     def column(v: Array) -> Array:

@@ -146,6 +146,16 @@ def grouped(of):
     return run
 
 
+def linear_fit(x, y):
+    """Return the leaves of a `LinearFit` of one column."""
+    n, spread, both = len(x), moment(x, 2), cov(x, y)
+    slope, center = both / spread, mean(x)
+    square = n * (moment(y, 2) - slope * both) / (n - 2)
+    errors = [root(square * v) for v in (1 / (n * spread), (1 + center**2 / spread) / n)]
+    r2 = slope * both / moment(y, 2)
+    return slope, errors[0], mean(y) - slope * center, errors[1], r2, root(square), n - 2, 0
+
+
 def matrix(of):
     def run(x, y, weights):
         columns = [repeated(x[k::4], weights[::4]) for k in range(4)]
@@ -189,6 +199,7 @@ EXACT = {
     "histogram": alone(histogram),
     "iqr": alone(lambda x: quantile(x, 0.75) - quantile(x, 0.25)),
     "kurtosis": alone(kurtosis),
+    "linear_fit": pair(linear_fit),
     "mean": alone(mean),
     "mean_abs_dev": alone(mean_abs_dev),
     "median": alone(lambda x: quantile(x, 0.5)),

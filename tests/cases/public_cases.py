@@ -12,7 +12,8 @@ from jfoundations import folds, stats
 
 NO_STATISTICS = {
     *("Bootstrap", "Count", "Description", "Frequency", "Moments", "Probability", "Reliability"),
-    "Statistic",
+    *("Components", "LinearFit", "Significance", "Statistic"),
+    "moments",  # which the tests of significance are made of
 }
 SEGMENTS = tuple(
     f"segment_{name}"
@@ -58,6 +59,10 @@ def _rows(x):
     return x if x.ndim == 2 else x.reshape(-1, 4)
 
 
+def _column(y):
+    return y if y.ndim == 1 else y[:, 0]
+
+
 def _groups(x):
     return lax.iota(jnp.int32, x.shape[0]) % 5
 
@@ -76,9 +81,11 @@ ALONE = (
 CALLS = {
     **{name: _alone(name) for name in ALONE},
     **{name: _pair(name) for name in ("corr", "cov", "pearson_interval", "rank_corr")},
+    **{name: _pair(name) for name in ("anova", "ftest", "ttest", "welch")},
+    "linear_fit": lambda x, y, **options: stats.linear_fit(x, _column(y), **options),
     **{name: _window(name) for name in WINDOWS},
     **{name: _alone(name, decay=0.5) for name in ("ema", "ema_var")},
-    **{name: _matrix(name) for name in ("corr_matrix", "cov_matrix")},
+    **{name: _matrix(name) for name in ("corr_matrix", "cov_matrix", "pca")},
     "bootstrap": lambda x, y, **options: stats.bootstrap(
         functools.partial(stats.mean, axis=0), x, key=jax.random.key(0), resamples=4, **options
     ),
@@ -111,6 +118,8 @@ MAKERS = {
     "histogram": functools.partial(folds.histogram, 8, range=(0.0, 6.0)),
     "mcse": functools.partial(folds.mcse, 20),
     "moment": functools.partial(folds.moment, 3),
+    # a mean is two words, of which only the sum is one for all cuts
+    "moments": lambda **options: folds.moments(**options).map(lambda m: (m.mean, m.var())),
     "quantile": functools.partial(folds.quantile, 0.1),
     "rhat": folds.rhat,
     "top_k": functools.partial(folds.top_k, 2),
@@ -120,7 +129,7 @@ MAKERS = {
             *("corr", "corr_matrix", "count", "cov", "cov_matrix", "describe", "iqr", "kurtosis"),
             *("maximum", "mean", "median", "minimum", "minmax", "sem", "sketch", "skew", "std"),
             *("all", "any", "argmax", "argmin", "first", "last", "logsumexp", "product"),
-            *("sum", "var"),
+            *("linear_fit", "pca", "sum", "var"),
         )
     },
 }
@@ -143,9 +152,11 @@ def elements(name, x, y, weights=None):
     weighed = (lambda data: data) if weights is None else (lambda data: (data, weights))
     if name in ("corr", "cov"):
         return weighed((x, y))
+    if name == "linear_fit":
+        return weighed((x, _column(y)))
     if name == "grouped":
         return _groups(x), weighed(x)
-    rows = name.endswith("_matrix") or name in CHAINS
+    rows = name.endswith("_matrix") or name == "pca" or name in CHAINS
     return weighed(_rows(x) if rows else x)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import jfoundations as jf
 from jfoundations import folds, stats
@@ -20,6 +21,9 @@ PAIRS = strategies.arrays(shape=((LENGTH, 2),)).map(lambda a: (a[:, 0], a[:, 1])
 CHAINS = {"ess": folds.ess(4), "mcse": folds.mcse(4), "whole": folds.rhat(split=False)}
 # Of chains with so much drift no lag decides, by a rounding, where Geyer's sequence ends.
 APART = WIDE.map(lambda x: jnp.clip(x, -1, 1) + 4 * jnp.arange(LENGTH, dtype=x.dtype)[:, None])
+# of seeds: a fit of what varies little has few digits
+ROWS = st.integers(0, 99).map(lambda seed: np.random.default_rng(seed).normal(3, 1, (LENGTH, 3)))
+ROWS = ROWS.map(lambda x: jnp.asarray(x * [1, 4, 16], jnp.result_type(float)))
 GAPS = HARD.map(lambda x: jnp.where(jnp.arange(LENGTH) % 5 == 2, jnp.nan, x))
 
 
@@ -44,6 +48,7 @@ SINGLE = {
         "std": folds.std(),
         "sem": folds.sem(),
         "moment": folds.moment(2),
+        "moments": folds.moments().map(lambda m: m.var()),
     },
     "shape": {"skew": folds.skew(), "kurtosis": folds.kurtosis(), "moment": folds.moment(3)},
     "describe": {"describe": folds.describe()},
@@ -65,16 +70,20 @@ OTHERS = {
     "corr_matrix": (folds.corr_matrix(), WIDE),
     "rhat": (folds.rhat(), WIDE),
     "chains": (jf.combine(**CHAINS), APART),
+    "linear_fit": (folds.linear_fit(), ROWS.map(lambda x: (x[:, :2], x[:, 2]))),
+    "pca": (folds.pca(2), ROWS),
+    "sketch of rows": (folds.pca(3, sketch=4).map(lambda c: c.variances), ROWS),
     "weights": (folds.var(weights=stats.Reliability, correction=1), HARD.map(counted_off)),
     "omit": (folds.std(nan="omit"), GAPS),
 }
+UNNAMED = {"omit", "sketch of rows", "weights"}
 ELSEWHERE = {"grouped", "row_names"}  # in test files of their own
 
 
 def test_every_name_is_here():
     names = {n for n, v in vars(folds).items() if inspect.isfunction(v) and not n.startswith("_")}
-    here = {n for group in (*SINGLE.values(), OTHERS, CHAINS) for n in group}
-    here -= {"weights", "omit", "chains", "whole"}
+    here = {n for group in (*SINGLE.values(), CHAINS) for n in group} | set(OTHERS)
+    here -= UNNAMED | {"chains", "whole"}
     assert names == here | ELSEWHERE | {"statistic"}  # whose laws are of its formula
 
 

@@ -141,7 +141,7 @@ def test_the_root_is_a_table_of_contents():
         *("sweep", "sweep_chunks"),
         *("replay", "first"),
         "Implicit",
-        *("Fold", "combine", "fold", "jackknife", "Source"),
+        *("Fold", "combine", "fold", "jackknife", "reduce", "Source"),
         *("Learned", "fit"),
         *("save", "load"),
     }

@@ -293,6 +293,7 @@ MORE = {
     "ess": lambda: folds.ess(8),
     "mcse": lambda: folds.mcse(8),
     "whole rhat": lambda: folds.rhat(split=False),
+    "sketch of rows": lambda: folds.pca(2, sketch=3),
     "weighted": lambda: folds.describe(weights=jf.stats.Reliability, nan="omit"),
     "arithmetic": lambda: folds.maximum() - 2 * abs(folds.mean()) ** 2,
     "combined": w.several,
