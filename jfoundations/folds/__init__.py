@@ -45,13 +45,14 @@ from ._linear_fit import linear_fit
 from ._logical import all, any
 from ._logsumexp import logsumexp
 from ._matrix import corr_matrix, cov_matrix
-from ._moments import corr, cov, kurtosis, mean, moment, moments, sem, skew, statistic, std, var
+from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, statistic, std, var
 from ._pca import pca
 from ._places import argmax, argmin, first, last
 from ._product import product
 from ._quantile import iqr, median, quantile, sketch
 from ._refused import refuse as _refuse
 from ._rhat import rhat
+from ._significance import moments
 from ._sketch import Sketch
 from ._sum import sum
 from ._top_k import top_k

@@ -14,10 +14,8 @@ from .._core.values import identity, partial
 from .._folds.fold import Fold
 from .._folds.leafwise import leafwise
 from .._kernels.moments.formulas import FORMULAS, of_shape
-from .._kernels.moments.moments import Moments, coefficient, complex_coefficient, root
+from .._kernels.moments.moments import coefficient, complex_coefficient, root
 from .._kernels.sample.arguments import scalar
-from .._kernels.sample.weights import Frequency
-from ..stats._significance import NO_COUNT, as_values
 from ..stats._statistic import Statistic
 from ._elements import Kind, Nan, Taken, checked, one, real_parts, rows_of, zero_rows
 from ._memory import Memory, gather, merge, of_element
@@ -43,7 +41,7 @@ def mean(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     >>> float(jf.fold(mean(weights=jf.stats.Frequency), (x, w)))
     2.0
     """
-    return _make("mean", 0, _mean, weights, nan)
+    return make_fold("mean", 0, _mean, weights, nan)
 
 
 def var(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -59,7 +57,7 @@ def var(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") 
     47.1875
     """
     extract = _corrected(_var, "var", weights, correction)
-    return _make("var", 2, extract, weights, nan)
+    return make_fold("var", 2, extract, weights, nan)
 
 
 def std(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -75,7 +73,7 @@ def std(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") 
     6.8693
     """
     extract = _corrected(_std, "std", weights, correction)
-    return _make("std", 2, extract, weights, nan)
+    return make_fold("std", 2, extract, weights, nan)
 
 
 def sem(*, correction: float = 1, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -91,7 +89,7 @@ def sem(*, correction: float = 1, weights: Kind = None, nan: Nan = "propagate") 
     3.966
     """
     extract = _corrected(partial(by_name, "sem"), "sem", weights, correction)
-    return _make("sem", 2, extract, weights, nan)
+    return make_fold("sem", 2, extract, weights, nan)
 
 
 def moment(order: int, *, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -117,7 +115,7 @@ def moment(order: int, *, weights: Kind = None, nan: Nan = "propagate") -> Fold[
             "take the whole array with stats.moment"
         )
     kept = 0 if order < 2 else 2 if order == 2 else 4
-    return _make("moment", kept, partial(_moment, order), weights, nan)
+    return make_fold("moment", kept, partial(_moment, order), weights, nan)
 
 
 def skew(
@@ -135,7 +133,7 @@ def skew(
     1.0716
     """
     extract = partial(by_name, of_shape("skew", correction, "folds."), weights, 0)
-    return _make("skew", 4, extract, weights, nan)
+    return make_fold("skew", 4, extract, weights, nan)
 
 
 def kurtosis(
@@ -153,7 +151,7 @@ def kurtosis(
     -0.7351
     """
     extract = partial(by_name, of_shape("kurtosis", correction, "folds."), weights, 0)
-    return _make("kurtosis", 4, extract, weights, nan)
+    return make_fold("kurtosis", 4, extract, weights, nan)
 
 
 def cov(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -170,7 +168,7 @@ def cov(*, correction: float = 0, weights: Kind = None, nan: Nan = "propagate") 
     94.375
     """
     extract = _corrected(_cov, "cov", weights, correction)
-    return _make("cov", 2, extract, weights, nan, pairs=True)
+    return make_fold("cov", 2, extract, weights, nan, pairs=True)
 
 
 def corr(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -185,28 +183,7 @@ def corr(*, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
     >>> round(float(jf.fold(corr(), (x, -x))), 6)
     -1.0
     """
-    return _make("corr", 2, _corr, weights, nan, pairs=True)
-
-
-def moments(*, weights: type[Frequency] | None = None, nan: Nan = "propagate") -> Fold[Moments]:
-    """Return the fold of the `stats.Moments` of real elements, elementwise: for `stats.ttest`.
-
-    Args:
-        weights: `stats.Frequency`, the class, or None: a test counts observations.
-        nan: as in `mean`.
-
-    >>> import jfoundations as jf
-    >>> found = jf.fold(moments(), jnp.array([1.0, 2.0, 4.0, 18.0]))
-    >>> float(found.mean), float(jf.stats.ttest(found, mean=1.0).freedom)
-    (6.25, 3.0)
-    """
-    if weights not in (None, Frequency):
-        raise TypeError(NO_COUNT.format(who="folds.moments", weights=weights.__name__))
-    return _make("moments", 2, _as_values, weights, nan)
-
-
-def _as_values(memory: PyTree) -> Moments:
-    return as_values(only(memory, "moments").moments(None))
+    return make_fold("corr", 2, _corr, weights, nan, pairs=True)
 
 
 def statistic(of: Statistic, *, weights: Kind = None, nan: Nan = "propagate") -> Fold[jax.Array]:
@@ -223,7 +200,7 @@ def statistic(of: Statistic, *, weights: Kind = None, nan: Nan = "propagate") ->
     1.0991
     """
     extract = partial(_by_formula, of, weights)
-    return _make(of.name, of.order, extract, weights, nan, pairs=of.variables == 2)
+    return make_fold(of.name, of.order, extract, weights, nan, pairs=of.variables == 2)
 
 
 def _by_formula(of: Statistic, kind: Kind, memory: PyTree) -> jax.Array:
@@ -234,7 +211,7 @@ def _corrected(extract: Any, name: str, weights: Kind, correction: ArrayLike) ->
     return partial(extract, weights, float(scalar(f"folds.{name}", "correction", correction)))
 
 
-def _make(
+def make_fold(
     name: str,
     order: int,
     extract: Any,
