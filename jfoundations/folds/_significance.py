@@ -16,6 +16,7 @@ def moments(*, weights: type[Frequency] | None = None, nan: Nan = "propagate") -
         weights: `stats.Frequency`, the class, or None: a test counts observations.
         nan: as in `mean`.
 
+    >>> import jax.numpy as jnp
     >>> import jfoundations as jf
     >>> found = jf.fold(moments(), jnp.array([1.0, 2.0, 4.0, 18.0]))
     >>> float(found.mean), float(jf.stats.ttest(found, mean=1.0).freedom)
