@@ -32,13 +32,15 @@ from ._matrix import corr_matrix, cov_matrix
 from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, statistic, std, var
 from ._places import argmax, argmin, first, last
 from ._product import product
-from ._quantile import iqr, median, quantile, sketch
+from ._narrow import Narrow
+from ._quantile import iqr, median, narrow, quantile, sketch
 from ._refused import refuse as _refuse
 from ._sketch import Sketch
 from ._sum import sum
 from ._top_k import top_k
 
 __all__ = [
+    "Narrow",
     "Sketch",
     "all",
     "any",
@@ -64,6 +66,7 @@ __all__ = [
     "minimum",
     "minmax",
     "moment",
+    "narrow",
     "product",
     "quantile",
     "row_names",

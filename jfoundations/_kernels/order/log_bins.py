@@ -1,0 +1,180 @@
+"""Bins whose widths are a share of the numbers in them, and coarser far below the largest.
+
+A number's *fine bin* is counted from its exponent and mantissa alone, so it is the same everywhere.
+A *ladder* keeps as many of them as there is room for: from the largest magnitude down some octaves
+whole, as many again two to a bin, then four to a bin, and so on; what lies below shares the bin of
+0. Which bins those are depends on the largest magnitudes alone, and a larger one only ever joins
+bins: so the counts are those of the multiset, in whatever order it came.
+
+>>> import jax.numpy as jnp
+>>> ladder = Ladder.of(0.01)
+>>> ladder.octave, ladder.slots
+(38, 643)
+>>> edges = ladder.value(ladder.fine(jnp.array([1.0, 3.0], jnp.float32)), jnp.float32)
+>>> bool(((edges <= jnp.array([1.0, 3.0])) & (edges > jnp.array([0.98, 2.94]))).all())
+True
+
+Sources: Masson, Rim and Lee (2019), "DDSketch: a fast and fully-mergeable quantile sketch with
+relative-error guarantees"; Epicoco et al. (2020), "UDDSketch", for joining bins in pairs.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.typing import DTypeLike
+
+from ..numbers.sortable_bits import UNSIGNED
+
+LEVELS = 6  # of the last a bin is 32 fine ones wide
+OCTAVES = 4.2  # a level holds about as many if there are both signs, else twice as many
+DIGITS = 16  # bits of the mantissa that are looked at
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """How many bins there are, for an accuracy.
+
+    Attributes:
+        accuracy: each fine bin has a middle within this share of all that it holds.
+        octave: fine bins in an octave.
+        span: fine bins in a level, where there are both signs.
+    """
+
+    accuracy: float
+    octave: int
+    span: int
+
+    @classmethod
+    def of(cls, accuracy: float) -> "Ladder":
+        """Return the ladder of an accuracy from 1e-4 to 0.2."""
+        octave = math.ceil(0.375 / accuracy)
+        while _worst(octave) > accuracy:
+            octave += 1
+        unit = 1 << (LEVELS - 1)
+        return cls(accuracy, octave, unit * round(OCTAVES * octave / unit + 0.5))
+
+    @property
+    def side(self) -> int:
+        """Bins of one sign, if there are both."""
+        return sum((self.span >> k) + 1 for k in range(LEVELS))
+
+    @property
+    def slots(self) -> int:
+        """Bins in all: those of both signs and that of 0."""
+        return 2 * self.side + 1
+
+    def fine(self, x: Array) -> Array:
+        """Return the fine bin of each finite float's magnitude; -1 of 0 and subnormal numbers."""
+        bits = lax.bitcast_convert_type(x, UNSIGNED[x.dtype.itemsize])
+        nmant = jnp.finfo(x.dtype).nmant
+        head = (bits << 1) >> np.array(nmant - DIGITS + 1, bits.dtype)
+        head = head.astype(np.int32)
+        power, rest = head >> DIGITS, head & ((1 << DIGITS) - 1)
+        found = power * self.octave + _within(jnp, rest, self.octave)
+        return jnp.where(power == 0, -1, found)
+
+    def value(self, fine: Array, dtype: DTypeLike) -> Array:
+        """Return the least number of each fine bin; of those below all the smallest normal one."""
+        info = jnp.finfo(dtype)
+        fine = jnp.clip(fine, self.octave, ((1 << info.nexp) - 1) * self.octave)
+        power, within = lax.div(fine, self.octave), lax.rem(fine, self.octave)
+        head = (power << DIGITS) | jnp.asarray(_edges(self.octave))[within]
+        unsigned = UNSIGNED[info.bits // 8]
+        bits = head.astype(unsigned) << np.array(info.nmant - DIGITS, unsigned)
+        return lax.bitcast_convert_type(bits, dtype)
+
+    def steps(self, top: Array, both: Array) -> list[tuple[Array, Array]]:
+        """Return of each level the fine bin where it ends above, and its place; last, the end.
+
+        Args:
+            top: the largest fine bin, or -1.
+            both: whether there are numbers of both signs.
+        """
+        more = jnp.where(both, 0, 1)
+        end, place = top + 1, jnp.zeros_like(more)
+        steps = []
+        for level in range(LEVELS):
+            steps.append((end, place))
+            end = (top + 1) - (((level + 1) * self.span) << more)
+            end = (end >> (level + 1)) << (level + 1)
+            place = place + (((self.span >> level) + 1) << more)
+        return [*steps, (end, place)]
+
+    def slot(self, fine: Array, negative: Array, tops: Array) -> Array:
+        """Return the slot of numbers, in ascending order.
+
+        Args:
+            fine: their fine bins.
+            negative: whether they are below 0.
+            tops: the largest fine bins of positive and of negative numbers, along the last axis,
+                which broadcasts against the others.
+        """
+        both, zero = self.middle(tops)
+        *steps, (last, _) = self.steps(jnp.where(negative, tops[..., 1], tops[..., 0]), both)
+        place = jnp.zeros_like(fine)
+        for level, (end, first) in enumerate(steps):
+            place = jnp.where(fine < end, first + ((end - 1 - fine) >> level), place)
+        place = jnp.where(negative, place, self.slots - 1 - place)
+        return jnp.where((fine < last) | (fine < 0), zero, place)
+
+    def held(self, tops: Array) -> tuple[Array, Array, Array]:
+        """Return of each slot, along a new last axis, what it holds.
+
+        Returns:
+            The least of its fine bins, -1 of the slot of 0; of how many it is made, as a power of
+            two; and whether its numbers are negative.
+        """
+        both, zero = (v[..., None] for v in self.middle(tops))
+        slot = lax.iota(np.int32, self.slots)
+        negative = slot < zero
+        place = jnp.where(negative, slot, self.slots - 1 - slot)
+        low = level_of = jnp.zeros_like(place)
+        *steps, _ = self.steps(jnp.where(negative, tops[..., 1:], tops[..., :1]), both)
+        for level, (end, first) in enumerate(steps):
+            here = place >= first
+            low = jnp.where(here, end - ((place - first + 1) << level), low)
+            level_of = jnp.where(here, level, level_of)
+        return jnp.where(slot == zero, -1, low), level_of, negative
+
+    def edges(self, tops: Array, dtype: DTypeLike) -> tuple[Array, Array]:
+        """Return the ends of each slot, along a new last axis: the nearer to 0, and the farther.
+
+        Those of the slot of 0 are what lies around it: its numbers are between them.
+        """
+        low, level, negative = self.held(tops)
+        both, _ = self.middle(tops)
+        near, far = self.value(low, dtype), self.value(low + (1 << level), dtype)
+        near, far = (jnp.where(negative, -v, v) for v in (near, far))
+        ends = [self.steps(tops[..., k], both)[-1][0][..., None] for k in (0, 1)]
+        most, least = (self.value(end, dtype) for end in ends)
+        return jnp.where(low < 0, -least, near), jnp.where(low < 0, most, far)
+
+    def middle(self, tops: Array) -> tuple[Array, Array]:
+        """Return whether there are both signs, and the slot of 0."""
+        both = jnp.min(tops, axis=-1) >= 0
+        alone = jnp.where(tops[..., 1] >= 0, self.slots - 1, 0)
+        return both, jnp.where(both, self.side, alone)
+
+
+def _within(xp: Any, rest: Any, octave: int) -> Any:
+    # (4t - t²)/3 is nearly log2(1 + t); no product is added to anything, so that none is fused
+    part = rest.astype(np.float32) * np.float32(2.0**-DIGITS)
+    return xp.floor((np.float32(4) - part) * part * np.float32(octave / 3)).astype(np.int32)
+
+
+@functools.lru_cache(maxsize=64)
+def _edges(octave: int) -> np.ndarray[Any, Any]:
+    """Return the first 16 bits of the mantissa of each fine bin of an octave."""
+    rest = np.arange(1 << DIGITS, dtype=np.int32)
+    return np.searchsorted(_within(np, rest, octave), np.arange(octave)).astype(np.int32)
+
+
+def _worst(octave: int) -> float:
+    edges = 1 + np.append(_edges(octave), 1 << DIGITS) * 2.0**-DIGITS
+    return float(np.max((edges[1:] - edges[:-1]) / (edges[1:] + edges[:-1])))
