@@ -170,16 +170,18 @@ def sketched(
     shape, dtype = x.shape[1:], np.dtype(x.dtype)
     x, y = (v.reshape(len(x), prod(shape)) for v in (x, shifted(x, around)))
     times = None if times is None else jnp.broadcast_to(times, (len(x), *shape)).reshape(x.shape)
-    fine, negative = ladder.fine(y), y < 0
     known = x == x
     if bad is not None:
         known &= ~jnp.broadcast_to(bad, (len(x), *shape)).reshape(x.shape)
     there = known if times is None else known & present(times)
-    signs = jnp.stack([~negative, negative], axis=-1) & (there & jnp.isfinite(y))[..., None]
-    tops = jnp.max(jnp.where(signs, fine[..., None], -1), axis=0, initial=-1)
-    index = 1 + ladder.slot(fine, negative, tops)
+    finite = there & jnp.isfinite(y)
+    # the largest fine bin is that of the largest number, which a CPU finds sooner
+    y_known = jnp.where(finite, y, 0)
+    most = [f(y_known, axis=0, initial=0) for f in (jnp.max, jnp.min)]
+    tops = ladder.fine(jnp.stack(most, axis=-1))
+    index = 1 + ladder.slot(ladder.fine(y), y < 0, tops)
     last = ladder.slots + 1
-    index = jnp.where(jnp.isfinite(y), index, jnp.where(negative, 0, last))
+    index = jnp.where(jnp.isfinite(y), index, jnp.where(y < 0, 0, last))
     index = jnp.where(known, index, last + 1)
     bins = counted(index, last + 2, times)
     most, least = bounds(x.dtype)
@@ -197,6 +199,7 @@ def sketched(
     return Sketch(bins, tops, ends, at_ends, around, ladder, dtype)
 
 
+@jax.jit
 def merged(a: Sketch, b: Sketch) -> Sketch:
     """Return the sketch of the elements of both."""
     tops = jnp.maximum(a.tops, b.tops)
@@ -226,6 +229,7 @@ def _fixed(a: Sketch) -> tuple[Any, ...]:
     return a.around, a.ladder, a.dtype
 
 
+@jax.jit
 def _moved(a: Sketch, tops: jax.Array) -> Amounts:
     """Return the bins as they are with these largest fine bins."""
     fine, _, negative = a.ladder.held(a.tops)
@@ -289,16 +293,16 @@ def places(found: Sketch, q: jax.Array) -> Places:
     return Places(place, ranks, sizes, end, part.reshape(shape), good.reshape(shape))
 
 
+@jax.jit
 def edges(found: Sketch) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the bins' ends, lower and upper, and their levels, of the shape (..., slots + 2).
 
     They are floats around `found.around`; those of infinities are infinite.
     """
     dtype, ladder = carrier(found.dtype), found.ladder
-    near, far = ladder.edges(found.tops, dtype)
+    low, high = ladder.edges(found.tops, dtype)
     level = ladder.held(found.tops)[1]
-    infinite = jnp.full((*near.shape[:-1], 1), np.inf, dtype)
-    low, high = jnp.minimum(near, far), jnp.maximum(near, far)
+    infinite = jnp.full((*low.shape[:-1], 1), np.inf, dtype)
     low, high = (jnp.concatenate([-infinite, v, infinite], axis=-1) for v in (low, high))
     widths = [(0, 0)] * (level.ndim - 1) + [(1, 1)]
     return low, high, jnp.pad(level, widths)

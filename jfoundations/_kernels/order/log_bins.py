@@ -89,22 +89,20 @@ class Ladder:
         bits = head.astype(unsigned) << np.array(info.nmant - DIGITS, unsigned)
         return lax.bitcast_convert_type(bits, dtype)
 
-    def steps(self, top: Array, both: Array) -> list[tuple[Array, Array]]:
-        """Return of each level the fine bin where it ends above, and its place; last, the end.
+    def end(self, top: Array, level: Any, more: Array) -> Array:
+        """Return the fine bin where a level ends above; of the last and one, where all end.
 
         Args:
-            top: the largest fine bin, or -1.
-            both: whether there are numbers of both signs.
+            top: the largest fine bin.
+            level: from 0 to LEVELS.
+            more: 1 if a level has room for twice as many, as there is one sign, else 0.
         """
-        more = jnp.where(both, 0, 1)
-        end, place = top + 1, jnp.zeros_like(more)
-        steps = []
-        for level in range(LEVELS):
-            steps.append((end, place))
-            end = (top + 1) - (((level + 1) * self.span) << more)
-            end = (end >> (level + 1)) << (level + 1)
-            place = place + (((self.span >> level) + 1) << more)
-        return [*steps, (end, place)]
+        return ((top + 1 - ((level * self.span) << more)) >> level) << level
+
+    def above(self) -> Any:
+        """Return how many slots there are above each level, if there are both signs."""
+        sizes = [(self.span >> level) + 1 for level in range(LEVELS - 1)]
+        return np.cumsum([0, *sizes], dtype=np.int32)
 
     def slot(self, fine: Array, negative: Array, tops: Array) -> Array:
         """Return the slot of numbers, in ascending order.
@@ -112,16 +110,18 @@ class Ladder:
         Args:
             fine: their fine bins.
             negative: whether they are below 0.
-            tops: the largest fine bins of positive and of negative numbers, along the last axis,
-                which broadcasts against the others.
+            tops: the largest fine bins of positive and of negative numbers, along the last axis;
+                -1 of none.
         """
-        both, zero = self.middle(tops)
-        *steps, (last, _) = self.steps(jnp.where(negative, tops[..., 1], tops[..., 0]), both)
-        place = jnp.zeros_like(fine)
-        for level, (end, first) in enumerate(steps):
-            place = jnp.where(fine < end, first + ((end - 1 - fine) >> level), place)
+        more, zero = self.middle(tops)
+        top = jnp.where(negative, tops[..., 1], tops[..., 0])
+        place = top - fine
+        for level, above in enumerate(self.above()):
+            if level:
+                end = self.end(top, level, more)
+                place = jnp.where(fine < end, (above << more) + ((end - 1 - fine) >> level), place)
         place = jnp.where(negative, place, self.slots - 1 - place)
-        return jnp.where((fine < last) | (fine < 0), zero, place)
+        return jnp.where((fine < 0) | (fine < self.end(top, LEVELS, more)), zero, place)
 
     def held(self, tops: Array) -> tuple[Array, Array, Array]:
         """Return of each slot, along a new last axis, what it holds.
@@ -130,36 +130,38 @@ class Ladder:
             The least of its fine bins, -1 of the slot of 0; of how many it is made, as a power of
             two; and whether its numbers are negative.
         """
-        both, zero = (v[..., None] for v in self.middle(tops))
+        more, zero = (v[..., None] for v in self.middle(tops))
         slot = lax.iota(np.int32, self.slots)
         negative = slot < zero
         place = jnp.where(negative, slot, self.slots - 1 - slot)
-        low = level_of = jnp.zeros_like(place)
-        *steps, _ = self.steps(jnp.where(negative, tops[..., 1:], tops[..., :1]), both)
-        for level, (end, first) in enumerate(steps):
-            here = place >= first
-            low = jnp.where(here, end - ((place - first + 1) << level), low)
-            level_of = jnp.where(here, level, level_of)
-        return jnp.where(slot == zero, -1, low), level_of, negative
+        above = jnp.asarray(self.above())
+        level = jnp.sum(place[..., None] >= above << more[..., None], axis=-1, dtype=np.int32) - 1
+        end = self.end(jnp.where(negative, tops[..., 1:], tops[..., :1]), level, more)
+        low = end - ((place - (above[level] << more) + 1) << level)
+        return jnp.where(slot == zero, -1, low), level, negative
 
     def edges(self, tops: Array, dtype: DTypeLike) -> tuple[Array, Array]:
-        """Return the ends of each slot, along a new last axis: the nearer to 0, and the farther.
+        """Return the ends of each slot, along a new last axis, the lower and the upper.
 
         Those of the slot of 0 are what lies around it: its numbers are between them.
         """
         low, level, negative = self.held(tops)
-        both, _ = self.middle(tops)
-        near, far = self.value(low, dtype), self.value(low + (1 << level), dtype)
-        near, far = (jnp.where(negative, -v, v) for v in (near, far))
-        ends = [self.steps(tops[..., k], both)[-1][0][..., None] for k in (0, 1)]
-        most, least = (self.value(end, dtype) for end in ends)
-        return jnp.where(low < 0, -least, near), jnp.where(low < 0, most, far)
+        around = self.end(tops, LEVELS, self.middle(tops)[0][..., None])
+        fine = [
+            jnp.where(low < 0, around[..., 1:], jnp.where(negative, low + (1 << level), low)),
+            jnp.where(low < 0, around[..., :1], jnp.where(negative, low, low + (1 << level))),
+        ]
+        value = self.value(jnp.stack(fine), dtype)
+        signs = jnp.stack([negative | (low < 0), negative & (low >= 0)])
+        lower, upper = jnp.where(signs, -value, value)
+        return lower, upper
 
     def middle(self, tops: Array) -> tuple[Array, Array]:
-        """Return whether there are both signs, and the slot of 0."""
-        both = jnp.min(tops, axis=-1) >= 0
-        alone = jnp.where(tops[..., 1] >= 0, self.slots - 1, 0)
-        return both, jnp.where(both, self.side, alone)
+        """Return 1 if there are no numbers of both signs, else 0; and the slot of 0."""
+        none = tops < 0
+        alone = jnp.where(none[..., 1], 0, self.slots - 1)
+        more = none[..., 0] | none[..., 1]
+        return more.astype(np.int32), jnp.where(more, alone, self.side)
 
 
 def _within(xp: Any, rest: Any, octave: int) -> Any:
