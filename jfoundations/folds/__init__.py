@@ -23,6 +23,7 @@ from typing import Any as _Any
 from .._folds.grouped import grouped
 from .._folds.leafwise import row_names
 from ._describe import describe, minmax
+from ._distinct import distinct
 from ._ema import ema
 from ._extrema import count, maximum, minimum
 from ._histogram import histogram
@@ -35,6 +36,7 @@ from ._product import product
 from ._narrow import Narrow
 from ._quantile import iqr, median, narrow, quantile, sketch
 from ._refused import refuse as _refuse
+from ._sample import sample
 from ._sketch import Sketch
 from ._sum import sum
 from ._top_k import top_k
@@ -52,6 +54,7 @@ __all__ = [
     "cov",
     "cov_matrix",
     "describe",
+    "distinct",
     "ema",
     "first",
     "grouped",
@@ -70,6 +73,7 @@ __all__ = [
     "product",
     "quantile",
     "row_names",
+    "sample",
     "sem",
     "sketch",
     "skew",
