@@ -93,10 +93,10 @@ def counted(index: jax.Array, bins: int, times: jax.Array | None) -> Amounts:
     """
     if times is None or not jnp.issubdtype(times.dtype, np.floating):
         return Amounts.of(by_columns(index, bins, times))
-    unit = binary_unit(jnp.max(times, axis=0, initial=0))
+    unit = binary_unit(jnp.max(times, axis=0, keepdims=True, initial=0))
     whole = jnp.minimum(jnp.round(times * inverse_unit(unit) * 2.0**30), 2.0**32 - 256)
     found = by_columns(index, bins, whole.astype(np.uint32))
     parts = [found.high, found.low >> 16, found.low & np.uint32(FULL)]
     first, second, third = (p.astype(np.float32) for p in parts)
     total = Words.of(first * 4.0).more(second * 2.0**-14).more(third * 2.0**-30)
-    return Amounts.of(total.times(unit[:, None]))
+    return Amounts.of(total.times(unit.T))

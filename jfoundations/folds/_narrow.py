@@ -70,7 +70,7 @@ class Narrow:
 def _value(found: Narrow) -> jax.Array:
     dtype = carrier(found.dtype)
     middle = found.first + ((found.last - found.first) >> np.array(1, found.first.dtype))
-    low, high = decode(middle, dtype) + found.around.astype(dtype)
+    low, high = decode(middle, dtype) + found.around.astype(dtype)[None, None]
     value = jnp.where(found.good, between(low, high, found.part), jnp.nan)
     return value[0] if found.scalar else value
 

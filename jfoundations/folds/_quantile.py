@@ -9,7 +9,6 @@
 3.0
 """
 
-import math
 from typing import Any
 
 import jax
@@ -241,27 +240,27 @@ def _block(
     around = jnp.asarray(around, fixed)
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         around = jnp.round(around)
-    if math.prod(np.broadcast_shapes(around.shape, x.shape[1:])) != math.prod(x.shape[1:]):
+    shape, form = x.shape[1:], around.shape
+    if len(form) > len(shape) or any(n not in (1, m) for n, m in zip(form[::-1], shape[::-1])):
         raise ValueError(
-            f"around has shape {around.shape}, which does not broadcast to an element's "
-            f"{x.shape[1:]}"
+            f"around has shape {form}, which does not broadcast to an element's {shape}"
         )
     return sketched(x, times, bad, around, ladder)
 
 
 def _times(given: Any, times: jax.Array, ndim: int) -> tuple[jax.Array, jax.Array | None]:
-    """Return weights as they are counted, and which of them are none."""
+    """Return weights as they are counted, and which of them are none; these count once, as nan."""
     given = as_array(given, "this fold", "a weight")
     if times.dtype == np.bool_:
         return times, None
-    bad = ~(times >= 0) | jnp.isinf(times)
     if jnp.issubdtype(given.dtype, jnp.integer):
+        bad = ~((times >= 0) & (times < 2.0**31))
         wide = given.reshape(*given.shape[:1], *(1,) * (ndim - given.ndim), *given.shape[1:])
-        bad |= times >= 2.0**31
-        whole = jnp.where(bad | (times == 0), 0, wide).astype(np.uint32)
-        return whole, bad
-    few = jnp.where(bad, 0, times).astype(np.float32)
-    return jnp.where(jnp.isinf(few), 0, few), bad | jnp.isinf(few)
+        times = jnp.where(times == 0, 0, wide).astype(np.uint32)
+    else:
+        times = times.astype(np.float32)
+        bad = ~((times >= 0) & (times < np.inf))
+    return jnp.where(bad, 1, times), bad
 
 
 def _init(taken: Taken, ladder: Ladder, around: jax.Array, like: PyTree) -> Sketch:

@@ -146,9 +146,9 @@ def carrier(dtype: DTypeLike) -> Any:
 
 
 def shifted(x: jax.Array, around: jax.Array) -> jax.Array:
-    """Return the floats that are counted."""
+    """Return the floats that are counted, of elements of shape (n, ...)."""
     x = x.astype(carrier(x.dtype))
-    return x - around.astype(x.dtype)
+    return x - around.astype(x.dtype)[None]
 
 
 def sketched(
@@ -168,6 +168,7 @@ def sketched(
         ladder: which bins there are to be.
     """
     shape, dtype = x.shape[1:], np.dtype(x.dtype)
+    around = jnp.broadcast_to(around, shape)
     x, y = (v.reshape(len(x), prod(shape)) for v in (x, shifted(x, around)))
     times = None if times is None else jnp.broadcast_to(times, (len(x), *shape)).reshape(x.shape)
     known = x == x
@@ -179,7 +180,7 @@ def sketched(
     y_known = jnp.where(finite, y, 0)
     most = [f(y_known, axis=0, initial=0) for f in (jnp.max, jnp.min)]
     tops = ladder.fine(jnp.stack(most, axis=-1))
-    index = 1 + ladder.slot(ladder.fine(y), y < 0, tops)
+    index = 1 + ladder.slot(ladder.fine(y), y < 0, tops[None])
     last = ladder.slots + 1
     index = jnp.where(jnp.isfinite(y), index, jnp.where(y < 0, 0, last))
     index = jnp.where(known, index, last + 1)
@@ -195,7 +196,6 @@ def sketched(
         return v.reshape(*shape, v.shape[-1])
 
     bins, tops, ends, at_ends = jax.tree.map(back, (bins, tops, ends, at_ends))
-    around = jnp.broadcast_to(around, shape)
     return Sketch(bins, tops, ends, at_ends, around, ladder, dtype)
 
 
@@ -216,7 +216,7 @@ def merged(a: Sketch, b: Sketch) -> Sketch:
 
 def _equal_to(x: jax.Array, ends: jax.Array, there: jax.Array, times: Any) -> Amounts:
     """Return how many elements are equal to each of two numbers a column."""
-    first, second = (there & (x == ends[:, k]) for k in (0, 1))
+    first, second = (there & (x == ends[None, :, k]) for k in (0, 1))
     if times is None or times.dtype == np.bool_:
         equal = [jnp.sum(v, axis=0, dtype=np.int32) for v in (first, second)]
         return Amounts.of(Count.from_array(jnp.stack(equal, axis=-1)))
@@ -277,7 +277,7 @@ def places(found: Sketch, q: jax.Array) -> Places:
         size = bins.sum(1)
         rank = jnp.ceil(q[:, None].astype(np.float32) * size.astype(np.float32)[None])
         last = minus(size, Count.from_array(size.positive())).low.astype(np.int32)
-        rank = Count.from_array(jnp.clip(rank.astype(np.int32) - 1, 0, last))
+        rank = Count.from_array(jnp.clip(rank.astype(np.int32) - 1, 0, last[None]))
         low, high, part = rank, rank, jnp.zeros(rank.shape, q.dtype)
     else:
         size = bins.sum(1)
@@ -286,10 +286,11 @@ def places(found: Sketch, q: jax.Array) -> Places:
     place, ranks = find(bins, ends)
     sizes = jax.tree.map(lambda v: jnp.take_along_axis(v, place.T, axis=1).T, bins)
     lower, upper = (jax.tree.map(lambda v, k=k: v[None, :, k], at_ends) for k in (0, 1))
+    size = size[None]
     end = jnp.where(ends + upper >= size, 1, jnp.where(ends < lower, -1, 0))
     parts = (place, ranks, sizes, end)
     place, ranks, sizes, end = jax.tree.map(lambda v: v.reshape(2, *shape), parts)
-    good = inside[:, None] & (size.positive() & ~nans & ~lost)[None]
+    good = inside[:, None] & size.positive() & ~(nans | lost)[None]
     return Places(place, ranks, sizes, end, part.reshape(shape), good.reshape(shape))
 
 
@@ -333,19 +334,20 @@ def _quantile(found: Sketch, q: jax.Array) -> jax.Array:
         near, far = (f(jnp.abs(low), jnp.abs(high)) for f in (jnp.minimum, jnp.maximum))
         whole = jnp.ceil(near)
         value = jnp.where(jnp.ceil(far) - 1 == whole, jnp.copysign(whole, value), value)
-    value = jnp.where(jnp.isinf(low), low, value + found.around.astype(dtype))
+    value = jnp.where(jnp.isinf(low), low, value + found.around.astype(dtype)[None, None])
     return place.answer(_between_ends(found, place, value))
 
 
 @jax.jit
 def _limits(found: Sketch, q: jax.Array) -> tuple[jax.Array, jax.Array]:
     place = places(found, q)
-    ends = (at(v, place.bins) + found.around.astype(v.dtype) for v in edges(found)[:2])
+    around = found.around[None, None]
+    ends = (at(v, place.bins) + around.astype(v.dtype) for v in edges(found)[:2])
     low, high = (place.answer(_between_ends(found, place, v)) for v in ends)
     return low, high
 
 
 def _between_ends(found: Sketch, place: Places, value: jax.Array) -> jax.Array:
-    low, high = (found.ends[..., k].astype(value.dtype) for k in (0, 1))
+    low, high = (found.ends[None, None, ..., k].astype(value.dtype) for k in (0, 1))
     value = jnp.clip(value, low, high)
     return jnp.where(place.end < 0, low, jnp.where(place.end > 0, high, value))

@@ -112,7 +112,7 @@ def _apart(count: Callable[..., Count], index: Array, times: Array | None) -> Co
 @functools.partial(jax.jit, static_argnums=0)
 def _by_columns(bins: int, index: Array, times: Array | None) -> Count:
     n, columns = index.shape
-    place = (index + lax.iota(np.int32, columns) * bins).reshape(-1)
+    place = (index + lax.iota(np.int32, columns)[None] * bins).reshape(-1)
     # no compiler can tell that it holds zeros: what follows from those alone takes minutes to fold
     start = lax.optimization_barrier(jnp.zeros(columns * bins, np.uint32))
 

@@ -110,8 +110,8 @@ class Ladder:
         Args:
             fine: their fine bins.
             negative: whether they are below 0.
-            tops: the largest fine bins of positive and of negative numbers, along the last axis;
-                -1 of none.
+            tops: the largest fine bins of positive and of negative numbers, -1 of none, along a new
+                last axis, the others of lengths that broadcast.
         """
         more, zero = self.middle(tops)
         top = jnp.where(negative, tops[..., 1], tops[..., 0])
@@ -131,11 +131,12 @@ class Ladder:
             two; and whether its numbers are negative.
         """
         more, zero = (v[..., None] for v in self.middle(tops))
-        slot = lax.iota(np.int32, self.slots)
+        slot = lax.iota(np.int32, self.slots).reshape((1,) * (tops.ndim - 1) + (-1,))
         negative = slot < zero
         place = jnp.where(negative, slot, self.slots - 1 - slot)
         above = jnp.asarray(self.above())
-        level = jnp.sum(place[..., None] >= above << more[..., None], axis=-1, dtype=np.int32) - 1
+        begins = above.reshape((1,) * place.ndim + (-1,)) << more[..., None]
+        level = jnp.sum(place[..., None] >= begins, axis=-1, dtype=np.int32) - 1
         end = self.end(jnp.where(negative, tops[..., 1:], tops[..., :1]), level, more)
         low = end - ((place - (above[level] << more) + 1) << level)
         return jnp.where(slot == zero, -1, low), level, negative
