@@ -22,7 +22,7 @@ WINDOWS = (
     *("rolling_mean", "rolling_sem", "rolling_std", "rolling_sum", "rolling_var"),
     *("rolling_corr", "rolling_cov"),
 )
-NO_FOLDS = {"Sketch", "row_names", "statistic"}
+NO_FOLDS = {"Narrow", "Sketch", "narrow", "row_names", "statistic"}
 
 
 def _alone(name, *given, **fixed):
@@ -108,13 +108,14 @@ MAKERS = {
     "histogram": functools.partial(folds.histogram, 8, range=(0.0, 6.0)),
     "moment": functools.partial(folds.moment, 3),
     "quantile": functools.partial(folds.quantile, 0.1),
+    "sample": functools.partial(folds.sample, 4, key=jax.random.key(0)),
     "top_k": functools.partial(folds.top_k, 2),
     **{
         name: getattr(folds, name)
         for name in (
             *("corr", "corr_matrix", "count", "cov", "cov_matrix", "describe", "iqr", "kurtosis"),
             *("maximum", "mean", "median", "minimum", "minmax", "sem", "sketch", "skew", "std"),
-            *("all", "any", "argmax", "argmin", "first", "last", "logsumexp", "product"),
+            *("all", "any", "argmax", "argmin", "distinct", "first", "last", "logsumexp", "product"),
             *("sum", "var"),
         )
     },
@@ -140,6 +141,8 @@ def elements(name, x, y, weights=None):
         return weighed((x, y))
     if name == "grouped":
         return _groups(x), weighed(x)
+    if name == "sample":
+        return lax.iota(jnp.int32, x.shape[0]), weighed(x)
     return weighed(_rows(x) if name.endswith("_matrix") else x)
 
 

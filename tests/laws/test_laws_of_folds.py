@@ -24,6 +24,10 @@ def counted_off(x):
     return x, jnp.arange(LENGTH, dtype=x.dtype) % 3
 
 
+def numbered(x):
+    return jnp.arange(LENGTH), x
+
+
 # Folds of one memory go together: the laws are then compiled once for all.
 SINGLE = {
     "means": {"mean": folds.mean(), "count": folds.count()},
@@ -51,6 +55,7 @@ SINGLE = {
         "median": folds.median(),
         "iqr": folds.iqr(),
         "sketch": folds.sketch(),
+        "distinct": folds.distinct(accuracy=0.2),
     },
     "order": {"ema": folds.ema(0.9)},
 }
@@ -61,8 +66,9 @@ OTHERS = {
     "corr_matrix": (folds.corr_matrix(), WIDE),
     "weights": (folds.var(weights=stats.Reliability, correction=1), HARD.map(counted_off)),
     "omit": (folds.std(nan="omit"), GAPS),
+    "sample": (folds.sample(3, key=jax.random.key(0)), HARD.map(numbered)),
 }
-ELSEWHERE = {"grouped", "row_names"}  # in test files of their own
+ELSEWHERE = {"grouped", "narrow", "row_names"}  # in test files of their own
 
 
 def test_every_name_is_here():

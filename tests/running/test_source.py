@@ -278,7 +278,10 @@ LIBRARY = {
     if inspect.isfunction(make)
     and name[0] != "_"
     and name
-    not in ("histogram", "ema", "quantile", "moment", "grouped", "row_names", "statistic", "top_k")
+    not in (
+        *("histogram", "ema", "quantile", "moment", "grouped", "row_names", "statistic", "top_k"),
+        *("narrow", "sample"),
+    )
 }
 MORE = {
     "histogram": lambda: folds.histogram(jnp.linspace(-5.0, 9.0, 8)),
@@ -286,6 +289,7 @@ MORE = {
     "quantile": lambda: folds.quantile(0.9),
     "moment": lambda: folds.moment(3),
     "top_k": lambda: folds.top_k(2),
+    "sample": lambda: folds.sample(2, key=jax.random.key(0)),
     "weighted": lambda: folds.describe(weights=jf.stats.Reliability, nan="omit"),
     "arithmetic": lambda: folds.maximum() - 2 * abs(folds.mean()) ** 2,
     "combined": w.several,

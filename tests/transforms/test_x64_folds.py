@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from exact_statistics import exact, fractions, quantile
 from helpers import assert_same, lane
-from public_cases import COMBINED, FOLDS, MAKERS, elements, options_of
+from public_cases import COMBINED, FOLDS, MAKERS, elements, of_fold, options_of
 from x64_cases import EPS, N, close, draw, leaves, whole
 
 import jfoundations as jf
@@ -18,12 +18,13 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 each = pytest.mark.parametrize("name", sorted(FOLDS))
 STATISTIC = {"grouped": "segment_var"}
-WITHIN = {"iqr", "median", "quantile", "sketch"}  # sketches, within 2**-8
+WITHIN = {"iqr", "median", "quantile", "sketch"}  # within 2**-8, if that is asked for
 REDUCED = {
     "all": np.all,
     "any": np.any,
     "argmax": np.argmax,
     "argmin": np.argmin,
+    "distinct": lambda x: len(np.unique(x)),
     "first": lambda x: x[0],
     "last": lambda x: x[-1],
     "logsumexp": lambda x: np.logaddexp.reduce(np.float64(x)),
@@ -58,6 +59,8 @@ def folded(name, x, y, weights=None):
 def right_of(name, x, y, weights=None):
     """Return a fold's answer by definition."""
     x = np.asarray(x)
+    if name == "sample":  # in three chunks as in one
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(of_fold("sample")(x, x))]
     kept = x if weights is None else np.repeat(x, np.asarray(weights, int))
     if name == "ema":
         return [exact("ema", x, y, weights)[0][-1]]
@@ -88,7 +91,9 @@ def test_an_answer_has_the_datas_type(name, dtype):
         "count": {"int64"},
         "histogram": {"int64"} | wide,
         "describe": {"int64", dtype} | wide,
-        "sketch": {"uint32"},
+        "sketch": {"uint32", "uint16", "int32", dtype} | wide,
+        "distinct": {"float64"},
+        "sample": {dtype, "bool"},
         **dict.fromkeys(("minimum", "maximum", "minmax", "first", "last", "top_k"), {dtype}),
         **dict.fromkeys(("any", "all"), {"bool"}),
         **dict.fromkeys(("argmin", "argmax"), {"int64"}),
@@ -107,7 +112,8 @@ def test_sketches_are_within_their_bound(name):
     x, y = draw()
     q = {"median": [0.5], "iqr": [0.25, 0.75]}.get(name, [0.1])
     ends = [float(quantile(fractions(x), v)) for v in q]
-    found = folded(name, x, y)
+    fine = MAKERS[name](accuracy=2.0**-8)
+    found = jf.fold(fine, chunks(elements(name, jnp.asarray(x), jnp.asarray(y))))
     found = found.quantile(0.1) if name == "sketch" else found
     assert found.dtype == jnp.float64
     right = ends[-1] - ends[0] if name == "iqr" else ends[0]
@@ -231,15 +237,15 @@ def test_counts_are_int64_beyond_2_to_32():
         assert int(count) == 2**34
 
 
-def test_a_sketch_of_64_bits_takes_one_pass():
-    x = jnp.asarray(np.random.default_rng(0).normal(size=60))
-    near = jf.fold(folds.sketch(), x)
+@pytest.mark.parametrize("x", [np.random.default_rng(0).normal(size=60), np.arange(60)])
+def test_a_sketch_of_64_bits_is_exact_in_five_passes(x):
+    x = jnp.asarray(x)
+    near = jf.fold(folds.sketch(accuracy=2.0**-8), x)
     right = stats.quantile(x, 0.25)
     assert abs(near.quantile(0.25) - right) <= 2.0**-8 * abs(right)
-    with pytest.raises(ValueError, match="float64, of which a second pass cannot count"):
-        folds.median(within=near)
-    with pytest.raises(ValueError, match="int64|default float|float64"):
-        jf.fold(folds.median(within=jf.fold(folds.sketch(), jnp.arange(60))), jnp.arange(60))
+    for _ in range(3):
+        near = jf.fold(folds.narrow(0.25, within=near), x)
+    assert jf.fold(folds.quantile(0.25, within=near), x) == right
 
 
 def test_a_span_larger_than_any_number():
