@@ -227,12 +227,14 @@ def _sketch(who: str, accuracy: Any, around: Any, weights: Kind, nan: Nan) -> Fo
 def _block(
     taken: Taken, ladder: Ladder, around: jax.Array, xs: PyTree, kept: jax.Array | None = None
 ) -> Sketch:
-    (x,), times = rows_of(taken, xs, kept)
-    if jnp.iscomplexobj(x):
+    data = xs if taken.kind is None or not isinstance(xs, tuple) else xs[0]
+    if isinstance(data, dict | list | tuple) or jnp.iscomplexobj(data):
+        what = "complex" if hasattr(data, "dtype") else "trees"
         raise TypeError(
-            "this fold's elements are complex; real arrays, which have an order, are needed; pick "
+            f"this fold's elements are {what}; real arrays, which have an order, are needed; pick "
             "them out with .of(lambda element: ...)"
         )
+    (x,), times = rows_of(taken, xs, kept)
     x, bad = (x.astype(np.uint8) if x.dtype == np.bool_ else x), None
     if taken.kind is not None:
         times, bad = _times(xs[1], times, x.ndim)

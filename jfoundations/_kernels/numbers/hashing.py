@@ -36,7 +36,7 @@ def _words(x: Array) -> Array:
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         return jnp.concatenate([_words(x.real), _words(x.imag)], axis=1)
     if jnp.issubdtype(x.dtype, jnp.floating):
-        x = x.astype(jnp.promote_types(x.dtype, np.float32))
+        x = x.astype(np.float32) if x.dtype.itemsize < 4 else x
         x = jnp.where(x == 0, jnp.zeros_like(x), jnp.where(x != x, jnp.full_like(x, np.nan), x))
     elif x.dtype.itemsize < 4:
         x = x.astype(np.int32)

@@ -83,7 +83,8 @@ class Ladder:
         """Return the least number of each fine bin; of those below all the smallest normal one."""
         info = jnp.finfo(dtype)
         fine = jnp.clip(fine, self.octave, ((1 << info.nexp) - 1) * self.octave)
-        power, within = lax.div(fine, self.octave), lax.rem(fine, self.octave)
+        octave = np.int32(self.octave)
+        power, within = lax.div(fine, octave), lax.rem(fine, octave)
         head = (power << DIGITS) | jnp.asarray(_edges(self.octave))[within]
         unsigned = UNSIGNED[info.bits // 8]
         bits = head.astype(unsigned) << np.array(info.nmant - DIGITS, unsigned)
