@@ -31,9 +31,9 @@ from ._logical import all, any
 from ._logsumexp import logsumexp
 from ._matrix import corr_matrix, cov_matrix
 from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, statistic, std, var
+from ._narrow import Narrow
 from ._places import argmax, argmin, first, last
 from ._product import product
-from ._narrow import Narrow
 from ._quantile import iqr, median, narrow, quantile, sketch
 from ._refused import refuse as _refuse
 from ._sample import sample

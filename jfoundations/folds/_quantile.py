@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from .._core.inputs import as_array, elements
+from .._core.inputs import as_array
 from .._core.types import PyTree
 from .._core.values import partial
 from .._folds.fold import Fold
@@ -243,7 +243,9 @@ def _block(
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         around = jnp.round(around)
     shape, form = x.shape[1:], around.shape
-    if len(form) > len(shape) or any(n not in (1, m) for n, m in zip(form[::-1], shape[::-1])):
+    if len(form) > len(shape) or any(
+        n not in (1, m) for n, m in zip(form[::-1], shape[::-1], strict=False)
+    ):
         raise ValueError(
             f"around has shape {form}, which does not broadcast to an element's {shape}"
         )
@@ -269,7 +271,5 @@ def _init(taken: Taken, ladder: Ladder, around: jax.Array, like: PyTree) -> Sket
     return _block(taken, ladder, around, zero_rows(like))
 
 
-def _step(
-    taken: Taken, ladder: Ladder, around: jax.Array, memory: Sketch, x: Any
-) -> Sketch:
+def _step(taken: Taken, ladder: Ladder, around: jax.Array, memory: Sketch, x: Any) -> Sketch:
     return merged(memory, _block(taken, ladder, around, one(x)))

@@ -48,9 +48,7 @@ class Drawn:
     weight: jax.Array
 
 
-def sample(
-    k: int, *, key: jax.Array, weights: Kind = None
-) -> Fold[tuple[PyTree, jax.Array]]:
+def sample(k: int, *, key: jax.Array, weights: Kind = None) -> Fold[tuple[PyTree, jax.Array]]:
     """Return the fold of k elements drawn without replacement, in random order.
 
     Elements are pairs `(number, x)`: x is an array or a pytree of arrays, and number is an integer,

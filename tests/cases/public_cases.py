@@ -115,7 +115,17 @@ MAKERS = {
         for name in (
             *("corr", "corr_matrix", "count", "cov", "cov_matrix", "describe", "iqr", "kurtosis"),
             *("maximum", "mean", "median", "minimum", "minmax", "sem", "sketch", "skew", "std"),
-            *("all", "any", "argmax", "argmin", "distinct", "first", "last", "logsumexp", "product"),
+            *(
+                "all",
+                "any",
+                "argmax",
+                "argmin",
+                "distinct",
+                "first",
+                "last",
+                "logsumexp",
+                "product",
+            ),
             *("sum", "var"),
         )
     },

@@ -32,7 +32,9 @@ def test_order_and_parts_do_not_matter():
     fewer, _ = jf.fold(folds.sample(4, key=KEY), (NUMBER, ROWS))
     checks.assert_same(fewer, jax.tree.map(lambda a: a[:4], rows))
     stepped = jax.lax.scan(
-        lambda m, e: (fold.step(m, e), None), fold.init((NUMBER[0], ROWS["x"][0])), (NUMBER, ROWS["x"])
+        lambda m, e: (fold.step(m, e), None),
+        fold.init((NUMBER[0], ROWS["x"][0])),
+        (NUMBER, ROWS["x"]),
     )[0]
     checks.assert_same(fold.extract(stepped)[0], rows["x"])
     pairs = jnp.stack([NUMBER // 20, NUMBER % 20], axis=1)  # (file, row)

@@ -63,7 +63,10 @@ def test_near_in_one_pass_and_exact_in_three(seed, design):
     for q, value in zip(np.asarray(Q), near, strict=True):
         ends = [ordered[int(f(float(q) * (COUNT - 1)))] for f in (np.floor, np.ceil)]
         known = [share(ordered, e) for e in ends]
-        slack = max(abs(e) * k if np.isfinite(e) and k < np.inf else 0.0 for e, k in zip(ends, known))
+        slack = max(
+            abs(e) * k if np.isfinite(e) and k < np.inf else 0.0
+            for e, k in zip(ends, known, strict=True)
+        )
         slack += 1e-7 * abs(ends[1]) if np.isfinite(ends[1]) else 0.0
         if max(known) < np.inf or not np.isfinite(ends).all():
             assert np.isnan(value) or ends[0] - slack <= value <= ends[1] + slack
@@ -94,7 +97,10 @@ def test_extremes_are_exact():
     found = jf.fold(SKETCH, x)
     assert found.minimum == x[1] and found.maximum == x[0]
     assert int(found.at_minimum) == 2 and int(found.at_maximum) == 3 and int(found.count) == 7
-    assert found.quantile(jnp.array([0.0, 0.1, 0.7, 1.0])).tolist() == x[jnp.array([1, 1, 0, 0])].tolist()
+    assert (
+        found.quantile(jnp.array([0.0, 0.1, 0.7, 1.0])).tolist()
+        == x[jnp.array([1, 1, 0, 0])].tolist()
+    )
     alone = jf.fold(SKETCH, jnp.full(5, 0.3))  # at both ends
     assert int(alone.at_minimum) == int(alone.at_maximum) == 5
     assert (alone.quantile(jnp.linspace(0, 1, 4)) == jnp.full(5, 0.3)[0]).all()
@@ -178,7 +184,9 @@ def test_fractional_weights():
     right = np.asarray(stats.quantile(x, Q, weights=w, method="inverted_cdf"))
     cuts = [(x[i : i + 120], w[i : i + 120]) for i in range(0, 601, 120)]
     found = [jf.fold(WEIGHTED, cuts), jf.fold(WEIGHTED, cuts[::-1])]
-    found.append(jf.fold(folds.sketch(weights=stats.Probability), [(a, 1e-20 * b) for a, b in cuts]))
+    found.append(
+        jf.fold(folds.sketch(weights=stats.Probability), [(a, 1e-20 * b) for a, b in cuts])
+    )
     for some in found:
         np.testing.assert_allclose(some.quantile(Q), right, rtol=0.0101 * 2)
     np.testing.assert_allclose(found[0].count, np.float64(w).sum(), rtol=1e-6)
