@@ -1,9 +1,9 @@
-"""Counts, or sums of weights, in six bytes each: what a sketch keeps of a bin.
+"""Counts, or sums of weights, in five bytes each: what a sketch keeps of a bin.
 
 >>> import jax.numpy as jnp
 >>> many = Amounts.of(Count.of(3 * 2**33, (1,)))
 >>> (many + many).wide().tolist(), many.rest.dtype
-([51539607552], dtype('uint16'))
+([51539607552], dtype('uint8'))
 """
 
 import jax
@@ -17,17 +17,17 @@ from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.order.counting import by_columns
 from ._words import Words
 
-FULL = 0xFFFF
+FULL, HALF = 0xFF, 0xFFFF
 
 
 @pytree
 class Amounts:
-    """Numbers in two words of 32 and 16 bits.
+    """Numbers in two words of 32 and 8 bits.
 
     Attributes:
         main: uint32, the lower word of counts; or float32, rounded sums of weights.
-        rest: uint16, the upper word of counts, which stays at its largest where they are 2**48 or
-            more; or bfloat16, what the rounding lost.
+        rest: uint8, the upper word of counts, which stays at its largest where it would be more;
+            or int8, what the rounding lost, in 256ths of the last digit.
     """
 
     main: jax.Array
@@ -35,11 +35,12 @@ class Amounts:
 
     @staticmethod
     def of(wide: Count | Words) -> "Amounts":
-        """Return numbers cut to six bytes."""
+        """Return numbers cut to five bytes."""
         if isinstance(wide, Count):
-            return Amounts(wide.low, jnp.minimum(wide.high, FULL).astype(np.uint16))
+            return Amounts(wide.low, jnp.minimum(wide.high, FULL).astype(np.uint8))
         main, rest = two_sum(wide.high, wide.low)
-        return Amounts(main, rest.astype(jnp.bfloat16))
+        lost = jnp.round(rest * inverse_unit(binary_unit(main)) * 2.0**31)
+        return Amounts(main, jnp.clip(lost, -127, 127).astype(np.int8))
 
     @property
     def whole(self) -> bool:
@@ -50,10 +51,14 @@ class Amounts:
         """Return them in full words, to be computed with."""
         if self.whole:
             return Count(self.rest.astype(np.uint32), self.main)
-        return Words(self.main, self.rest.astype(np.float32))
+        return Words(self.main, self.lost())
 
     def lost(self) -> jax.Array:
-        """Return whether a count is too large to be known."""
+        """Return what rounding took of sums of weights."""
+        return self.rest.astype(np.float32) * 2.0**-31 * binary_unit(self.main)
+
+    def full(self) -> jax.Array:
+        """Return whether a number is too large to be known."""
         return self.rest == FULL if self.whole else jnp.isinf(self.main)
 
     def __add__(self, other: "Amounts") -> "Amounts":
@@ -66,9 +71,10 @@ class Amounts:
         bins = shape[-1]
         rows = jnp.arange(place.size // bins, dtype=np.int32)[:, None] * bins
         at = (place.reshape(-1, bins) + rows).reshape(-1)
-        digits = (self.main, self.rest.astype(np.float32))
         if self.whole:  # 16 bits each: sums of them do not overflow
-            digits = self.main & FULL, self.main >> 16, self.rest.astype(np.uint32)
+            digits = self.main & HALF, self.main >> 16, self.rest.astype(np.uint32)
+        else:
+            digits = self.main, self.lost()
         columns = jnp.stack([d.reshape(-1) for d in digits], axis=1)
         added = jnp.zeros_like(columns).at[at].add(columns)
         first, *others = (v.reshape(shape) for v in jnp.unstack(added, axis=1))
@@ -96,7 +102,7 @@ def counted(index: jax.Array, bins: int, times: jax.Array | None) -> Amounts:
     unit = binary_unit(jnp.max(times, axis=0, keepdims=True, initial=0))
     whole = jnp.minimum(jnp.round(times * inverse_unit(unit) * 2.0**30), 2.0**32 - 256)
     found = by_columns(index, bins, whole.astype(np.uint32))
-    parts = [found.high, found.low >> 16, found.low & np.uint32(FULL)]
+    parts = [found.high, found.low >> 16, found.low & np.uint32(HALF)]
     first, second, third = (p.astype(np.float32) for p in parts)
     total = Words.of(first * 4.0).more(second * 2.0**-14).more(third * 2.0**-30)
     return Amounts.of(total.times(unit.T))

@@ -56,7 +56,7 @@ class Narrow:
 
     @property
     def value(self) -> jax.Array:
-        """The quantiles: exact where the intervals are one key, else from the keys in the middle."""
+        """The quantiles: exact where an interval is one key, else from the key in its middle."""
         return _value(self)
 
     def shift(self) -> jax.Array:

@@ -265,7 +265,7 @@ def places(found: Sketch, q: jax.Array) -> Places:
     """Return where quantiles are, for q of shape (m,)."""
     shape = (len(q), *found.tops.shape[:-1])
     bins, at_ends = _rows((found.bins, found.at_ends))
-    lost = jnp.any(bins.lost(), axis=-1)
+    lost = jnp.any(bins.full(), axis=-1)
     nans, bins, at_ends = bins.main[:, -1] > 0, bins.wide(), at_ends.wide()
     bins = jax.tree.map(lambda v: v[:, :-1], bins)
     inside = (q >= 0) & (q <= 1)

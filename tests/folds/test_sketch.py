@@ -47,7 +47,7 @@ def share(x, value, accuracy=0.01):
         return 0.0
     size, value = np.float64(np.abs(x[np.isfinite(x)]).max()), np.float64(value)
     octaves = 8.4 if (x >= 0).all() or (x <= 0).all() else 4.2
-    depth = np.log2(size / abs(value)) // octaves
+    depth = max(0, (np.log2(size / abs(value)) - octaves / 2) // octaves)
     return accuracy * 2.0**depth if depth < 6 else np.inf
 
 
@@ -124,7 +124,7 @@ def test_a_number_takes_four_kibibytes(tmp_path):
     for accuracy in (0.1, 0.02, 0.001):
         memory = folds.sketch(accuracy=accuracy).init(jnp.float32(0))
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(memory))
-        assert size <= 41 / accuracy + 500
+        assert size <= 42 / accuracy + 600
 
 
 def test_quantiles_of_quantiles_are_wrong():
@@ -269,14 +269,14 @@ def test_ranks_beyond_2_to_32():
     # a third of them are 1, and the median is the last 2 but half
     found = memory.quantile(jnp.array([0.25, 0.5, 0.6, 0.75]))
     assert (jnp.abs(found - jnp.array([1.0, 2.0, 2.0, 4.0], jnp.float32)) <= 2.0**-8 * found).all()
-    for _ in range(15):  # 2**48 of one bin are not counted any more
+    for _ in range(15):  # 2**40 of one bin are not counted any more
         memory = merge(memory, memory)
     assert np.isnan(memory.quantile(0.5))
 
 
 @pytest.mark.parametrize("accuracy", [0.2, 0.05, 1e-3])
 def test_accuracies(accuracy):
-    x = jnp.exp(jnp.clip(draw(8, "normal", 601), -2.5, 2.5))
+    x = jnp.exp(jnp.clip(draw(8, "normal", 601), -4, 4))
     q = jnp.arange(601, dtype=jnp.float32) / 600
     found = jf.fold(folds.sketch(accuracy=accuracy), x).quantile(q)
     assert (jnp.abs(found - jnp.sort(x)) <= (accuracy + 3e-7) * jnp.sort(x)).all()

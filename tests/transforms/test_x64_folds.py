@@ -92,7 +92,7 @@ def test_an_answer_has_the_datas_type(name, dtype):
         "count": {"int64"},
         "histogram": {"int64"} | wide,
         "describe": {"int64", dtype} | wide,
-        "sketch": {"uint32", "uint16", "int32", dtype} | wide,
+        "sketch": {"uint32", "uint8", "int32", dtype} | wide,
         "distinct": {"float64"},
         "sample": {dtype, "bool"},
         **dict.fromkeys(("minimum", "maximum", "minmax", "first", "last", "top_k"), {dtype}),

@@ -9,7 +9,7 @@ bins: so the counts are those of the multiset, in whatever order it came.
 >>> import jax.numpy as jnp
 >>> ladder = Ladder.of(0.01)
 >>> ladder.octave, ladder.slots
-(38, 643)
+(38, 803)
 >>> edges = ladder.value(ladder.fine(jnp.array([1.0, 3.0], jnp.float32)), jnp.float32)
 >>> bool(((edges <= jnp.array([1.0, 3.0])) & (edges > jnp.array([0.98, 2.94]))).all())
 True
@@ -31,7 +31,7 @@ from jax.typing import DTypeLike
 from ..numbers.sortable_bits import UNSIGNED
 
 LEVELS = 6  # of the last a bin is 32 fine ones wide
-OCTAVES = 4.2  # a level holds about as many if there are both signs, else twice as many
+OCTAVES = 4.2  # that a level holds if there are both signs, else twice as many; the first half more
 DIGITS = 16  # bits of the mantissa that are looked at
 
 
@@ -42,7 +42,7 @@ class Ladder:
     Attributes:
         accuracy: each fine bin has a middle within this share of all that it holds.
         octave: fine bins in an octave.
-        span: fine bins in a level, where there are both signs.
+        span: fine bins in a level but the first, where there are both signs.
     """
 
     accuracy: float
@@ -59,9 +59,19 @@ class Ladder:
         return cls(accuracy, octave, unit * round(OCTAVES * octave / unit + 0.5))
 
     @property
+    def head(self) -> int:
+        """Fine bins in the first level, where there are both signs."""
+        return 3 * self.span // 2
+
+    @property
+    def sizes(self) -> list[int]:
+        """Bins of each level, where there are both signs."""
+        return [self.head + 1, *((self.span >> level) + 1 for level in range(1, LEVELS))]
+
+    @property
     def side(self) -> int:
         """Bins of one sign, if there are both."""
-        return sum((self.span >> k) + 1 for k in range(LEVELS))
+        return sum(self.sizes)
 
     @property
     def slots(self) -> int:
@@ -97,12 +107,12 @@ class Ladder:
             level: from 0 to LEVELS.
             more: 1 if a level has room for twice as many, as there is one sign, else 0.
         """
-        return ((top + 1 - ((level * self.span) << more)) >> level) << level
+        reach = level * self.span + jnp.sign(level) * (self.head - self.span)
+        return ((top + 1 - (reach << more)) >> level) << level
 
     def above(self) -> Any:
         """Return how many slots there are above each level, if there are both signs."""
-        sizes = [(self.span >> level) + 1 for level in range(LEVELS - 1)]
-        return np.cumsum([0, *sizes], dtype=np.int32)
+        return np.cumsum([0, *self.sizes[:-1]], dtype=np.int32)
 
     def slot(self, fine: Array, negative: Array, tops: Array) -> Array:
         """Return the slot of numbers, in ascending order.
