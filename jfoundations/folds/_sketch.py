@@ -20,6 +20,7 @@ from jax.typing import DTypeLike
 
 from .._core.pytrees import pytree, static
 from .._kernels.numbers.counts import Count
+from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.order.counting import present
 from .._kernels.order.log_bins import Ladder
 from .._kernels.order.quantiles import between
@@ -100,13 +101,14 @@ class Sketch:
         return value.reshape(*q.shape, *value.shape[1:])
 
     def limits(self, q: Any) -> tuple[jax.Array, jax.Array]:
-        """Return between which numbers quantiles of the elements lie for certain.
+        """Return between which numbers quantiles of the elements, as floats, lie for certain.
 
         Args:
             q: probabilities, a scalar or of shape (m,).
 
         Returns:
-            The lower and the upper ones, as `quantile` returns them.
+            The lower and the upper ones, as `quantile` returns them. What rounded x - around is not
+            in them.
         """
         q = jnp.asarray(q, accumulator(self.dtype))
         low, high = _limits(self, jnp.atleast_1d(q))
@@ -191,12 +193,9 @@ def sketched(
     ends = jnp.stack([low, high], axis=-1)
     ends = jnp.where(ends == 0, jnp.zeros_like(ends), ends)  # of 0 and -0 either may be the least
     at_ends = _equal_to(x, ends, there, times)
-
-    def back(v: jax.Array) -> jax.Array:
-        return v.reshape(*shape, v.shape[-1])
-
-    bins, tops, ends, at_ends = jax.tree.map(back, (bins, tops, ends, at_ends))
-    return Sketch(bins, tops, ends, at_ends, around, ladder, dtype)
+    parts = (bins, tops, ends, at_ends)
+    parts = jax.tree.map(lambda v: v.reshape(*shape, v.shape[-1]), parts)
+    return Sketch(*parts, around, ladder, dtype)
 
 
 @jax.jit
@@ -211,7 +210,7 @@ def merged(a: Sketch, b: Sketch) -> Sketch:
         equal = one.ends == ends
         return jax.tree.map(lambda v: jnp.where(equal, v, jnp.zeros_like(v)), one.at_ends)
 
-    return Sketch(bins, tops, ends, kept(a) + kept(b), *_fixed(a))
+    return Sketch(bins, tops, ends, kept(a) + kept(b), a.around, a.ladder, a.dtype)
 
 
 def _equal_to(x: jax.Array, ends: jax.Array, there: jax.Array, times: Any) -> Amounts:
@@ -223,10 +222,6 @@ def _equal_to(x: jax.Array, ends: jax.Array, there: jax.Array, times: Any) -> Am
     found = counted(jnp.where(first, 1, 0) + jnp.where(second, 2, 0), 4, times)
     alone, both = (jax.tree.map(lambda v, k=k: v[:, k], found) for k in (slice(1, 3), slice(3, 4)))
     return alone + jax.tree.map(lambda v: jnp.broadcast_to(v, (len(v), 2)), both)
-
-
-def _fixed(a: Sketch) -> tuple[Any, ...]:
-    return a.around, a.ladder, a.dtype
 
 
 @jax.jit
@@ -256,9 +251,8 @@ def _rows(tree: Any) -> Any:
 
 
 def _as_counts(weights: Words, unit: jax.Array) -> Count:
-    """Return weights as whole numbers, of which the total is about 2**30."""
-    whole = jnp.round(weights.value * unit)
-    return Count.from_array(whole.astype(np.int32))
+    """Return weights as whole numbers, of which the total is at most about 2**30."""
+    return Count.from_array(jnp.round(weights.value * unit * 2.0**29).astype(np.int32))
 
 
 def places(found: Sketch, q: jax.Array) -> Places:
@@ -266,13 +260,13 @@ def places(found: Sketch, q: jax.Array) -> Places:
     shape = (len(q), *found.tops.shape[:-1])
     bins, at_ends = _rows((found.bins, found.at_ends))
     lost = jnp.any(bins.full(), axis=-1)
-    nans, bins, at_ends = bins.main[:, -1] > 0, bins.wide(), at_ends.wide()
+    nans = (bins.main[:, -1] > 0) | (bins.rest[:, -1] != 0)
+    bins, at_ends = bins.wide(), at_ends.wide()
     bins = jax.tree.map(lambda v: v[:, :-1], bins)
     inside = (q >= 0) & (q <= 1)
     q = jnp.where(inside, q, 0)
     if isinstance(bins, Words):
-        total = jnp.sum(bins.value, axis=-1, keepdims=True)
-        unit = 2.0**30 / jnp.where(total > 0, total, 1)
+        unit = inverse_unit(binary_unit(jnp.sum(bins.value, axis=-1, keepdims=True)))
         bins, at_ends = (_as_counts(v, unit) for v in (bins, at_ends))
         size = bins.sum(1)
         rank = jnp.ceil(q[:, None].astype(np.float32) * size.astype(np.float32)[None])

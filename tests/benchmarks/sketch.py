@@ -105,6 +105,7 @@ def _insertions() -> list[dict[str, object]]:
 def _merges(n: int, peers: dict) -> list[dict[str, object]]:
     fold = folds.sketch()
     halves = np.random.default_rng(0).normal(size=(2, n)).astype(np.float32)
+    assert fold.merge is not None
     merge, block = jax.jit(fold.merge), jax.jit(fold.block)
     one, other = (block(jnp.asarray(h)) for h in halves)
     wide = [block(jnp.tile(jnp.asarray(h)[:, None], 32)) for h in halves]
@@ -129,6 +130,7 @@ def _merges(n: int, peers: dict) -> list[dict[str, object]]:
 def _programs() -> list[dict[str, object]]:
     like = jax.ShapeDtypeStruct
     fold, heavy = folds.sketch(), folds.sketch(weights=stats.Reliability)
+    assert fold.merge is not None
     rows = []
     for n in (1000, 100_000):
         x, w = like((n, 32), np.float32), like((n,), np.float32)

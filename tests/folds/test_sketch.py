@@ -73,6 +73,7 @@ def test_near_in_one_pass_and_exact_in_three(seed, design):
     known = ~np.isnan(right)
     assert ((low <= right) & (right <= high))[known].all()
     nearer = jf.fold(folds.narrow(Q, within=found), parts(x))
+    assert isinstance(nearer, folds.Narrow)
     exact = jf.fold(folds.quantile(Q, within=nearer), parts(x))
     checks.assert_same(exact, jnp.asarray(right))
 
