@@ -99,16 +99,18 @@ class Ladder:
         bits = head.astype(unsigned) << np.array(info.nmant - DIGITS, unsigned)
         return lax.bitcast_convert_type(bits, dtype)
 
-    def end(self, top: Array, level: Any, more: Array) -> Array:
+    def end(self, over: Array, level: Any, more: Array) -> Array:
         """Return the fine bin where a level ends above; of the last and one, where all end.
 
         Args:
-            top: the largest fine bin.
+            over: the largest fine bin and one.
             level: from 0 to LEVELS.
             more: 1 if a level has room for twice as many, as there is one sign, else 0.
         """
-        reach = level * self.span + jnp.sign(level) * (self.head - self.span)
-        return ((top + 1 - (reach << more)) >> level) << level
+        spans = [0, self.head, *[self.span] * (LEVELS - 1)]
+        reach = np.cumsum(spans, dtype=np.int32)
+        reach = reach[level] if isinstance(level, int) else jnp.asarray(reach)[level]
+        return (over - (reach << more)) & -(1 << level)
 
     def above(self) -> Any:
         """Return how many slots there are above each level, if there are both signs."""
@@ -124,14 +126,16 @@ class Ladder:
                 last axis, the others of lengths that broadcast.
         """
         more, zero = self.middle(tops)
-        top = jnp.where(negative, tops[..., 1], tops[..., 0])
-        place = top - fine
+        over = jnp.where(negative, tops[..., 1], tops[..., 0]) + 1
+        below = ~fine  # end + below is end - 1 - fine
+        place = over + below
         for level, above in enumerate(self.above()):
             if level:
-                end = self.end(top, level, more)
-                place = jnp.where(fine < end, (above << more) + ((end - 1 - fine) >> level), place)
+                end = self.end(over, level, more)
+                here = (above << more) + ((end + below) >> level)
+                place = jnp.where(fine < end, here, place)
         place = jnp.where(negative, place, self.slots - 1 - place)
-        return jnp.where((fine < 0) | (fine < self.end(top, LEVELS, more)), zero, place)
+        return jnp.where((fine < 0) | (fine < self.end(over, LEVELS, more)), zero, place)
 
     def held(self, tops: Array) -> tuple[Array, Array, Array]:
         """Return of each slot, along a new last axis, what it holds.
@@ -147,7 +151,8 @@ class Ladder:
         above = jnp.asarray(self.above())
         begins = above.reshape((1,) * place.ndim + (-1,)) << more[..., None]
         level = jnp.sum(place[..., None] >= begins, axis=-1, dtype=np.int32) - 1
-        end = self.end(jnp.where(negative, tops[..., 1:], tops[..., :1]), level, more)
+        over = jnp.where(negative, tops[..., 1:], tops[..., :1]) + 1
+        end = self.end(over, level, more)
         low = end - ((place - (above[level] << more) + 1) << level)
         return jnp.where(slot == zero, -1, low), level, negative
 
@@ -157,7 +162,7 @@ class Ladder:
         Those of the slot of 0 are what lies around it: its numbers are between them.
         """
         low, level, negative = self.held(tops)
-        around = self.end(tops, LEVELS, self.middle(tops)[0][..., None])
+        around = self.end(tops + 1, LEVELS, self.middle(tops)[0][..., None])
         fine = [
             jnp.where(low < 0, around[..., 1:], jnp.where(negative, low + (1 << level), low)),
             jnp.where(low < 0, around[..., :1], jnp.where(negative, low, low + (1 << level))),
