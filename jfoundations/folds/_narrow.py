@@ -4,6 +4,7 @@ A quantile lies in an interval of keys, which the pass before has found; this on
 2**16 equal slices and counts. With slices of one key it is exact.
 """
 
+from functools import partial as partial_of
 from typing import Any
 
 import jax
@@ -101,7 +102,7 @@ def narrowed(who: str, q: jax.Array, within: Any) -> Fold[Narrow]:
     return Fold(init, step, _add, extract, block, block_where=block, name=who)
 
 
-@jax.jit(static_argnums=2)
+@partial_of(jax.jit, static_argnums=2)
 def _between_edges(found: Sketch, q: jax.Array, scalar: bool) -> Narrow:
     place = places(found, q)
     low, high, _ = (at(v, place.bins) for v in edges(found))

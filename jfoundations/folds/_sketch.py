@@ -36,7 +36,9 @@ class Sketch:
     """How many elements there are in each bin: what `folds.sketch` answers.
 
     Two sketches of the same elements are equal to the bit, however these were cut, ordered and
-    merged, and so are those of whole weights; sums of fractional weights are rounded.
+    merged, and so are those of whole weights; sums of fractional weights are rounded. What a larger
+    magnitude has joined nothing parts again: taken out of a sketch, elements leave the counts of
+    those that are left, in the bins and with the ends of all.
 
     Attributes:
         bins: of the shape (..., slots + 3), an element's shape first: −∞, the bins in ascending
