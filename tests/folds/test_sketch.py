@@ -13,7 +13,7 @@ from jfoundations.testing import checks
 
 pytestmark = pytest.mark.slow  # compiles many programs
 
-few = settings(max_examples=12, deadline=None)
+few = settings(max_examples=10, deadline=None)
 Q = jnp.array([0.0, 0.1, 0.25, 0.5, 0.9, 1.0], jnp.float32)
 DESIGNS = ("normal", "positive", "integers", "constant", "zeros", "huge", "infinite", "tiny")
 SKETCH = folds.sketch()
@@ -87,7 +87,7 @@ def test_it_is_that_of_the_multiset(seed, design):
     whole = jf.fold(SKETCH, x)
     checks.assert_same(found, again, bits=True)
     checks.assert_same(found, whole, bits=True)
-    times = jnp.asarray(rng.integers(0, 4, COUNT), jnp.int32)
+    times = jnp.asarray(rng.permutation(COUNT) % 4, jnp.int32)  # of one sum: one program
     pairs = list(zip(parts(x), parts(times), strict=True))
     repeated = jf.fold(SKETCH, jnp.repeat(x, times))
     checks.assert_same(jf.fold(WEIGHTED, pairs), repeated, bits=True)
