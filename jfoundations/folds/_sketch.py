@@ -196,8 +196,8 @@ def sketched(
     ends = jnp.where(ends == 0, jnp.zeros_like(ends), ends)  # of 0 and -0 either may be the least
     at_ends = _equal_to(x, ends, there, times)
     parts = (bins, tops, ends, at_ends)
-    parts = jax.tree.map(lambda v: v.reshape(*shape, v.shape[-1]), parts)
-    return Sketch(*parts, around, ladder, dtype)
+    bins, tops, ends, at_ends = jax.tree.map(lambda v: v.reshape(*shape, v.shape[-1]), parts)
+    return Sketch(bins, tops, ends, at_ends, around, ladder, dtype)
 
 
 @jax.jit
