@@ -216,7 +216,7 @@ class Fold(Structural, Generic[R]):
     def unmerge(self, whole: PyTree, part: PyTree) -> PyTree:
         """Return the memory of the whole without a part that was merged into it.
 
-        Counts are exact, so `count`, `histogram` and `sketch` are as if the part had never been.
+        Counts are exact, so `count`, `histogram` and `narrow` are as if the part had never been.
         Of sums and moments the digits that the whole had lost stay lost (`jf.jackknife` loses
         none). With u the unit roundoff and w the weight of the whole over that of what is left, a
         sum is off by 8 u² times the largest of the sums at most, beside its own rounding, a mean by

@@ -1,8 +1,8 @@
 """A fold for each of several groups, in one pass.
 
 A block is sorted by group and cut into rows, each of one group. All rows take their elements step
-by step, side by side; the rows of a group are then merged two by two. So a program holds the step
-and the merge of the fold, once each.
+by step, side by side, or as blocks where a memory is large, as of a sketch; the rows of a group are
+then merged two by two. So a program holds the step and the merge of the fold, once each.
 
 >>> import jax.numpy as jnp
 >>> import jfoundations as jf
@@ -24,9 +24,10 @@ from .._core.types import PyTree
 from .._core.values import describe, identity, partial
 from .._kernels.sample.group_ids import placed
 from .fold import Fold, like_of, like_of_block
-from .rows import ROOM, element, steps
+from .rows import ROOM, element, is_by_rows, numbers_of, steps
 
 LONGEST, SHORTEST = 256, 4  # elements in a row
+LARGE = 512  # numbers of a memory, for each of an element
 
 
 def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
@@ -55,7 +56,8 @@ def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
         raise TypeError(f"folds.grouped: {a_fold!r} is no Fold")
     n = check_count(num_groups, "num_groups", "folds.grouped", least=1)
     # without its answer and name, so that grouped var and std are one memory
-    bare = Fold(a_fold.init, a_fold.step, a_fold.merge, identity, a_fold.block, name="")
+    functions = (a_fold.init, a_fold.step, a_fold.merge, identity, a_fold.block)
+    bare = Fold(*functions, block_where=a_fold.block_where, name="")
     merge, unmerge = (f and partial(_merge, f) for f in (a_fold.merge, a_fold.undo))
     block = None if merge is None else partial(_block, n, bare)
     return Fold(
@@ -132,11 +134,15 @@ def _block(n: int, f: Fold[Any], xs: PyTree, kept: jax.Array | None = None) -> A
     group = jnp.searchsorted(last, row, side="right").astype(np.int32)  # n for rows not needed
     held = jnp.minimum(group, n - 1)
     within = row - (last - rows)[held]
+    large = numbers_of(start) > LARGE * numbers_of(element(x, 0)) and not is_by_rows(f.block_where)
 
     def folded(begin: Any, length: Any) -> Any:
         def taken(k: Any) -> Any:
             return element(x, order[jnp.minimum(k, size - 1)])
 
+        if large and f.block_where is not None:  # each step would write all of the memory anew
+            place = jnp.arange(width, dtype=np.int32)
+            return f.block_where(jax.vmap(taken)(begin + place), place < length)
         return steps(f.step, taken, start, begin, length, width)
 
     length = jnp.where(group < n, count[held] - within * width, 0)
@@ -148,8 +154,11 @@ def _block(n: int, f: Fold[Any], xs: PyTree, kept: jax.Array | None = None) -> A
         both = jax.vmap(f.merge)(memory, jax.tree.map(lambda m: m[other], memory))  # type: ignore
         return _where(near, both, memory), None
 
+    def join_if_any(memory: PyTree, stride: Any) -> tuple[Any, None]:
+        return lax.cond(stride < jnp.max(rows), join, lambda m, _: (m, None), memory, stride)
+
     strides = 2 ** np.arange((most - 1).bit_length(), dtype=np.int32)
-    memory = lax.scan(join, memory, jnp.asarray(strides))[0]
+    memory = lax.scan(join_if_any if large else join, memory, jnp.asarray(strides))[0]
     found = jax.tree.map(lambda m: m[jnp.minimum(last - rows, most - 1)], memory)
     return _where(rows > 0, found, _lanes(start, n))
 

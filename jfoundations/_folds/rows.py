@@ -116,10 +116,11 @@ def _replaced(kept: jax.Array, xs: PyTree) -> Any:
 def _is_light(merge: Merge, empty: PyTree, x: PyTree) -> bool:
     """Tell whether a merge takes few operations, for so large an element."""
     operations = len(jax.make_jaxpr(merge)(empty, empty).eqns)
-    return operations * _numbers(empty) <= LIGHT * max(_numbers(x), 1)
+    return operations * numbers_of(empty) <= LIGHT * max(numbers_of(x), 1)
 
 
-def _numbers(tree: PyTree) -> int:
+def numbers_of(tree: PyTree) -> int:
+    """Return how many numbers a tree of arrays holds."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 

@@ -37,6 +37,7 @@ from typing import Any as _Any
 from .._folds.grouped import grouped
 from .._folds.leafwise import row_names
 from ._describe import describe, minmax
+from ._distinct import distinct
 from ._ema import ema
 from ._extrema import count, maximum, minimum
 from ._histogram import histogram
@@ -46,18 +47,21 @@ from ._logical import all, any
 from ._logsumexp import logsumexp
 from ._matrix import corr_matrix, cov_matrix
 from ._moments import corr, cov, kurtosis, mean, moment, sem, skew, statistic, std, var
+from ._narrow import Narrow
 from ._pca import pca
 from ._places import argmax, argmin, first, last
 from ._product import product
-from ._quantile import iqr, median, quantile, sketch
+from ._quantile import iqr, median, narrow, quantile, sketch
 from ._refused import refuse as _refuse
 from ._rhat import rhat
+from ._sample import sample
 from ._significance import moments
 from ._sketch import Sketch
 from ._sum import sum
 from ._top_k import top_k
 
 __all__ = [
+    "Narrow",
     "Sketch",
     "all",
     "any",
@@ -70,6 +74,7 @@ __all__ = [
     "cov",
     "cov_matrix",
     "describe",
+    "distinct",
     "ema",
     "ess",
     "first",
@@ -88,11 +93,13 @@ __all__ = [
     "minmax",
     "moment",
     "moments",
+    "narrow",
     "pca",
     "product",
     "quantile",
     "rhat",
     "row_names",
+    "sample",
     "sem",
     "sketch",
     "skew",

@@ -8,7 +8,7 @@ REFUSED = {
     "mean_abs_dev": f"{_ABOUT_THE_MEAN}, so parts cannot be merged; use folds.std, or a second "
     "pass: folds.mean().of(lambda x: jnp.abs(x - mean))",
     "median_abs_dev": f"{_ORDER}; take m = fold(folds.median(), data), and in a second pass "
-    "folds.median().of(lambda x: jnp.abs(x - m)), to 2**-8 of its value",
+    "folds.median().of(lambda x: jnp.abs(x - m)), to 1 % of its value",
     "trim_mean": f"{_ORDER}; take the cuts with folds.quantile, and in a second pass "
     "folds.mean().where(lambda x: (low <= x) & (x <= high))",
     "rank_corr": f"{_ORDER}; use folds.corr, or stats.rank_corr of the whole array",

@@ -24,7 +24,7 @@ WINDOWS = (
     *("rolling_corr", "rolling_cov"),
 )
 CHAINS = {"ess", "mcse", "rhat"}  # whose elements are draws of several chains
-NO_FOLDS = {"Sketch", "row_names", "statistic"}
+NO_FOLDS = {"Narrow", "Sketch", "narrow", "row_names", "statistic"}
 
 
 def _alone(name, *given, **fixed):
@@ -122,14 +122,15 @@ MAKERS = {
     "moments": lambda **options: folds.moments(**options).map(lambda m: (m.mean, m.var())),
     "quantile": functools.partial(folds.quantile, 0.1),
     "rhat": folds.rhat,
+    "sample": functools.partial(folds.sample, 4, key=jax.random.key(0)),
     "top_k": functools.partial(folds.top_k, 2),
     **{
         name: getattr(folds, name)
         for name in (
             *("corr", "corr_matrix", "count", "cov", "cov_matrix", "describe", "iqr", "kurtosis"),
             *("maximum", "mean", "median", "minimum", "minmax", "sem", "sketch", "skew", "std"),
-            *("all", "any", "argmax", "argmin", "first", "last", "logsumexp", "product"),
-            *("linear_fit", "pca", "sum", "var"),
+            *("all", "any", "argmax", "argmin", "distinct", "first", "last", "logsumexp"),
+            *("linear_fit", "pca", "product", "sum", "var"),
         )
     },
 }
@@ -156,6 +157,8 @@ def elements(name, x, y, weights=None):
         return weighed((x, _column(y)))
     if name == "grouped":
         return _groups(x), weighed(x)
+    if name == "sample":
+        return lax.iota(jnp.int32, x.shape[0]), weighed(x)
     rows = name.endswith("_matrix") or name == "pca" or name in CHAINS
     return weighed(_rows(x) if rows else x)
 

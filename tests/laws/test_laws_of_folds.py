@@ -31,6 +31,10 @@ def counted_off(x):
     return x, jnp.arange(LENGTH, dtype=x.dtype) % 3
 
 
+def numbered(x):
+    return jnp.arange(LENGTH), x
+
+
 # Folds of one memory go together: the laws are then compiled once for all.
 SINGLE = {
     "means": {"mean": folds.mean(), "count": folds.count()},
@@ -59,6 +63,7 @@ SINGLE = {
         "median": folds.median(),
         "iqr": folds.iqr(),
         "sketch": folds.sketch(),
+        "distinct": folds.distinct(accuracy=0.2),
     },
     "order": {"ema": folds.ema(0.9)},
     "lags": {"autocov": folds.autocov(4)},
@@ -75,9 +80,10 @@ OTHERS = {
     "sketch of rows": (folds.pca(3, sketch=4).map(lambda c: c.variances), ROWS),
     "weights": (folds.var(weights=stats.Reliability, correction=1), HARD.map(counted_off)),
     "omit": (folds.std(nan="omit"), GAPS),
+    "sample": (folds.sample(3, key=jax.random.key(0)), HARD.map(numbered)),
 }
 UNNAMED = {"omit", "sketch of rows", "weights"}
-ELSEWHERE = {"grouped", "row_names"}  # in test files of their own
+ELSEWHERE = {"grouped", "narrow", "row_names"}  # in test files of their own
 
 
 def test_every_name_is_here():

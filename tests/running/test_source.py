@@ -280,7 +280,7 @@ LIBRARY = {
     and name
     not in (
         *("histogram", "ema", "quantile", "moment", "grouped", "row_names", "statistic", "top_k"),
-        *("autocov", "ess", "mcse"),
+        *("autocov", "ess", "mcse", "narrow", "sample"),
     )
 }
 MORE = {
@@ -294,6 +294,7 @@ MORE = {
     "mcse": lambda: folds.mcse(8),
     "whole rhat": lambda: folds.rhat(split=False),
     "sketch of rows": lambda: folds.pca(2, sketch=3),
+    "sample": lambda: folds.sample(2, key=jax.random.key(0)),
     "weighted": lambda: folds.describe(weights=jf.stats.Reliability, nan="omit"),
     "arithmetic": lambda: folds.maximum() - 2 * abs(folds.mean()) ** 2,
     "combined": w.several,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from exact_statistics import exact, fractions, quantile
 from helpers import assert_same, lane
-from public_cases import COMBINED, FOLDS, MAKERS, elements, options_of
+from public_cases import COMBINED, FOLDS, MAKERS, elements, of_fold, options_of
 from x64_cases import EPS, N, close, draw, leaves, whole
 
 import jfoundations as jf
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 each = pytest.mark.parametrize("name", sorted(FOLDS))
 STATISTIC = {"grouped": "segment_var"}
-WITHIN = {"iqr", "median", "quantile", "sketch"}  # sketches, within 2**-8
+WITHIN = {"iqr", "median", "quantile", "sketch"}  # within 2**-8, if that is asked for
 REDUCED = {
     "all": np.all,
     "any": np.any,
@@ -37,9 +37,11 @@ REDUCED |= {
     "mcse": lambda x: chain_oracles.mcse(x.reshape(-1, 4)),
     "rhat": lambda x: chain_oracles.rhat(x.reshape(-1, 4)),
 }
+NEAR = WITHIN | {"distinct"}  # whose test is `tests/folds/test_distinct.py`
 PLACES = {"all", "any", "argmax", "argmin"}
-NO_GRADIENT = WITHIN | PLACES | {"count", "histogram", "grouped"}  # that of a group is `var`'s
-WEIGHTED = sorted({k for k in FOLDS if "weights" in options_of(getattr(folds, k))} | {"grouped"})
+NO_GRADIENT = NEAR | PLACES | {"count", "histogram", "grouped"}  # that of a group is `var`'s
+WEIGHTED = {k for k in FOLDS if "weights" in options_of(getattr(folds, k))} | {"grouped"}
+WEIGHTED = sorted(WEIGHTED - {"sample"})  # where they are chances
 
 
 @functools.cache
@@ -65,6 +67,8 @@ def folded(name, x, y, weights=None):
 def right_of(name, x, y, weights=None):
     """Return a fold's answer by definition."""
     x = np.asarray(x)
+    if name == "sample":  # in three chunks as in one
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(of_fold("sample")(x, x))]
     kept = x if weights is None else np.repeat(x, np.asarray(weights, int))
     if name == "ema":
         return [exact("ema", x, y, weights)[0][-1]]
@@ -103,7 +107,9 @@ def test_an_answer_has_the_datas_type(name, dtype):
         "count": {"int64"},
         "histogram": {"int64"} | wide,
         "describe": {"int64", dtype} | wide,
-        "sketch": {"uint32"},
+        "sketch": {"uint32", "uint8", "int32", dtype} | wide,
+        "distinct": {"float64"},
+        "sample": {dtype, "bool"},
         "linear_fit": {"int32"} | wide,
         **dict.fromkeys(("minimum", "maximum", "minmax", "first", "last", "top_k"), {dtype}),
         **dict.fromkeys(("any", "all"), {"bool"}),
@@ -112,7 +118,7 @@ def test_an_answer_has_the_datas_type(name, dtype):
     assert kinds == known.get(name, wide)
 
 
-@pytest.mark.parametrize("name", sorted(set(FOLDS) - WITHIN))
+@pytest.mark.parametrize("name", sorted(set(FOLDS) - NEAR))
 def test_chunks_are_the_whole_to_the_digits_of_float64(name):
     x, y = draw(mean=3.0 if name == "histogram" else 1000.0)
     close(folded(name, x, y), right_of(name, x, y), 4 * N, atol=4 * N * EPS)
@@ -123,7 +129,8 @@ def test_sketches_are_within_their_bound(name):
     x, y = draw()
     q = {"median": [0.5], "iqr": [0.25, 0.75]}.get(name, [0.1])
     ends = [float(quantile(fractions(x), v)) for v in q]
-    found = folded(name, x, y)
+    fine = MAKERS[name](accuracy=2.0**-8)
+    found = jf.fold(fine, chunks(elements(name, jnp.asarray(x), jnp.asarray(y))))
     found = found.quantile(0.1) if name == "sketch" else found
     assert found.dtype == jnp.float64
     right = ends[-1] - ends[0] if name == "iqr" else ends[0]
@@ -172,7 +179,7 @@ def test_a_constant_and_a_shift(name):
         np.testing.assert_allclose(a, b + by, rtol=8 * EPS, atol=8 * EPS)
 
 
-@pytest.mark.parametrize("name", sorted(set(FOLDS) - WITHIN))
+@pytest.mark.parametrize("name", sorted(set(FOLDS) - NEAR))
 def test_integers_beyond_63_bits(name):
     rng = np.random.default_rng(1)
     x = np.uint64(3 * 2**62) + rng.integers(0, 1000, N).astype(np.uint64)
@@ -191,10 +198,13 @@ def test_a_weight_is_a_repetition_and_0_hides_everything(name):
     x, y = draw(mean=3.0)
     weights = np.random.default_rng(2).integers(0, 4, N)
     found = folded(name, x, y, weights)
-    right = right_of(name, x, y, weights)
+    right = [] if name in WITHIN else right_of(name, x, y, weights)
     if name == "histogram":  # the sum of weights, a float
         assert leaves(found)[0].dtype == np.float64
-    close(found, right, 4 * N, atol=4 * N * EPS)
+    if name in WITHIN:
+        assert_same(found, jf.fold(made(name), jnp.asarray(np.repeat(x, weights))))
+    else:
+        close(found, right, 4 * N, atol=4 * N * EPS)
     bad = np.where(weights == 0, np.resize([np.nan, np.inf], N), 0)
     assert_same(folded(name, x + bad, y + bad, weights), found)
 
@@ -248,15 +258,15 @@ def test_counts_are_int64_beyond_2_to_32():
         assert int(count) == 2**34
 
 
-def test_a_sketch_of_64_bits_takes_one_pass():
-    x = jnp.asarray(np.random.default_rng(0).normal(size=60))
-    near = jf.fold(folds.sketch(), x)
+@pytest.mark.parametrize("x", [np.random.default_rng(0).normal(size=60), np.arange(60)])
+def test_a_sketch_of_64_bits_is_exact_in_five_passes(x):
+    x = jnp.asarray(x)
+    near = jf.fold(folds.sketch(accuracy=2.0**-8), x)
     right = stats.quantile(x, 0.25)
     assert abs(near.quantile(0.25) - right) <= 2.0**-8 * abs(right)
-    with pytest.raises(ValueError, match="float64, of which a second pass cannot count"):
-        folds.median(within=near)
-    with pytest.raises(ValueError, match="int64|default float|float64"):
-        jf.fold(folds.median(within=jf.fold(folds.sketch(), jnp.arange(60))), jnp.arange(60))
+    for _ in range(3):
+        near = jf.fold(folds.narrow(0.25, within=near), x)
+    assert jf.fold(folds.quantile(0.25, within=near), x) == right
 
 
 def test_a_span_larger_than_any_number():
