@@ -11,7 +11,6 @@ around it, what lies after time − span / 2 and not after time + span / 2.
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array

@@ -217,9 +217,7 @@ def _bytes(tree: PyTree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def _one_by_one(
-    a_fold: Fold[Any], xs: PyTree, kept: Array | None, window: int, batch: int
-) -> Any:
+def _one_by_one(a_fold: Fold[Any], xs: PyTree, kept: Array | None, window: int, batch: int) -> Any:
     """Return the answers of windows folded each by itself, some at a time.
 
     A memory that is larger than the window costs more to merge than the window to fold.
@@ -267,9 +265,7 @@ def _side_by_side(
     ones = _memories(a_fold, empty, *jax.tree.map(dealt, (replaced(kept, xs), kept)), lanes=2)
     _, ends = lax.scan(end, none, element(ones, np.s_[:, :-1]), reverse=True)
     _, found = lax.scan(beginning, none, (ends, element(ones, np.s_[:, 1:])))
-    return jax.tree.map(
-        lambda v: jnp.swapaxes(v, 0, 1).reshape(-1, *v.shape[2:])[:answers], found
-    )
+    return jax.tree.map(lambda v: jnp.swapaxes(v, 0, 1).reshape(-1, *v.shape[2:])[:answers], found)
 
 
 def _memories(

@@ -20,8 +20,10 @@ Half precision is answered in float32, the type that sums are kept in.
 
 from typing import Any as _Any
 
+from .._folds.buckets import buckets
 from .._folds.grouped import grouped
 from .._folds.leafwise import row_names
+from .._folds.recent import window
 from ._describe import describe, minmax
 from ._ema import ema
 from ._extrema import count, maximum, minimum
@@ -44,6 +46,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "buckets",
     "corr",
     "corr_matrix",
     "count",
@@ -75,6 +78,7 @@ __all__ = [
     "sum",
     "top_k",
     "var",
+    "window",
 ]
 
 

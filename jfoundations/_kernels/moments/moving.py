@@ -131,9 +131,7 @@ def _written_down(memory: PyTree) -> PyTree:
     )
 
 
-def chunked(
-    arrays: PyTree, window: int, of: Callable[[PyTree], Any], chunk: int = 2**13
-) -> Any:
+def chunked(arrays: PyTree, window: int, of: Callable[[PyTree], Any], chunk: int = 2**13) -> Any:
     """Return what a function finds in arrays, piece by piece, each piece short enough for a cache.
 
     Args:
