@@ -22,6 +22,8 @@ WINDOWS = (
     *("rolling_mean", "rolling_sem", "rolling_std", "rolling_sum", "rolling_var"),
     *("rolling_corr", "rolling_cov"),
 )
+# of order, which take no weights
+ORDERED_SETS = ("rolling_median", "rolling_quantile", "segment_median", "segment_quantile")
 NO_FOLDS = {"Sketch", "row_names", "statistic"}
 
 
@@ -45,6 +47,16 @@ def _segments(name):
     def run(x, y, **options):
         pair = (y,) if name in ("segment_corr", "segment_cov") else ()
         return getattr(stats, name)(x, *pair, _groups(x), num_segments=5, **options)
+
+    return run
+
+
+def _ordered_sets(name):
+    def run(x, y, **options):
+        given = (_probabilities(x),) if name.endswith("quantile") else ()
+        if name.startswith("rolling"):
+            return getattr(stats, name)(x, *given, min(20, x.shape[0] // 2), **options)
+        return getattr(stats, name)(x, *given, _groups(x), num_segments=5, **options)
 
     return run
 
@@ -86,6 +98,7 @@ CALLS = {
     "pmean": _alone("pmean", 3),
     "quantile": lambda x, y, **options: stats.quantile(x, _probabilities(x), **options),
     **{name: _segments(name) for name in SEGMENTS},
+    **{name: _ordered_sets(name) for name in ORDERED_SETS},
     "trim_mean": _alone("trim_mean", 0.1),
 }
 
@@ -103,12 +116,14 @@ def _along_samples(name, call):
 STATISTICS = {name: _along_samples(name, call) for name, call in CALLS.items()}
 
 MAKERS = {
+    "buckets": lambda **options: folds.buckets(folds.var(**options), 4, 5),
     "ema": functools.partial(folds.ema, 0.5),
     "grouped": lambda **options: folds.grouped(folds.var(**options), 5),
     "histogram": functools.partial(folds.histogram, 8, range=(0.0, 6.0)),
     "moment": functools.partial(folds.moment, 3),
     "quantile": functools.partial(folds.quantile, 0.1),
     "top_k": functools.partial(folds.top_k, 2),
+    "window": lambda **options: folds.window(folds.var(**options), 20),
     **{
         name: getattr(folds, name)
         for name in (
@@ -138,6 +153,8 @@ def elements(name, x, y, weights=None):
     weighed = (lambda data: data) if weights is None else (lambda data: (data, weights))
     if name in ("corr", "cov"):
         return weighed((x, y))
+    if name == "buckets":
+        return lax.iota(jnp.int32, x.shape[0]), weighed(x)
     if name == "grouped":
         return _groups(x), weighed(x)
     return weighed(_rows(x) if name.endswith("_matrix") else x)

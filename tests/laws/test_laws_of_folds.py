@@ -62,7 +62,7 @@ OTHERS = {
     "weights": (folds.var(weights=stats.Reliability, correction=1), HARD.map(counted_off)),
     "omit": (folds.std(nan="omit"), GAPS),
 }
-ELSEWHERE = {"grouped", "row_names"}  # in test files of their own
+ELSEWHERE = {"buckets", "grouped", "row_names", "window"}  # in test files of their own
 
 
 def test_every_name_is_here():

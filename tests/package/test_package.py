@@ -140,6 +140,7 @@ def test_the_root_is_a_table_of_contents():
         *("replay", "first"),
         "Implicit",
         *("Fold", "combine", "fold", "Source"),
+        *("rolling", "segment"),
         *("save", "load"),
     }
 

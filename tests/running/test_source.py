@@ -279,6 +279,7 @@ LIBRARY = {
     and name[0] != "_"
     and name
     not in ("histogram", "ema", "quantile", "moment", "grouped", "row_names", "statistic", "top_k")
+    and name not in ("buckets", "window")
 }
 MORE = {
     "histogram": lambda: folds.histogram(jnp.linspace(-5.0, 9.0, 8)),
@@ -290,6 +291,8 @@ MORE = {
     "arithmetic": lambda: folds.maximum() - 2 * abs(folds.mean()) ** 2,
     "combined": w.several,
     "grouped": lambda: folds.grouped(folds.var(), 3),
+    "window": lambda: folds.window(folds.var(), 3),
+    "buckets": lambda: folds.buckets(folds.var(), 60, 3),
 }
 
 

@@ -17,7 +17,9 @@ from jfoundations import folds, stats
 pytestmark = pytest.mark.usefixtures("x64")
 
 each = pytest.mark.parametrize("name", sorted(FOLDS))
-STATISTIC = {"grouped": "segment_var"}
+STATISTIC = {"grouped": "segment_var", "window": "var", "buckets": "var"}
+# of the newest five buckets of four elements
+LATEST = {"window": 20, "buckets": (N - 1) % 4 + 17}
 WITHIN = {"iqr", "median", "quantile", "sketch"}  # sketches, within 2**-8
 REDUCED = {
     "all": np.all,
@@ -31,8 +33,12 @@ REDUCED = {
     "top_k": lambda x: np.sort(x)[::-1][:2],
 }
 PLACES = {"all", "any", "argmax", "argmin"}
-NO_GRADIENT = WITHIN | PLACES | {"count", "histogram", "grouped"}  # that of a group is `var`'s
-WEIGHTED = sorted({k for k in FOLDS if "weights" in options_of(getattr(folds, k))} | {"grouped"})
+NO_GRADIENT = (
+    WITHIN | PLACES | {"count", "histogram", "grouped", *LATEST}
+)  # that of parts is `var`'s
+WEIGHTED = sorted(
+    {k for k in FOLDS if "weights" in options_of(getattr(folds, k))} | {"grouped", *LATEST}
+)
 
 
 @functools.cache
@@ -57,7 +63,9 @@ def folded(name, x, y, weights=None):
 
 def right_of(name, x, y, weights=None):
     """Return a fold's answer by definition."""
-    x = np.asarray(x)
+    x, y, weights = (
+        v if v is None else np.asarray(v)[-LATEST.get(name, 0) :] for v in (x, y, weights)
+    )
     kept = x if weights is None else np.repeat(x, np.asarray(weights, int))
     if name == "ema":
         return [exact("ema", x, y, weights)[0][-1]]
