@@ -69,7 +69,7 @@ def by_counting(x: Array, place: Array, groups: int, ranks: Array) -> Array:
     eight, own = np.array(8, keys.dtype), jnp.clip(place, 0, groups - 1)
     inside = (place >= 0) & (place < groups)
 
-    def digit(k: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+    def digit(found: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], None]:
         shift = (8 * (width - 1 - k)).astype(keys.dtype)
         left = keys >> shift
 
@@ -84,7 +84,7 @@ def by_counting(x: Array, place: Array, groups: int, ranks: Array) -> Array:
             bits = jnp.sum(low, axis=1, dtype=np.int32).astype(keys.dtype)
             return (prefix << eight) | bits, rest - before
 
-        return jax.vmap(one, in_axes=1, out_axes=1)(*found)
+        return jax.vmap(one, in_axes=1, out_axes=1)(*found), None
 
     start = jnp.zeros(ranks.shape, keys.dtype), ranks
-    return decode(lax.fori_loop(0, width, digit, start)[0], x.dtype)
+    return decode(lax.scan(digit, start, lax.iota(np.int32, width))[0][0], x.dtype)

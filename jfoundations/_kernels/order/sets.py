@@ -32,7 +32,7 @@ def of_sets(
         inside = (q >= 0) & (q <= 1)
         q, good = jnp.where(inside, q, 0), good & inside & (size > 0)
     rank, part = rank_of(q, size, METHODS["linear"])
-    last = np.maximum(size - 1, 0) if isinstance(size, int) else jnp.maximum(size - 1, 0)
+    last = np.int32(max(size - 1, 0)) if isinstance(size, int) else jnp.maximum(size - 1, 0)
     xp = np if isinstance(rank, np.ndarray) else jnp
     m, whole = rank.shape[-1], isinstance(part, np.ndarray) and not part.any()
     asked = rank if whole else xp.concatenate([rank, xp.minimum(rank + 1, last)], axis=-1)

@@ -98,11 +98,11 @@ def _ranked(keys: Array, bits: int) -> Array:
     ascending = jnp.sort(keys, axis=1, stable=False).reshape(-1)
     base = lax.iota(np.int32, pieces)[:, None] * size
 
-    def halve(k: Array, rank: Array) -> Array:
+    def halve(rank: Array, k: Array) -> tuple[Array, None]:
         middle = rank + lax.shift_right_logical(np.int32(size), k + 1)
-        return jnp.where(_take(ascending, base + middle) <= keys, middle, rank)
+        return jnp.where(_take(ascending, base + middle) <= keys, middle, rank), None
 
-    return lax.fori_loop(0, bits, halve, jnp.zeros(keys.shape, np.int32))
+    return lax.scan(halve, jnp.zeros(keys.shape, np.int32), lax.iota(np.int32, bits))[0]
 
 
 def _take(flat: Array, at: Array) -> Array:
