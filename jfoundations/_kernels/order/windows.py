@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..numbers.sortable_bits import encode, last_key
+from ..numbers.sortable_bits import decode, encode, last_key
 
 PIECE = 4  # windows in a piece, about: longer ones have more bits, shorter ones more elements
 
@@ -49,7 +49,10 @@ def at_ranks(x: Array, hidden: Array | None, window: int, ranks: Any) -> Array:
     starts = lax.iota(np.int32, pieces) * each
     at = jnp.minimum(starts[:, None] + lax.iota(np.int32, size)[None], n - 1)  # (pieces, size)
     keys = encode(lax.stop_gradient(x))
-    keys = keys if hidden is None else jnp.where(hidden, last_key(keys.dtype), keys)
+    if hidden is not None:
+        keys = jnp.where(hidden, last_key(keys.dtype), keys)
+        if not jnp.issubdtype(x.dtype, jnp.inexact):  # the last key may be an element's too
+            x = jnp.where(hidden, decode(last_key(keys.dtype), x.dtype), x)
     keys = keys[:, at].reshape(rows * pieces, size)
     ranks = jnp.broadcast_to(ranks, (rows, answers, np.shape(ranks)[-1])).astype(np.int32)
     ranks = jnp.pad(ranks, ((0, 0), (0, pieces * each - answers), (0, 0)))
