@@ -219,6 +219,6 @@ def pick(kept: Array, yes: PyTree, no: PyTree) -> Any:
     return jax.tree.map(functools.partial(jnp.where, kept), yes, no)
 
 
-def element(xs: PyTree, k: ArrayLike | slice) -> Any:
+def element(xs: PyTree, k: ArrayLike | slice | tuple[slice, ...]) -> Any:
     """Return the element of a block at a place; beyond the last it is the last."""
     return jax.tree.map(lambda a: a[k], xs)

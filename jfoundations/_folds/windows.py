@@ -111,10 +111,10 @@ def rolling(
     given = check_given("rolling", a_fold, x, weights, where, nan)
     n = length(given.xs)
     if times is None and span is None and window is not None:
-        cut, moments = _check_window(window, min_periods, bool(center), n), None
+        cut, timing = _check_window(window, min_periods, bool(center), n), None
     elif window is None and times is not None and span is not None:
         least = 1 if min_periods is None else check_count(min_periods, "min_periods", "rolling")
-        cut, moments = _Cut(0, 0, least), check_spans("rolling", times, span, n)
+        cut, timing = _Cut(0, 0, least), check_spans("rolling", times, span, n)
     else:
         raise ValueError(
             "rolling: give a window, of so many elements, or times and span, of so much time: "
@@ -122,8 +122,8 @@ def rolling(
         )
     options = {"cut": cut, "center": bool(center), "nan": nan}
     if tracing():
-        return _rolling(a_fold, given, moments, **options)
-    return compiled(_rolling, a_fold, **options)(given, moments)
+        return _rolling(a_fold, given, timing, **options)
+    return compiled(_rolling, a_fold, **options)(given, timing)
 
 
 def _check_window(window: object, least: object, center: bool, n: int) -> _Cut:
@@ -143,22 +143,24 @@ def _check_window(window: object, least: object, center: bool, n: int) -> _Cut:
     return _Cut(min(back, max(n - 1, 0)), min(ahead, max(n - 1, 0)), least)
 
 
-def _rolling(a_fold: Fold[Any], given: Given, moments: Any, **options: Any) -> Any:
-    return automatic(partial(_answers, a_fold, **options))(given, moments)
+def _rolling(a_fold: Fold[Any], given: Given, timing: Any, **options: Any) -> Any:
+    return automatic(partial(_answers, a_fold, **options))(given, timing)
 
 
 def _answers(
-    a_fold: Fold[Any], given: Given, moments: Any, *, cut: _Cut, center: bool, nan: str
+    a_fold: Fold[Any], given: Given, timing: Any, *, cut: _Cut, center: bool, nan: str
 ) -> Any:
     xs, kept = which_count(given, nan)
     n, answers = length(xs), length(xs)
     empty = jax.tree.map(jnp.asarray, a_fold.init(like_of_block(xs)))
     if n == 0:
         return jax.tree.map(lambda v: jnp.zeros((0, *v.shape), v.dtype), a_fold.extract(empty))
-    if moments is not None:
-        start, stop, good = bounds_of_spans(*moments, center)
+    if timing is not None:
+        times, span = timing
+        start, stop, good = bounds_of_spans(times, span, center)
         found = _of_bounds(a_fold, empty, xs, kept, start, stop, n.bit_length())
-        counts = jnp.where(good, _between(_through(kept, n), start, stop), -1)
+        through = _through(kept, n)
+        counts = jnp.where(good, through[stop] - through[start], -1)
     elif cut.least is None:
         return _of_length(a_fold, empty, xs, kept, cut.back + 1)
     else:
@@ -170,18 +172,13 @@ def _answers(
         found = _of_length(a_fold, empty, xs, kept, window)
         through = _through(kept, len(kept))
         counts = through[window:] - through[:answers]
-    least = max(cut.least or 0, 0)
-    return _where(counts >= least, found, a_fold.extract(empty))
+    return _where(counts >= (cut.least or 0), found, a_fold.extract(empty))
 
 
 def _through(kept: Array | None, n: int) -> Array:
     """Return how many elements count before each, and in all."""
     kept = jnp.ones(n, np.bool_) if kept is None else kept
     return jnp.concatenate([jnp.zeros(1, np.int32), jnp.cumsum(kept, dtype=np.int32)])
-
-
-def _between(through: Array, start: Array, stop: Array) -> Array:
-    return through[stop] - through[start]
 
 
 def _where(enough: Array, found: PyTree, nothing: PyTree) -> Any:
