@@ -206,7 +206,13 @@ def _of_windows(data: Data, q: Any, window: int, axis: int, nan: Nan) -> Array:
     size = window if data.where is None and nan != "omit" else count(~hidden)  # type: ignore
     rows, rest = row_of(x), [s for a, s in enumerate(x.shape) if a != axis]
     spoilt = None if spoils is None else count(spoils) > 0
-    at_ranks = lambda ranks: windows.at_ranks(rows, row_of(hidden), window, ranks)  # noqa: E731
+
+    def at_ranks(ranks: Any, after: Any) -> Array:
+        if after is not None:
+            both = np if isinstance(ranks, np.ndarray) else jnp
+            ranks = both.concatenate([ranks, after], axis=-1)
+        return windows.at_ranks(rows, row_of(hidden), window, ranks)
+
     value = of_sets(at_ranks, size, spoilt, q, x.dtype)  # (rows, answers, m)
     value = jnp.moveaxis(value, -1, 0).reshape(value.shape[-1], *rest, value.shape[1])
     return answer(jnp.moveaxis(value, -1, axis + 1), data, (), False)
@@ -225,7 +231,7 @@ def _of_segments(data: Data, place: Array, q: Any, n: int, nan: Nan) -> Array:
         own = jnp.where(hidden, n, place)
         if x.size == 0:
             return jnp.full((n, q.size), jnp.nan, jnp.result_type(float))
-        at_ranks = lambda ranks: groups.at_ranks(x, own, n, ranks)  # noqa: E731
+        at_ranks = lambda ranks, after: groups.at_ranks(x, own, n, ranks)  # noqa: E731
         return of_sets(at_ranks, count(~hidden), count(spoils) > 0, q, x.dtype)
 
     given = (x, nothing if hidden is None else hidden, nothing if spoils is None else spoils)

@@ -5,18 +5,19 @@ bits the key at a rank has, and only keys that begin with these are counted next
 
 >>> import jax.numpy as jnp
 >>> x, place = jnp.array([3.0, 1.0, 2.0]), jnp.array([0, 1, 0])
->>> at_ranks(x, place, 2, jnp.array([[1], [0]]))[:, 0].tolist()
-[3.0, 1.0]
+>>> at_ranks(x, place, 2, jnp.array([[0], [0]])).tolist()
+[[2.0, 3.0], [1.0, 1.0]]
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..numbers.sortable_bits import decode, encode
+from ..numbers.sortable_bits import decode, encode, last_key
 
 BINS = 1 << 8
 FEW = 1 << 18  # bins, of all groups, that a cache holds
@@ -24,7 +25,7 @@ FEW = 1 << 18  # bins, of all groups, that a cache holds
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def at_ranks(x: Array, place: Array, groups: int, ranks: Array) -> Array:
-    """Return the elements at ranks of groups.
+    """Return the elements at ranks of groups, and at the ranks after these, or the last ones.
 
     Args:
         x: of shape (n,), n > 0; nan comes last.
@@ -33,7 +34,8 @@ def at_ranks(x: Array, place: Array, groups: int, ranks: Array) -> Array:
         ranks: int32 of shape (groups, m), below the number of a group's elements.
 
     Returns:
-        Elements, of shape (groups, m); derivatives flow to one of those equal to it.
+        Elements, of shape (groups, 2m), first those at ranks; derivatives flow to one of those
+        equal to it.
     """
     if groups * BINS > max(FEW, len(x)):
         return by_sorting(x, place, groups, ranks)
@@ -59,7 +61,9 @@ def by_sorting(x: Array, place: Array, groups: int, ranks: Array) -> Array:
     _, _, order = lax.sort((place, keys, lax.iota(np.int32, len(x))), num_keys=2)
     count = jnp.zeros(groups, np.int32).at[place].add(1, mode="drop")
     first = jnp.cumsum(count, dtype=np.int32) - count
-    return x[order[jnp.minimum(first[:, None] + ranks, len(x) - 1)]]
+    after = jnp.minimum(ranks + 1, jnp.maximum(count - 1, 0)[:, None])
+    both = jnp.concatenate([ranks, after], axis=1)
+    return x[order[jnp.minimum(first[:, None] + both, len(x) - 1)]]
 
 
 def by_counting(x: Array, place: Array, groups: int, ranks: Array) -> Array:
@@ -69,11 +73,12 @@ def by_counting(x: Array, place: Array, groups: int, ranks: Array) -> Array:
     eight, own = np.array(8, keys.dtype), jnp.clip(place, 0, groups - 1)
     inside = (place >= 0) & (place < groups)
 
-    def digit(found: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], None]:
+    def digit(found: Any, k: Array) -> tuple[Any, None]:
+        # the leading bits of the key, its rank among those with these bits, how many these are
         shift = (8 * (width - 1 - k)).astype(keys.dtype)
         left = keys >> shift
 
-        def one(prefix: Array, rest: Array) -> tuple[Array, Array]:  # (groups,)
+        def one(prefix: Array, rest: Array, _: Array) -> tuple[Array, Array, Array]:  # (groups,)
             mine = inside & (left >> eight == prefix[own])
             slot = own * BINS + (left & np.array(BINS - 1, keys.dtype)).astype(np.int32)
             slot = jnp.where(mine, slot, groups * BINS)
@@ -81,10 +86,22 @@ def by_counting(x: Array, place: Array, groups: int, ranks: Array) -> Array:
             through = jnp.cumsum(bins[:-1].reshape(groups, BINS), axis=1, dtype=np.int32)
             low = through <= rest[:, None]
             before = jnp.max(jnp.where(low, through, 0), axis=1)
+            upto = jnp.min(jnp.where(low, len(x), through), axis=1)
             bits = jnp.sum(low, axis=1, dtype=np.int32).astype(keys.dtype)
-            return (prefix << eight) | bits, rest - before
+            return (prefix << eight) | bits, rest - before, upto - before
 
         return jax.vmap(one, in_axes=1, out_axes=1)(*found), None
 
-    start = jnp.zeros(ranks.shape, keys.dtype), ranks
-    return decode(lax.scan(digit, start, lax.iota(np.int32, width))[0][0], x.dtype)
+    counts = jnp.zeros(groups, np.int32).at[own].add(inside.astype(np.int32))
+
+    def after(key: Array, rank: Array, rest: Array, same: Array) -> Array:  # (groups,)
+        larger = inside & (keys > key[own])
+        more = jnp.where(larger, keys, last_key(keys.dtype))
+        least = jnp.full(groups, last_key(keys.dtype)).at[own].min(more)
+        return jnp.where((rest + 1 < same) | (rank + 1 >= counts), key, least)
+
+    start = jnp.zeros(ranks.shape, keys.dtype), ranks, jnp.zeros_like(ranks)
+    found = lax.scan(digit, start, lax.iota(np.int32, width))[0]
+    key, rest, same = found
+    both = [key, jax.vmap(after, in_axes=1, out_axes=1)(key, ranks, rest, same)]
+    return decode(jnp.concatenate(both, axis=1), x.dtype)
