@@ -108,6 +108,7 @@ def segment(
             (or is traced); x holds no arrays.
         ValueError: lengths differ, or num_segments is not positive.
 
+    >>> import jfoundations as jf
     >>> x = {"score": jnp.array([2.5, 7.0, 4.5])}
     >>> segment(jf.folds.maximum(), x, jnp.array([1, 0, 1]), 2)["score"].tolist()
     [7.0, 4.5]

@@ -102,6 +102,7 @@ def rolling(
             is larger than it; lengths differ; times fall; both window and times are given, or
             neither.
 
+    >>> import jfoundations as jf
     >>> x = jnp.array([3.0, 1.0, 2.0, 5.0])
     >>> rolling(jf.folds.mean(), x, 3, min_periods=1).tolist()
     [3.0, 2.0, 2.0, 2.6666667461395264]
