@@ -103,11 +103,11 @@ def rolling(
             neither.
 
     >>> import jfoundations as jf
-    >>> x = jnp.array([3.0, 1.0, 2.0, 5.0])
+    >>> x = jnp.array([3.0, 1.0, 2.0, 6.0])
     >>> rolling(jf.folds.mean(), x, 3, min_periods=1).tolist()
-    [3.0, 2.0, 2.0, 2.6666667461395264]
+    [3.0, 2.0, 2.0, 3.0]
     >>> rolling(jf.folds.maximum(), x, times=jnp.array([0.0, 1.0, 5.0, 6.5]), span=2).tolist()
-    [3.0, 3.0, 2.0, 5.0]
+    [3.0, 3.0, 2.0, 6.0]
     """
     given = check_given("rolling", a_fold, x, weights, where, nan)
     n = length(given.xs)
