@@ -9,6 +9,7 @@ Of other statistics of order, and of whatever else is a fold, `jfoundations.roll
 Array([2., 2.], dtype=float32)
 """
 
+import math
 from typing import Any
 
 import jax
@@ -235,6 +236,6 @@ def _of_segments(data: Data, place: Array, q: Any, n: int, nan: Nan) -> Array:
         return of_sets(at_ranks, count(~hidden), count(spoils) > 0, q, x.dtype)
 
     given = (x, nothing if hidden is None else hidden, nothing if spoils is None else spoils)
-    columns = [v.reshape(len(x), -1) for v in given]
+    columns = [v.reshape(len(x), math.prod(x.shape[1:])) for v in given]
     value = jax.vmap(alone, in_axes=1, out_axes=1)(*columns)  # (groups, columns, m)
     return answer(jnp.moveaxis(value, -1, 0).reshape(-1, n, *x.shape[1:]), data, (), False)

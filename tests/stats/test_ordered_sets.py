@@ -64,6 +64,15 @@ def test_axes_and_types(dtype):
     same(rows[:, :, 1], stats.segment_quantile(x[1], [0.2, 0.5], IDS, num_segments=6))
 
 
+def test_nothing():
+    nothing = np.zeros((0, 2), np.float32)
+    found = stats.segment_median(nothing, np.zeros(0, int), num_segments=3)
+    same(found, np.full((3, 2), np.nan))
+    assert stats.rolling_median(np.zeros((5, 0), np.float32), 2).shape == (4, 0)
+    with raises(ValueError, "window is 1", "0 elements"):
+        stats.rolling_median(nothing, 1)
+
+
 def test_what_is_hidden_is_not_taken_for_the_largest_integer():
     top = np.iinfo(np.int32).max
     found = stats.rolling_median(

@@ -39,7 +39,7 @@ def at_ranks(x: Array, hidden: Array | None, window: int, ranks: Any) -> Array:
     Returns:
         Elements, of shape (rows, n − window + 1, m); derivatives flow to one of those equal to it.
     """
-    rows, n = x.shape
+    (rows, n), m = x.shape, np.shape(ranks)[-1]
     answers = n - window + 1
     bits = max(PIECE * window - 1, 31).bit_length()
     size = 1 << bits
@@ -54,12 +54,12 @@ def at_ranks(x: Array, hidden: Array | None, window: int, ranks: Any) -> Array:
         if not jnp.issubdtype(x.dtype, jnp.inexact):  # the last key may be an element's too
             x = jnp.where(hidden, decode(last_key(keys.dtype), x.dtype), x)
     keys = keys[:, at].reshape(rows * pieces, size)
-    ranks = jnp.broadcast_to(ranks, (rows, answers, np.shape(ranks)[-1])).astype(np.int32)
+    ranks = jnp.broadcast_to(ranks, (rows, answers, m)).astype(np.int32)
     ranks = jnp.pad(ranks, ((0, 0), (0, pieces * each - answers), (0, 0)))
-    ranks = ranks.reshape(rows * pieces, each, -1)
+    ranks = ranks.reshape(rows * pieces, each, m)
     found = _places(keys, bits, window, ranks)  # (rows · pieces, each, m)
-    found = found.reshape(rows, pieces, each, -1) + starts[None, :, None, None]
-    found = jnp.minimum(found.reshape(rows, pieces * each, -1)[:, :answers], n - 1)
+    found = found.reshape(rows, pieces, each, m) + starts[None, :, None, None]
+    found = jnp.minimum(found.reshape(rows, pieces * each, m)[:, :answers], n - 1)
     return jax.vmap(lambda row, at: row[at])(x, found)
 
 
