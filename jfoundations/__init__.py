@@ -102,7 +102,9 @@ __all__ = [
     "records",
     "reduce",
     "resume",
+    "rolling",
     "save",
+    "segment",
     "stages",
     "stats",
     "stop_when",
@@ -127,11 +129,13 @@ if TYPE_CHECKING:
     from . import stages as stages
     from . import stats as stats
     from . import testing as testing
+    from ._folds.grouped import segment as segment
     from ._folds.reduced import reduce as reduce
     from ._folds.transducers import filter_ as filter_
     from ._folds.transducers import map_ as map_
     from ._folds.transducers import take as take
     from ._folds.transducers import take_while as take_while
+    from ._folds.windows import rolling as rolling
     from ._loops.describe import describe_loop as describe_loop
     from ._loops.replay import first as first
     from ._loops.replay import replay as replay
@@ -146,8 +150,10 @@ del TYPE_CHECKING, find_spec
 # Imported when first asked for: `testing` needs an extra, and together these would treble what
 # importing this package costs. Modules, and which names are theirs.
 _LATE = {
+    "_folds.grouped": ("segment",),
     "_folds.reduced": ("reduce",),
     "_folds.transducers": ("filter_", "map_", "take", "take_while"),
+    "_folds.windows": ("rolling",),
     "_loops.describe": ("describe_loop",),
     "_loops.replay": ("first", "replay"),
     "_loops.scan_body": ("as_scan_body",),

@@ -50,6 +50,33 @@ def elements(xs: PyTree) -> Any:
     return jax.tree.map(lambda leaf: as_array(leaf, "this fold", "an element"), xs)
 
 
+_NO_ARRAY = "{kind}, which is no array of numbers; {cure}"
+
+
+def as_block(block: PyTree, who: str) -> Any:
+    """Return a block as JAX takes it without loss, or raise; see `check_block`."""
+    check_block(block, who)
+    return jax.tree.map(lambda leaf: as_given(leaf, who, "a leaf"), block)
+
+
+def check_block(block: PyTree, who: str) -> None:
+    """Raise unless a block's leaves are arrays with one leading axis; no number is read."""
+    lengths = set()
+    for leaf in jax.tree.leaves(block):
+        shape = getattr(leaf, "shape", ())
+        if not isinstance(leaf, jax.Array):
+            as_given(leaf[:0] if shape else leaf, who, "a leaf", _NO_ARRAY)
+        if not shape:
+            raise TypeError(
+                f"{who}: a leaf has no leading axis to run over; a list is an iterable of blocks, "
+                "so for one block of numbers give jnp.array(numbers)"
+            )
+        lengths.add(shape[0])
+    if len(lengths) != 1:
+        found = f"lengths {sorted(lengths)}" if lengths else "no arrays"
+        raise ValueError(f"{who}: its leaves have {found}; they must share one leading axis")
+
+
 def as_given(value: object, who: str, name: str, no_numbers: str = NO_NUMBERS) -> Any:
     """Return what was given as a NumPy array, or whatever else JAX takes without loss.
 

@@ -64,6 +64,7 @@ def _kept(data: ShapedArray, reduced: tuple[int, ...], shape: tuple[int, ...]) -
     axes = list(zip(data.shape, data.sharding.spec, strict=True))
     if len(shape) != len(axes):
         axes = [axis for k, axis in enumerate(axes) if k not in reduced]
-    axes = [(None, None)] * (len(shape) - len(axes)) + axes[len(axes) - len(shape) :]
+    more = len(shape) - len(axes)
+    axes = [(None, None)] * more + axes[max(-more, 0) :]
     sizes = zip(shape, axes, strict=True)
     return PartitionSpec(*(spec if size == n else None for n, (size, spec) in sizes))

@@ -19,11 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._core.checks import check_count
+from .._core.checks import check_count, tracing
+from .._core.programs import compiled
+from .._core.sharding import automatic
 from .._core.types import PyTree
 from .._core.values import describe, identity, partial
-from .._kernels.sample.group_ids import placed
+from .._kernels.sample.arguments import Numbers
+from .._kernels.sample.group_ids import placed, segments_of
 from .fold import Fold, like_of, like_of_block
+from .given import Given, check_given, length, which_count
 from .rows import ROOM, element, is_by_rows, numbers_of, steps
 
 LONGEST, SHORTEST = 256, 4  # elements in a row
@@ -70,6 +74,62 @@ def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
         unmerge=unmerge,
         name=f"grouped {a_fold.name}",
     )
+
+
+def segment(
+    a_fold: Fold[Any],
+    x: PyTree,
+    segment_ids: Numbers,
+    num_segments: int,
+    *,
+    weights: Numbers | None = None,
+    where: Numbers | None = None,
+    nan: str = "propagate",
+) -> Any:
+    """Return a fold's answer for every group of an array's elements: those with one id.
+
+    Each is what folding the group's elements alone, in their order, gives: to the bit where the
+    fold is exact. It is `grouped` of one block.
+
+    Args:
+        a_fold: any fold that can be merged.
+        x: an array of n elements along its leading axis, or a dict or tuple of such arrays: what
+            `fold` takes as one block.
+        segment_ids: ints of shape (n,), of any type and in any order; ids outside
+            0 … num_segments − 1 belong to no group.
+        num_segments: a Python int ≥ 1: how many groups the answer has.
+        weights: one for each element, of shape (n,); the fold is then given pairs `(x, weight)`.
+            Weight 0 is deletion.
+        where: bools of shape (n,); elements at False do not exist.
+        nan: "propagate": what the fold makes of it; "omit" leaves out the elements in which one is.
+
+    Returns:
+        The fold's answer with a leading axis of groups; of an empty group that over nothing.
+
+    Raises:
+        TypeError: the fold is none, or has no merge; the ids are no ints, num_segments is no int
+            (or is traced); x holds no arrays.
+        ValueError: lengths differ, or num_segments is not positive.
+
+    >>> import jfoundations as jf
+    >>> x = {"score": jnp.array([2.5, 7.0, 4.5])}
+    >>> segment(jf.folds.maximum(), x, jnp.array([1, 0, 1]), 2)["score"].tolist()
+    [7.0, 4.5]
+    """
+    given = check_given("segment", a_fold, x, weights, where, nan)
+    place, n = segments_of("segment", segment_ids, num_segments, (length(given.xs),))
+    if tracing():
+        return _segment(a_fold, given, place, n=n, nan=nan)
+    return compiled(_segment, a_fold, n=n, nan=nan)(given, place)
+
+
+def _segment(a_fold: Fold[Any], given: Given, place: jax.Array, *, n: int, nan: str) -> Any:
+    @automatic
+    def answer(given: Given, place: jax.Array) -> Any:
+        xs, kept = which_count(given, nan)
+        return jax.vmap(a_fold.extract)(_block(n, a_fold, (place, xs), kept))
+
+    return answer(given, place)
 
 
 def _pair(element: PyTree, ndim: int) -> tuple[Any, Any]:

@@ -58,7 +58,7 @@ def block_after(
             holds = jax.vmap(lambda x, p=function: map_and_filter((True,), (p,), x)[1])(xs)
             kept = holds if kept is None else kept & holds
         else:
-            xs = jax.vmap(function)(xs if kept is None else _replaced(kept, xs))
+            xs = jax.vmap(function)(replaced(kept, xs))
     if kept is None:
         return block(xs)
     assert block_where is not None
@@ -106,9 +106,12 @@ def _spare(kept: jax.Array, xs: PyTree) -> Any:
     return unless_left_out(kept[some], element(xs, some))
 
 
-def _replaced(kept: jax.Array, xs: PyTree) -> Any:
-    # what is computed of an element that is left out must have a finite derivative
-    if len(kept) == 0:
+def replaced(kept: Array | None, xs: PyTree) -> Any:
+    """Return elements with the first that is kept in place of those that are not.
+
+    What is computed of an element that is left out must have a finite derivative.
+    """
+    if kept is None or len(kept) == 0:
         return xs
     return jax.vmap(functools.partial(pick, no=_spare(kept, xs)))(kept, xs)
 
@@ -217,6 +220,6 @@ def pick(kept: Array, yes: PyTree, no: PyTree) -> Any:
     return jax.tree.map(functools.partial(jnp.where, kept), yes, no)
 
 
-def element(xs: PyTree, k: ArrayLike | slice) -> Any:
+def element(xs: PyTree, k: ArrayLike | slice | tuple[slice, ...]) -> Any:
     """Return the element of a block at a place; beyond the last it is the last."""
     return jax.tree.map(lambda a: a[k], xs)

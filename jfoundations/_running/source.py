@@ -10,7 +10,8 @@ import numpy as np
 from jax.core import Tracer
 
 from .._core.checks import check_count
-from .._core.inputs import as_given
+from .._core.inputs import as_block as as_block
+from .._core.inputs import check_block as check_block
 from .._core.types import PyTree
 from .._core.values import describe
 
@@ -173,33 +174,6 @@ def element_of(block: PyTree) -> Any:
     """Return shapes and dtypes of an element of a block, as JAX will have them."""
     like = lambda a: jax.ShapeDtypeStruct(a.shape[1:], jax.typeof(a).dtype)  # noqa: E731
     return jax.tree.map(like, block)
-
-
-_NO_ARRAY = "{kind}, which is no array of numbers; {cure}"
-
-
-def as_block(block: PyTree, who: str) -> Any:
-    """Return a block as JAX takes it without loss, or raise; see `check_block`."""
-    check_block(block, who)
-    return jax.tree.map(lambda leaf: as_given(leaf, who, "a leaf"), block)
-
-
-def check_block(block: PyTree, who: str) -> None:
-    """Raise unless a block's leaves are arrays with one leading axis; no number is read."""
-    lengths = set()
-    for leaf in jax.tree.leaves(block):
-        shape = getattr(leaf, "shape", ())
-        if not isinstance(leaf, jax.Array):
-            as_given(leaf[:0] if shape else leaf, who, "a leaf", _NO_ARRAY)
-        if not shape:
-            raise TypeError(
-                f"{who}: a leaf has no leading axis to run over; a list is an iterable of blocks, "
-                "so for one block of numbers give jnp.array(numbers)"
-            )
-        lengths.add(shape[0])
-    if len(lengths) != 1:
-        found = f"lengths {sorted(lengths)}" if lengths else "no arrays"
-        raise ValueError(f"{who}: its leaves have {found}; they must share one leading axis")
 
 
 def load_chunk(load: Loader, i: int, total: int | None) -> Any:

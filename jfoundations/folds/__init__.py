@@ -34,8 +34,10 @@ Half precision is answered in float32, the type that sums are kept in.
 
 from typing import Any as _Any
 
+from .._folds.buckets import buckets
 from .._folds.grouped import grouped
 from .._folds.leafwise import row_names
+from .._folds.recent import window
 from ._describe import describe, minmax
 from ._distinct import distinct
 from ._ema import ema
@@ -68,6 +70,7 @@ __all__ = [
     "argmax",
     "argmin",
     "autocov",
+    "buckets",
     "corr",
     "corr_matrix",
     "count",
@@ -108,6 +111,7 @@ __all__ = [
     "sum",
     "top_k",
     "var",
+    "window",
 ]
 
 

@@ -34,6 +34,7 @@ from ._matrix import corr_matrix, cov_matrix
 from ._means import gmean, hmean, pmean
 from ._minmax import minmax
 from ._order import iqr, median, median_abs_dev, quantile, trim_mean
+from ._ordered_sets import rolling_median, rolling_quantile, segment_median, segment_quantile
 from ._pairs import corr, cov
 from ._pca import pca
 from ._ranks import rank_corr
@@ -105,6 +106,8 @@ __all__ = [
     "rolling_corr",
     "rolling_cov",
     "rolling_mean",
+    "rolling_median",
+    "rolling_quantile",
     "rolling_sem",
     "rolling_std",
     "rolling_sum",
@@ -113,6 +116,8 @@ __all__ = [
     "segment_cov",
     "segment_kurtosis",
     "segment_mean",
+    "segment_median",
+    "segment_quantile",
     "segment_sem",
     "segment_skew",
     "segment_std",

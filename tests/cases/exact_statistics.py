@@ -176,6 +176,11 @@ def first(of):
     return lambda x, y: of(x)
 
 
+def quantiles_of(sets):
+    both = [sets(first(lambda x, q=q: quantile(x, q))) for q in (0.1, 0.5)]
+    return lambda x, y, weights: np.array([run(x, y, weights) for run in both])
+
+
 def var(x):
     return moment(x, 2)
 
@@ -216,6 +221,10 @@ EXACT = {
     "rolling_std": rolled(first(lambda x: root(moment(x, 2)))),
     "rolling_sum": rolled(first(sum)),
     "rolling_var": rolled(first(var)),
+    "rolling_median": rolled(first(lambda x: quantile(x, 0.5))),
+    "rolling_quantile": quantiles_of(rolled),
+    "segment_median": grouped(first(lambda x: quantile(x, 0.5))),
+    "segment_quantile": quantiles_of(grouped),
     "segment_corr": grouped(corr),
     "segment_cov": grouped(cov),
     "segment_kurtosis": grouped(first(kurtosis)),

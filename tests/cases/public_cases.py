@@ -24,6 +24,8 @@ WINDOWS = (
     *("rolling_corr", "rolling_cov"),
 )
 CHAINS = {"ess", "mcse", "rhat"}  # whose elements are draws of several chains
+# of order, which take no weights
+ORDERED_SETS = ("rolling_median", "rolling_quantile", "segment_median", "segment_quantile")
 NO_FOLDS = {"Narrow", "Sketch", "narrow", "row_names", "statistic"}
 
 
@@ -47,6 +49,16 @@ def _segments(name):
     def run(x, y, **options):
         pair = (y,) if name in ("segment_corr", "segment_cov") else ()
         return getattr(stats, name)(x, *pair, _groups(x), num_segments=5, **options)
+
+    return run
+
+
+def _ordered_sets(name):
+    def run(x, y, **options):
+        given = (_probabilities(x),) if name.endswith("quantile") else ()
+        if name.startswith("rolling"):
+            return getattr(stats, name)(x, *given, min(20, x.shape[0] // 2), **options)
+        return getattr(stats, name)(x, *given, _groups(x), num_segments=5, **options)
 
     return run
 
@@ -94,6 +106,7 @@ CALLS = {
     "pmean": _alone("pmean", 3),
     "quantile": lambda x, y, **options: stats.quantile(x, _probabilities(x), **options),
     **{name: _segments(name) for name in SEGMENTS},
+    **{name: _ordered_sets(name) for name in ORDERED_SETS},
     "trim_mean": _alone("trim_mean", 0.1),
 }
 
@@ -112,6 +125,7 @@ STATISTICS = {name: _along_samples(name, call) for name, call in CALLS.items()}
 
 MAKERS = {
     "autocov": functools.partial(folds.autocov, 3),
+    "buckets": lambda **options: folds.buckets(folds.var(**options), 4, 5),
     "ema": functools.partial(folds.ema, 0.5),
     "ess": functools.partial(folds.ess, 20),
     "grouped": lambda **options: folds.grouped(folds.var(**options), 5),
@@ -124,6 +138,7 @@ MAKERS = {
     "rhat": folds.rhat,
     "sample": functools.partial(folds.sample, 4, key=jax.random.key(0)),
     "top_k": functools.partial(folds.top_k, 2),
+    "window": lambda **options: folds.window(folds.var(**options), 20),
     **{
         name: getattr(folds, name)
         for name in (
@@ -155,6 +170,8 @@ def elements(name, x, y, weights=None):
         return weighed((x, y))
     if name == "linear_fit":
         return weighed((x, _column(y)))
+    if name == "buckets":
+        return lax.iota(jnp.int32, x.shape[0]), weighed(x)
     if name == "grouped":
         return _groups(x), weighed(x)
     if name == "sample":

@@ -83,7 +83,8 @@ OTHERS = {
     "sample": (folds.sample(3, key=jax.random.key(0)), HARD.map(numbered)),
 }
 UNNAMED = {"omit", "sketch of rows", "weights"}
-ELSEWHERE = {"grouped", "narrow", "row_names"}  # in test files of their own
+# in test files of their own
+ELSEWHERE = {"buckets", "grouped", "narrow", "row_names", "window"}
 
 
 def test_every_name_is_here():

@@ -143,6 +143,7 @@ def test_the_root_is_a_table_of_contents():
         "Implicit",
         *("Fold", "combine", "fold", "jackknife", "reduce", "Source"),
         *("Learned", "fit"),
+        *("rolling", "segment"),
         *("save", "load"),
     }
 

@@ -280,7 +280,7 @@ LIBRARY = {
     and name
     not in (
         *("histogram", "ema", "quantile", "moment", "grouped", "row_names", "statistic", "top_k"),
-        *("autocov", "ess", "mcse", "narrow", "sample"),
+        *("autocov", "ess", "mcse", "narrow", "sample", "buckets", "window"),
     )
 }
 MORE = {
@@ -299,6 +299,8 @@ MORE = {
     "arithmetic": lambda: folds.maximum() - 2 * abs(folds.mean()) ** 2,
     "combined": w.several,
     "grouped": lambda: folds.grouped(folds.var(), 3),
+    "window": lambda: folds.window(folds.var(), 3),
+    "buckets": lambda: folds.buckets(folds.var(), 60, 3),
 }
 
 

@@ -26,6 +26,7 @@ LARGE = 2**20
 ONE_LAYOUT = {
     *("ema", "ema_var"),
     *("corr_matrix", "cov_matrix", *public_cases.SEGMENTS),
+    *("segment_median", "segment_quantile"),
 }
 ONE_LAYOUT_OF_FOLDS = {"count", "ema", "grouped", "iqr", "maximum", "median", "minimum", "quantile"}
 COUNTED = {"histogram", "iqr", "median", "median_abs_dev", "quantile", "sketch", "trim_mean"}

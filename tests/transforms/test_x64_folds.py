@@ -18,7 +18,9 @@ from jfoundations import folds, stats
 pytestmark = pytest.mark.usefixtures("x64")
 
 each = pytest.mark.parametrize("name", sorted(FOLDS))
-STATISTIC = {"grouped": "segment_var"}
+STATISTIC = {"grouped": "segment_var", "window": "var", "buckets": "var"}
+# of the newest five buckets of four elements
+LATEST = {"window": 20, "buckets": (N - 1) % 4 + 17}
 WITHIN = {"iqr", "median", "quantile", "sketch"}  # within 2**-8, if that is asked for
 REDUCED = {
     "all": np.all,
@@ -39,9 +41,9 @@ REDUCED |= {
 }
 NEAR = WITHIN | {"distinct"}  # whose test is `tests/folds/test_distinct.py`
 PLACES = {"all", "any", "argmax", "argmin"}
-NO_GRADIENT = NEAR | PLACES | {"count", "histogram", "grouped"}  # that of a group is `var`'s
-WEIGHTED = {k for k in FOLDS if "weights" in options_of(getattr(folds, k))} | {"grouped"}
-WEIGHTED = sorted(WEIGHTED - {"sample"})  # where they are chances
+NO_GRADIENT = NEAR | PLACES | {"count", "histogram", "grouped", *LATEST}  # of parts it is `var`'s
+WEIGHTED = {k for k in FOLDS if "weights" in options_of(getattr(folds, k))}
+WEIGHTED = sorted((WEIGHTED | {"grouped", *LATEST}) - {"sample"})  # where they are chances
 
 
 @functools.cache
@@ -69,6 +71,9 @@ def right_of(name, x, y, weights=None):
     x = np.asarray(x)
     if name == "sample":  # in three chunks as in one
         return [np.asarray(leaf) for leaf in jax.tree.leaves(of_fold("sample")(x, x))]
+    x, y, weights = (
+        v if v is None else np.asarray(v)[-LATEST.get(name, 0) :] for v in (x, y, weights)
+    )
     kept = x if weights is None else np.repeat(x, np.asarray(weights, int))
     if name == "ema":
         return [exact("ema", x, y, weights)[0][-1]]

@@ -131,35 +131,34 @@ def _written_down(memory: PyTree) -> PyTree:
     )
 
 
-def chunked(
-    arrays: PyTree, window: int, of: Callable[[PyTree], Array], chunk: int = 2**13
-) -> Array:
+def chunked(arrays: PyTree, window: int, of: Callable[[PyTree], Any], chunk: int = 2**13) -> Any:
     """Return what a function finds in arrays, piece by piece, each piece short enough for a cache.
 
     Args:
         arrays: of n elements along axis 0.
         window: how many neighbours an answer is of.
-        of: a function of arrays; its first n − window + 1 answers count.
+        of: a function of arrays, whose answers are arrays or trees of them; the first
+            n − window + 1 count.
         chunk: of about how many elements a piece is.
     """
     n = len(jax.tree.leaves(arrays)[0])
     answers = n - window + 1
     size = max(chunk, window)
     if n <= 2 * size:
-        return of(arrays)[:answers]
+        return jax.tree.map(lambda v: v[:answers], of(arrays))
     pieces = -(-answers // size)
 
     def pad(v: Array) -> Array:
         more = pieces * size + window - 1 - n
         return jnp.concatenate([v, jnp.zeros((more, *v.shape[1:]), v.dtype)])
 
-    def piece(start: Array) -> Array:
+    def piece(start: Array) -> Any:
         cut = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size + window - 1)
-        return of(jax.tree.map(cut, arrays))[:size]
+        return jax.tree.map(lambda v: v[:size], of(jax.tree.map(cut, arrays)))
 
     arrays = jax.tree.map(pad, arrays)
     found = lax.map(piece, lax.iota(np.int32, pieces) * size)
-    return found.reshape(pieces * size, *found.shape[2:])[:answers]
+    return jax.tree.map(lambda v: v.reshape(pieces * size, *v.shape[2:])[:answers], found)
 
 
 def fading(

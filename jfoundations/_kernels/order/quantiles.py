@@ -127,7 +127,7 @@ def by_kind(
 
 def _of_whole(x: Array, counts: Any, q: Any, method: str) -> Array:
     size, dtype = total(x, counts), accumulator(x.dtype)
-    rank, part = _rank(q[None], size, METHODS[method])
+    rank, part = rank_of(q[None], size, METHODS[method])
     xp = np if isinstance(rank, np.ndarray) else jnp
     m, last = rank.shape[1], xp.broadcast_to(xp.maximum(size - 1, 0), (rank.shape[0], 1))
     found = select(x, counts, xp.concatenate([rank, xp.minimum(rank + 1, last), last], axis=1))
@@ -136,7 +136,7 @@ def _of_whole(x: Array, counts: Any, q: Any, method: str) -> Array:
     return jnp.where(good, between(low, high, jnp.asarray(part, dtype)), jnp.nan)
 
 
-def _rank(q: Any, size: Any, method: Method) -> tuple[Any, Any]:
+def rank_of(q: Any, size: Any, method: Method) -> tuple[Any, Any]:
     """Return ⌊h⌋, from 0 to size − 1, and how much the element after that weighs."""
     if isinstance(q, np.ndarray):
         xp, h = np, q * (size + method.more) + (method.slope * q + method.shift)
