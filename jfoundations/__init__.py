@@ -151,7 +151,23 @@ def __getattr__(name: str) -> object:
 
             found = importlib.import_module(f".{module}", __name__)
             return globals().setdefault(name, found if name == module else getattr(found, name))
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_suggestion(name)}")
+
+
+def _suggestion(name: str) -> str:
+    """Return '; did you mean X?' for the public name nearest to one that there is not."""
+    if name.startswith("_"):
+        return ""  # Python and its tools ask for such names, and are content with none
+    import difflib
+    import importlib
+
+    homes = {own: [own] for own in __all__}
+    for room in ("callbacks", "executors", "folds", "stats"):
+        for inner in importlib.import_module(f".{room}", __name__).__all__:
+            homes.setdefault(inner, []).append(f"{room}.{inner}")
+    close = difflib.get_close_matches(name, homes, n=1)
+    said = " or ".join(f"jfoundations.{home}" for inner in close for home in homes[inner])
+    return said and f"; did you mean {said}?"
 
 
 def __dir__() -> list[str]:

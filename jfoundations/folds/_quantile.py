@@ -40,7 +40,7 @@ from ._sketch import (
 
 
 def sketch(*, nan: Nan = "propagate") -> Fold[Sketch]:
-    """Return the fold of a `Sketch`: counts by leading bits, which know every quantile nearly.
+    """Return the fold of a `Sketch`: counts that answer any quantile later, to 2**-8 of its value.
 
     It holds 2**17 counts of 8 bytes for each number of a float32 element (2**20 in float64, 2**16
     of 16 bits); 32-bit integers are counted as floats.
@@ -58,11 +58,12 @@ def sketch(*, nan: Nan = "propagate") -> Fold[Sketch]:
 
 
 def quantile(q: Any, *, within: Sketch | None = None, nan: Nan = "propagate") -> Fold[jax.Array]:
-    """Return the fold of quantiles, elementwise, linear between order statistics.
+    """Return the fold of quantiles at given `q`, elementwise; `sketch` leaves q open.
 
-    Alone it takes one pass, and each order statistic is off by at most 2**-8 of its value; where
-    the two have opposite signs that bounds the distance from the interval between them. With the
-    sketch of a first pass over the same data the second is exact: `stats.quantile` to the bit.
+    They are linear between order statistics. Alone it takes one pass, and each order statistic is
+    off by at most 2**-8 of its value; where the two have opposite signs that bounds the distance
+    from the interval between them. With the sketch of a first pass over the same data the second is
+    exact: `stats.quantile` to the bit.
 
     Args:
         q: probabilities, a scalar or of shape (m,).
