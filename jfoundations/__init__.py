@@ -84,6 +84,7 @@ __all__ = [
     "first",
     "fold",
     "folds",
+    "guide",
     "identity",
     "iterate",
     "juxt",
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from . import callbacks as callbacks
     from . import executors as executors
     from . import folds as folds
+    from . import guide as guide
     from . import stats as stats
     from . import testing as testing
     from ._folds.transducers import filter_ as filter_
@@ -140,7 +142,7 @@ _LATE = {
     "_loops.scan_body": ("as_scan_body",),
     "_loops.sweep": ("sweep", "sweep_chunks"),
     "callbacks": ("callbacks", "records", "watch"),
-    **{name: (name,) for name in ("executors", "folds", "stats", "testing")},
+    **{name: (name,) for name in ("executors", "folds", "guide", "stats", "testing")},
 }
 
 

@@ -95,7 +95,7 @@ def name_of(function: object) -> str:
 
 
 def settings_of(*functions: object) -> str:
-    """Return the numbers that partials hold, for a repr: `, patience=3`; zeros and None are left out.
+    """Return the numbers that partials hold, for a repr: `, patience=3`; zeros are left out.
 
     A number has the name of the parameter it is given for, or of its key in a dict.
     """

@@ -22,7 +22,7 @@ FLOORS = (
     ("_pipes", "_kernels"),
     ("_folds", "_loops", "stats"),
     ("folds", "callbacks", "_running"),
-    ("executors", "testing"),
+    ("executors", "testing", "guide"),
     ("__init__",),
 )
 KERNELS = ("numbers", "sample", "sums", "moments", "order")

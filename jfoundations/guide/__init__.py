@@ -1,0 +1,28 @@
+"""The guide: pages to read from the first to the last, or to look things up in.
+
+Every example in them is run by the tests. `python -m pdoc jfoundations` renders them beside the
+reference; in the package they are Markdown files, one a page.
+
+- `jfoundations.guide.ten_minutes`: a loop, a callback, lanes, a fold, a pipe, a law.
+- `jfoundations.guide.callbacks_by_example`: twelve recipes.
+- `jfoundations.guide.statistics_to_trust`: what is exact, what has a bound, what each mode costs.
+- `jfoundations.guide.array_to_cluster`: one fold over an array, files, devices, processes.
+- `jfoundations.guide.testing_your_own`: laws for your own callbacks, folds, pipes and statistics.
+- `jfoundations.guide.how_to_choose`: which driver, executor, accuracy and statistic.
+- `jfoundations.guide.limits`: what the library does not do, and where it is slower.
+- `jfoundations.guide.coming_from`: lines of other libraries, and the same here.
+
+`python -m jfoundations.guide` prints a page for machines, in the form of `llms.txt`: every public
+name with the first line of its documentation.
+"""
+
+__all__ = [  # noqa: F822  (modules, imported when they are asked for)
+    "ten_minutes",
+    "callbacks_by_example",
+    "statistics_to_trust",
+    "array_to_cluster",
+    "testing_your_own",
+    "how_to_choose",
+    "limits",
+    "coming_from",
+]
