@@ -12,6 +12,7 @@ reference; in the package they are Markdown files, one a page.
 - `jfoundations.guide.limits`: what the library does not do, and where it is slower.
 - `jfoundations.guide.coming_from`: lines of other libraries, and the same here.
 
+A page is a Markdown file, and a module of its name that includes it.
 `python -m jfoundations.guide` prints a page for machines, in the form of `llms.txt`: every public
 name with the first line of its documentation.
 """
