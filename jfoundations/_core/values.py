@@ -110,19 +110,24 @@ def _collect(name: str, value: object, found: dict[str, str]) -> None:
         try:
             names = list(inspect.signature(value.func).parameters)
         except (TypeError, ValueError):  # some built-in functions have none
-            return
+            names = []
         for inner, held in (*zip(names, value.args, strict=False), *value.keywords.items()):
             _collect(inner, held, found)
-    for stage in getattr(value, "stages", ()):  # of a Pipe
-        _collect("", stage, found)
-    if type(value) is dict:
+    elif isinstance(value, Structural):
+        for stage in getattr(value, "stages", ()):  # of a Pipe
+            _collect("", stage, found)
+    elif type(value) is dict:
         for key, held in value.items():
             _collect(str(key), held, found)
     elif name.isidentifier() and isinstance(value, _DYNAMIC):
-        if isinstance(value, Tracer) or np.ndim(value):
-            found[name] = repr(_Short(value))
-        elif np.asarray(value).dtype.kind in "iufc" and value != 0:
-            found[name] = f"{np.asarray(value).item():.6g}"
+        leaf: Any = value
+        try:
+            number = leaf.item() if hasattr(leaf, "item") else leaf
+            said = f"{number:.6g}" if number else ""
+        except Exception:  # traced, deleted, several, a key: a repr must not raise
+            said = repr(_Short(value))
+        if said:
+            found[name] = said
 
 
 def maker_of(value: object, *modules: str) -> str:

@@ -17,7 +17,18 @@ A page is a Markdown file, and a module of its name that includes it.
 name with the first line of its documentation.
 """
 
-__all__ = [  # noqa: F822  (modules, imported when they are asked for)
+from . import (
+    array_to_cluster,
+    callbacks_by_example,
+    coming_from,
+    how_to_choose,
+    limits,
+    statistics_to_trust,
+    ten_minutes,
+    testing_your_own,
+)
+
+__all__ = [
     "ten_minutes",
     "callbacks_by_example",
     "statistics_to_trust",

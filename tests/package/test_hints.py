@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from helpers import raises
 
@@ -34,6 +35,22 @@ REPRS = [
 @pytest.mark.parametrize(("value", "said"), REPRS, ids=[said for _, said in REPRS])
 def test_reprs_tell_settings(value, said):
     assert repr(value) == said
+
+
+def test_reprs_of_whatever_a_partial_holds():
+    held = {
+        "bool_": np.bool_(False),
+        "half": jnp.bfloat16(0.5),
+        "key": jax.random.key(0),
+        "like": jax.ShapeDtypeStruct((), "float32"),
+        "nothing": np.zeros((0, 2), np.float32),
+        "text": "text",
+        "turn": 1 + 2j,
+        "unknown": float("nan"),
+    }
+    said = repr(jf.Callback(after_step=jf.partial(max, **held), name="c"))
+    assert said.startswith("Callback(c: after_step, half=0.5, key=key<")
+    assert said.endswith(", like=float32[], nothing=float32[0,2], turn=1+2j, unknown=nan)")
 
 
 def test_settings_are_no_part_of_names():
