@@ -123,7 +123,7 @@ def _collect(name: str, value: object, found: dict[str, str]) -> None:
         leaf: Any = value
         try:
             number = leaf.item() if hasattr(leaf, "item") else leaf
-            said = f"{number:.6g}" if number else ""
+            said = "" if isinstance(number, bool) or not number else f"{number:.6g}"
         except Exception:  # traced, deleted, several, a key: a repr must not raise
             said = repr(_Short(value))
         if said:

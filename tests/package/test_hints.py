@@ -39,7 +39,7 @@ def test_reprs_tell_settings(value, said):
 
 def test_reprs_of_whatever_a_partial_holds():
     held = {
-        "bool_": np.bool_(False),
+        "bool_": np.bool_(True),
         "half": jnp.bfloat16(0.5),
         "key": jax.random.key(0),
         "like": jax.ShapeDtypeStruct((), "float32"),
