@@ -37,7 +37,8 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 2.0
 
 `help(jf.Pipe)`, `help(jf.Fold)` and `help(jf.stop_when)` have the operators; `help(jf.lift)` says
-what retraces. ARCHITECTURE.md, beside this file, is the map for who wants to change something.
+what retraces. `jfoundations.guide` has pages to read, from ten minutes on. ARCHITECTURE.md, beside
+this file, is the map for who wants to change something.
 """
 
 from importlib.util import find_spec

@@ -2,7 +2,8 @@
 
     python -m jfoundations.guide > llms.txt
 
-Its form is that of https://llmstxt.org, its links are those of the pages that pdoc writes.
+Its form is that of https://llmstxt.org, its links are those of the pages that pdoc writes. It needs
+the extra `testing`, whose names it lists too.
 """
 
 import importlib
