@@ -37,7 +37,8 @@ A **pipe** is named pure functions, one after another; as a loop's step, its sta
 2.0
 
 `help(jf.Pipe)`, `help(jf.Fold)` and `help(jf.stop_when)` have the operators; `help(jf.lift)` says
-what retraces. ARCHITECTURE.md, beside this file, is the map for who wants to change something.
+what retraces. `jfoundations.guide` has pages to read, from ten minutes on. ARCHITECTURE.md, beside
+this file, is the map for who wants to change something.
 """
 
 from importlib.util import find_spec
@@ -89,6 +90,7 @@ __all__ = [
     "fit",
     "fold",
     "folds",
+    "guide",
     "identity",
     "iterate",
     "jackknife",
@@ -126,6 +128,7 @@ if TYPE_CHECKING:
     from . import diagnostics as diagnostics
     from . import executors as executors
     from . import folds as folds
+    from . import guide as guide
     from . import stages as stages
     from . import stats as stats
     from . import testing as testing
@@ -162,7 +165,7 @@ _LATE = {
     "callbacks": ("callbacks", "records", "watch"),
     **{
         name: (name,)
-        for name in ("diagnostics", "executors", "folds", "stages", "stats", "testing")
+        for name in (*("diagnostics", "executors", "folds", "guide", "stages", "stats", "testing"),)
     },
 }
 
@@ -174,7 +177,23 @@ def __getattr__(name: str) -> object:
 
             found = importlib.import_module(f".{module}", __name__)
             return globals().setdefault(name, found if name == module else getattr(found, name))
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_suggestion(name)}")
+
+
+def _suggestion(name: str) -> str:
+    """Return '; did you mean X?' for the public name nearest to one that there is not."""
+    if name.startswith("_"):
+        return ""  # Python and its tools ask for such names, and are content with none
+    import difflib
+    import importlib
+
+    homes = {own: [own] for own in __all__}
+    for room in ("callbacks", "executors", "folds", "stats"):
+        for inner in importlib.import_module(f".{room}", __name__).__all__:
+            homes.setdefault(inner, []).append(f"{room}.{inner}")
+    close = difflib.get_close_matches(name, homes, n=1)
+    said = " or ".join(f"jfoundations.{home}" for inner in close for home in homes[inner])
+    return said and f"; did you mean {said}?"
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ arrays are leaves, the rest is structure, and equal structure means one trace.
 """
 
 import functools
+import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,6 +92,42 @@ def name_of(function: object) -> str:
         return name_of(function.func)
     name = getattr(function, "__name__", None) or type(function).__name__
     return "lambda" if name == "<lambda>" else name
+
+
+def settings_of(*functions: object) -> str:
+    """Return the numbers that partials hold, for a repr: `, patience=3`; zeros are left out.
+
+    A number has the name of the parameter it is given for, or of its key in a dict.
+    """
+    found: dict[str, str] = {}
+    for function in functions:
+        _collect("", function, found)
+    return "".join(f", {name}={said}" for name, said in found.items())
+
+
+def _collect(name: str, value: object, found: dict[str, str]) -> None:
+    if type(value) is partial:
+        try:
+            names = list(inspect.signature(value.func).parameters)
+        except (TypeError, ValueError):  # some built-in functions have none
+            names = []
+        for inner, held in (*zip(names, value.args, strict=False), *value.keywords.items()):
+            _collect(inner, held, found)
+    elif isinstance(value, Structural):
+        for stage in getattr(value, "stages", ()):  # of a Pipe
+            _collect("", stage, found)
+    elif type(value) is dict:
+        for key, held in value.items():
+            _collect(str(key), held, found)
+    elif name.isidentifier() and isinstance(value, _DYNAMIC):
+        leaf: Any = value
+        try:
+            number = leaf.item() if hasattr(leaf, "item") else leaf
+            said = "" if isinstance(number, bool) or not number else f"{number:.6g}"
+        except Exception:  # traced, deleted, several, a key: a repr must not raise
+            said = repr(_Short(value))
+        if said:
+            found[name] = said
 
 
 def maker_of(value: object, *modules: str) -> str:

@@ -22,7 +22,7 @@ import jax
 from .._core.checks import check_function
 from .._core.pytrees import function, pytree, static
 from .._core.types import Function, PyTree
-from .._core.values import Static, Structural, identity, name_of, partial
+from .._core.values import Static, Structural, identity, name_of, partial, settings_of
 from .._pipes.pipe import Pipe
 from .blocks import init_after, one_by_one, step_after
 from .blocks import like_of as like_of
@@ -294,7 +294,7 @@ class Fold(Structural, Generic[R]):
         return self.map(partial(operator.abs))
 
     def __repr__(self) -> str:
-        return f"Fold({self.name})"
+        return f"Fold({self.name}{settings_of(*(getattr(self, f) for f in FIELDS))})"
 
 
 def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:

@@ -26,7 +26,7 @@ from jax.typing import ArrayLike
 
 from .._core.checks import nearest
 from .._core.types import Function, PyTree
-from .._core.values import Structural, hold, maker_of, name_of, release
+from .._core.values import Structural, hold, maker_of, name_of, release, settings_of
 
 MAKERS = "jfoundations.callbacks.", "jfoundations._loops.combinators"
 RUN_EVENTS = ("before_run", "before_step", "after_step", "after_run")
@@ -121,7 +121,9 @@ class Callback(Structural):
         return callback
 
     def __repr__(self) -> str:
-        return f"Callback({self.name}: {', '.join(n for n, _ in self.events) or 'no events'})"
+        events = ", ".join(event for event, _ in self.events) or "no events"
+        settings = settings_of(self.init, *(function for _, function in self.events))
+        return f"Callback({self.name}: {events}{settings})"
 
 
 # A function `state -> (state, stop)`, a `Callback`, or an object with methods named as events are:

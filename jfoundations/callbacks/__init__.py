@@ -4,16 +4,11 @@
 pytree leaves, so that a sweep over them is one trace and may be vmapped.
 
 Some stop the loop, and are joined by `|`, `&` and `~` (as are `stop_when`, `when` and `every`):
-`early_stopping`, `converged`, `terminate_on_nonfinite`, `rollback_on_nonfinite`. Some steer it:
-`reduce_on_plateau`, `rollback_on_nonfinite`, and any function, such as the projection
-`lambda x: (jnp.clip(x, 0, 1), False)`. Some record it: `history`, `best`, `ema`, `watch`,
-`snapshots`. `after` and `once` say when others listen; `jfoundations.Combined` makes such a
-combinator of your own.
 `early_stopping`, `converged`, `until`, `terminate_on_nonfinite`, `rollback_on_nonfinite`,
 `spike_guard`. Some steer it: the last two, `reduce_on_plateau`, `schedule`, and any function, such
 as the projection `lambda x: (jnp.clip(x, 0, 1), False)`. Some record it: `history`, `best`, `ema`,
-`watch`; `records` gives what they hold as rows. `after` and `once` say when others listen, `swap`
-to what; `jfoundations.Combined` makes such a combinator of your own.
+`watch`, `snapshots`; `records` gives what they hold as rows. `after` and `once` say when others
+listen, `swap` to what; `jfoundations.Combined` makes such a combinator of your own.
 
 >>> import jfoundations as jf
 >>> loss = lambda x: (x - 3.0) ** 2

@@ -31,10 +31,11 @@ def ema(
     where: Numbers | None = None,
     nan: str = "propagate",
 ) -> jax.Array:
-    """Return the exponentially weighted mean up to each element, free of bias from the start.
+    """Return the exponentially weighted mean up to each element; `folds.ema` gives the last.
 
-    The weight of an element k places back is decay**k, over the sum of the weights so far (pandas'
-    `ewm(alpha=1 - decay, adjust=True)`). A hidden element counts nothing, but time goes on.
+    It is free of bias from the start. The weight of an element k places back is decay**k, over the
+    sum of the weights so far (pandas' `ewm(alpha=1 - decay, adjust=True)`). A hidden element counts
+    nothing, but time goes on.
 
     Args:
         x: real array; bool and int become the default float.

@@ -22,7 +22,7 @@ FLOORS = (
     ("_pipes", "_kernels"),
     ("_folds", "_loops", "stats"),
     ("folds", "callbacks", "diagnostics", "_running"),
-    ("executors", "stages", "testing"),
+    ("executors", "stages", "testing", "guide"),
     ("__init__",),
 )
 KERNELS = ("numbers", "sample", "sums", "moments", "order")

@@ -1,9 +1,11 @@
 """The reference is the docstrings: pdoc renders them without a warning, and every link leads on."""
 
 import importlib
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +77,31 @@ def test_every_public_name_has_its_place(pages, space):
     for name in module.__all__:
         if not isinstance(getattr(module, name), type(jf)):
             assert name in ids, f"{name} is not on the page of {module.__name__}"
+
+
+def test_the_guide_is_on_the_pages(pages):
+    folder = Path(jf.guide.__file__).parent
+    assert {path.stem for path in folder.glob("*.md")} == set(jf.guide.__all__)
+    for name in jf.guide.__all__:
+        text = (folder / f"{name}.md").read_text(encoding="utf-8")
+        page = page_of(pages, f".guide.{name}")
+        assert ">>> " in text and text.count("```") % 2 == 0
+        for heading in re.findall(r"^## (.*)$", text, re.MULTILINE):
+            assert heading in page.text, f"{name} has no {heading}"
+
+
+def test_the_page_for_machines_leads_to_every_name(pages):
+    command = [sys.executable, "-W", "error", "-m", "jfoundations.guide"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    links = re.findall(r"\]\(([^)]*)\.html(?:#(\w+))?\): (\S.*)", text)
+    assert len(links) == text.count("\n- ")
+    for page, name, _ in links:
+        found = page_of(pages, page.removeprefix("jfoundations").replace("/", "."))
+        assert not name or name in found.ids, f"{page}#{name}"
+    told = {name for _, name, _ in links}
+    for space in SPACES:
+        module = importlib.import_module(f"jfoundations{space}")
+        assert told >= {n for n in module.__all__ if not isinstance(getattr(module, n), type(jf))}
 
 
 def test_the_tutorial_and_the_formulas_are_on_the_page(pages):

@@ -1,0 +1,40 @@
+"""The guide: pages to read from the first to the last, or to look things up in.
+
+Every example in them is run by the tests. `python -m pdoc jfoundations` renders them beside the
+reference; in the package they are Markdown files, one a page.
+
+- `jfoundations.guide.ten_minutes`: a loop, a callback, lanes, a fold, a pipe, a law.
+- `jfoundations.guide.callbacks_by_example`: twelve recipes.
+- `jfoundations.guide.statistics_to_trust`: what is exact, what has a bound, what each mode costs.
+- `jfoundations.guide.array_to_cluster`: one fold over an array, files, devices, processes.
+- `jfoundations.guide.testing_your_own`: laws for your own callbacks, folds, pipes and statistics.
+- `jfoundations.guide.how_to_choose`: which driver, executor, accuracy and statistic.
+- `jfoundations.guide.limits`: what the library does not do, and where it is slower.
+- `jfoundations.guide.coming_from`: lines of other libraries, and the same here.
+
+A page is a Markdown file, and a module of its name that includes it.
+`python -m jfoundations.guide` prints a page for machines, in the form of `llms.txt`: every public
+name with the first line of its documentation.
+"""
+
+from . import (
+    array_to_cluster,
+    callbacks_by_example,
+    coming_from,
+    how_to_choose,
+    limits,
+    statistics_to_trust,
+    ten_minutes,
+    testing_your_own,
+)
+
+__all__ = [
+    "ten_minutes",
+    "callbacks_by_example",
+    "statistics_to_trust",
+    "array_to_cluster",
+    "testing_your_own",
+    "how_to_choose",
+    "limits",
+    "coming_from",
+]

@@ -1,0 +1,4 @@
+"""From one array to a cluster: one fold, anywhere, with the same bits.
+
+.. include:: array_to_cluster.md
+"""

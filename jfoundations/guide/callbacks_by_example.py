@@ -1,0 +1,4 @@
+"""Callbacks by example: twelve recipes.
+
+.. include:: callbacks_by_example.md
+"""

@@ -1,0 +1,4 @@
+"""Limits: what the library does not do, and where it is slower.
+
+.. include:: limits.md
+"""

@@ -1,0 +1,4 @@
+"""Ten minutes: a loop, a callback, lanes, a fold, a pipe and a law.
+
+.. include:: ten_minutes.md
+"""
