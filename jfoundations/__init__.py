@@ -188,7 +188,7 @@ def _suggestion(name: str) -> str:
     import importlib
 
     homes = {own: [own] for own in __all__}
-    for room in ("callbacks", "executors", "folds", "stats"):
+    for room in ("callbacks", "diagnostics", "executors", "folds", "stages", "stats"):
         for inner in importlib.import_module(f".{room}", __name__).__all__:
             homes.setdefault(inner, []).append(f"{room}.{inner}")
     close = difflib.get_close_matches(name, homes, n=1)

@@ -13,7 +13,16 @@ from types import ModuleType
 
 ROOT = "jfoundations"
 ROOMS = (
-    *("", "callbacks", "callbacks.schedules", "folds", "stats", "executors"),
+    *(
+        "",
+        "callbacks",
+        "callbacks.schedules",
+        "folds",
+        "stats",
+        "diagnostics",
+        "stages",
+        "executors",
+    ),
     *("testing.laws", "testing.checks", "testing.strategies"),
 )
 
