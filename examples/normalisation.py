@@ -96,7 +96,7 @@ def check(fitted: Any, rows: np.ndarray) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = write(Path(folder))
-        source = jf.Source(len(paths), lambda i: np.load(paths[i]))
+        source = jf.Source.of(paths)
         print(f"before: {PIPE}")
         fitted = learn(source, Path(folder) / "fit.jf")
         print(f"after:  {fitted}")

@@ -74,8 +74,8 @@ def pca(k: int, *, nan: Nan = "propagate") -> Learned[PyTree, jax.Array]:
     [-2.2361, 2.2361, 0.0]
     """
     k = check_count(k, "k", "stages.pca", least=1)
-    parts = combine(mean=folds.mean(), cov=folds.cov_matrix().of(partial(_enough, k)))
-    return Learned(_complete("pca", parts, nan), partial(_projecting, k), name="pca")
+    parts = combine(mean=folds.mean(), found=folds.pca(k).of(partial(_enough, k)))
+    return Learned(_complete("pca", parts, nan), _projecting, name="pca")
 
 
 def _complete(who: str, fold: Fold[Any], nan: Nan) -> Fold[Any]:
@@ -123,23 +123,10 @@ def _coloured(numbers: tuple[PyTree, ...], y: PyTree) -> Any:
     return parted(rest * _spread(scale, rest) + _spread(joined(mean, mean), rest), mean, y)
 
 
-def _projecting(k: int, answer: dict[str, PyTree]) -> Fitted:
-    _, axes = principal(answer["cov"])
-    backward = _placed if k == len(axes) else None
-    return Fitted((answer["mean"], axes[:k]), _projected, backward, "pca")
-
-
-@jax.jit
-def principal(cov: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the variances along the eigenvectors of a covariance matrix, and these as rows.
-
-    From the largest variance down. Of an eigenvector the largest entry, the first of equal ones, is
-    positive.
-    """
-    values, vectors = jnp.linalg.eigh(cov)
-    values, axes = values[::-1], vectors.T[::-1]
-    largest = jnp.take_along_axis(axes, jnp.argmax(jnp.abs(axes), axis=1)[:, None], axis=1)
-    return values, jnp.where(largest < 0, -axes, axes)
+def _projecting(answer: dict[str, PyTree]) -> Fitted:
+    axes = answer["found"].components
+    backward = _placed if axes.shape[0] == axes.shape[1] else None
+    return Fitted((answer["mean"], axes), _projected, backward, "pca")
 
 
 def _projected(numbers: tuple[PyTree, jax.Array], x: PyTree) -> jax.Array:
