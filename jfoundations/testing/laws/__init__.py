@@ -27,6 +27,8 @@ needs `@settings(suppress_health_check=[HealthCheck.nested_given])` there.
 from ._callback import callback
 from ._chain import chain_monoid
 from ._check import NotApplicable
+from ._discover import discover
+from ._findings import Finding, Report
 from ._fold import fold
 from ._loop import chunking, driver_equivalence, frozen, lane, observer, resume
 from ._pairs import correlation, covariance, var_is_cov
@@ -37,7 +39,9 @@ from ._stats import constant, scale, translation
 from ._values import inverse, monoid, pytree
 
 __all__ = [
+    "Finding",
     "NotApplicable",
+    "Report",
     "bounds",
     "callback",
     "chain_monoid",
@@ -46,6 +50,7 @@ __all__ = [
     "correlation",
     "covariance",
     "deletion",
+    "discover",
     "driver_equivalence",
     "fold",
     "frozen",
