@@ -3,7 +3,8 @@
 `laws.callback`, `laws.pipe` and `laws.fold` hold a value to all that its noun promises; the loop's
 laws can be had one by one. `laws.statistic`, `laws.covariance` and `laws.correlation` hold a
 statistic of yours to what ours keep, `laws.monoid`, `laws.inverse` and `laws.pytree` anything. All
-take `max_examples=`, and say in their docstring what is exact and what has a bound.
+take `max_examples=`, and say in their docstring what is exact and what has a bound. Which laws a
+function keeps, `laws.discover` finds out, and writes the tests.
 
 >>> import jax.numpy as jnp
 >>> import jfoundations as jf

@@ -4,8 +4,8 @@ A law is `(f, draws, constant) -> (left, right)`. Some speak of a constant, a de
 which is found first. `LAWS` is their table.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,8 +18,8 @@ from ._draws import Draws
 from ._lanes import LIMIT, Lanes, unit
 
 Sides = tuple[Lanes, Lanes]
-GRID = ("grid", "x")
-FAR = 2.0**60  # where a bound of the slope that is none shows
+GRID = {"x": ("grid", "x"), "c": ("c", "t")}
+FAR = 2.0**50  # where a bound of the slope that is none shows
 STEEP = 4  # how much steeper than mostly a function with such a bound may be
 
 
@@ -32,7 +32,7 @@ class Law:
         uses: the draws it speaks of.
         sides: `(f, draws, constant) -> (left, right)`.
         find: `(f, draws) -> constant`, or None where it speaks of none.
-        firsts: which draws stand for the first one used, where the sides are several times as long.
+        played: which draws stand for one used, where the sides are several times as long.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Law:
     uses: tuple[str, ...]
     sides: Callable[[Function, Draws, Any], Sides]
     find: Callable[[Function, Draws], float] | None = None
-    firsts: tuple[str, ...] = ("x",)
+    played: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def same_shape(d: Draws, y: Lanes) -> Lanes:
@@ -116,11 +116,11 @@ def _scale_invariant(f: Function, d: Draws, _: Any) -> Sides:
 
 
 def _translation_invariant(f: Function, d: Draws, _: Any) -> Sides:
-    return _both(f(d.grid + d.c), f(d.x + d.c)), _both(f(d.grid), f(d.x))
+    return _both(f(d.grid + d.c), f(d.x + d.t)), _both(f(d.grid), f(d.x))
 
 
 def _translation_equivariant(f: Function, d: Draws, _: Any) -> Sides:
-    return _both(f(d.grid + d.c), f(d.x + d.c)), _both(f(d.grid) + d.c, f(d.x) + d.c)
+    return _both(f(d.grid + d.c), f(d.x + d.t)), _both(f(d.grid) + d.c, f(d.x) + d.t)
 
 
 def _both(a: Lanes, b: Lanes) -> Lanes:
@@ -208,6 +208,8 @@ def _slopes(f: Function, d: Draws) -> list[tuple[np.ndarray, np.ndarray, np.ndar
         a, b = g(x), g(y)
         with np.errstate(all="ignore"):
             gone = _norm(a.value - b.value)
+            infinite = np.isinf(a.value) | np.isinf(b.value)
+            gone = np.where(infinite.reshape(d.lanes, -1).any(axis=1), np.inf, gone)
             found.append((gone, _norm(x.value - y.value), _norm(a.size) + _norm(b.size), a))
     return found
 
@@ -223,17 +225,15 @@ def _lipschitz_bound(f: Function, d: Draws) -> float:
             rounding = LIMIT * unit(like.dtype) * size
             sure = np.maximum(gone - np.where(np.isfinite(rounding), rounding, 0), 0)
             ratio = sure / moved
-        ratios.append(np.where(np.isfinite(gone), ratio, np.inf)[moved > 0])
-    finite = [r[np.isfinite(r)] for r in ratios]
-    mostly = np.quantile(finite[0], 0.99) if finite[0].size else np.inf
-    # beyond a domain there are no numbers, and nothing is said
-    inside = [r for r, some in zip(ratios, finite, strict=True) if 2 * some.size >= r.size > 0]
-    most = max((float(np.max(r, initial=0)) for r in inside), default=np.inf)
+        # beyond a domain there are no numbers, and nothing is said
+        ratios.append(ratio[(moved > 0) & ~np.isnan(gone)])
+    mostly = np.quantile(ratios[0], 0.99) if ratios[0].size else np.inf
+    most = max(float(np.max(r, initial=0)) for r in ratios)
     if not most <= STEEP * mostly:
         raise AssertionError(
             f"its slope is mostly below {float(mostly):.3g}, and as large as {most:.3g}"
         )
-    level = 2.0 ** np.ceil(np.log2(most) - 1e-4) if most > 0 else 0.0
+    level = float(2.0 ** np.ceil(np.log2(most) - 1e-4)) if most > 0 else 0.0
     # a largest slope that is all but reached is one; else there may be a steeper place
     return level if most >= 0.99 * level or most <= 0.8 * level else 2 * level
 
@@ -242,7 +242,8 @@ def _lipschitz(f: Function, d: Draws, bound: float) -> Sides:
     parts = []
     for gone, moved, size, like in _slopes(f, d):
         over = np.where(np.isnan(gone), 0, gone - bound * moved)
-        parts.append(_excess(over[:, None], (size + bound * moved)[:, None], like))
+        rounded = replace(like, exact=np.zeros_like(like.exact))  # norms are
+        parts.append(_excess(over[:, None], (size + bound * moved)[:, None], rounded))
     left, right = parts[0]
     for a, b in parts[1:]:
         left, right = _both(left, a), _both(right, b)
@@ -297,7 +298,7 @@ LAWS = {
             ("x", "y"),
             _lipschitz,
             _lipschitz_bound,
-            ("x",) * 5,
+            {"x": ("x",) * 5, "y": ("y",) * 5},
         ),
     )
 }

@@ -11,8 +11,10 @@ from ._algebra import Law
 from ._check import NotApplicable
 from ._draws import Draws, draw, simple
 from ._findings import Finding
-from ._lanes import LIMIT, Batched, Lanes, apart, narrow, widen
+from ._lanes import FAR_STEP, LIMIT, NEAR_STEP, Batched, Lanes, apart, narrow, widen
 
+RARE = 0.02  # how many examples may lie beside a jump
+LEAST = 4.0  # to how many units holds what is not exact, though no example is apart
 SPOKEN = 0.05  # of how many examples a law must say something
 
 
@@ -64,17 +66,25 @@ class Tried:
 
 def attempt(law: Law, f: Function, batch: Batched, d: Draws, constant: Any) -> Tried:
     """Try a law; sizes, which cost more calls, are asked for only where sides differ."""
-    batch.sized = False
+    batch.step = 0
     left, right = law.sides(f, d, constant)
     units, equal, speaks = apart(left, right)
     free = left.exact & right.exact
-    if not equal.all():
-        batch.sized = True
-        left, right = law.sides(f, d, constant)
-        units, equal, speaks = apart(left, right)
-        units = np.where(equal, 0, units)
-        batch.sized = False
-    return Tried(left, right, units, speaks, bool(equal[free].all() and (free & speaks).any()))
+    exact = bool(equal[free].all() and (free & speaks).any())
+    if equal.all():
+        return Tried(left, right, units, speaks, exact)
+    batch.step = FAR_STEP
+    left, right = law.sides(f, d, constant)
+    units = np.where(equal, 0, apart(left, right)[0])
+    beyond = units > LIMIT
+    if 0 < beyond.mean() < RARE:
+        # beside a jump the least rounding decides, which nearer inputs show
+        batch.step = NEAR_STEP
+        near = apart(*law.sides(f, d, constant))[0]
+        jumps = beyond & (near <= LIMIT)
+        units, speaks = np.where(jumps, 0, units), speaks & ~jumps
+    batch.step = 0
+    return Tried(left, right, units, speaks, exact)
 
 
 def find(law: Law, f: Function, subject: Subject, d: Draws, name: str | None = None) -> Finding:
@@ -89,7 +99,7 @@ def find(law: Law, f: Function, subject: Subject, d: Draws, name: str | None = N
     """
     name = name or law.name
     try:
-        subject.batch.sized = True
+        subject.batch.step = FAR_STEP
         constant = law.find(f, d) if law.find else None
         tried = attempt(law, f, subject.batch, d, constant)
     except NotApplicable as error:
@@ -103,7 +113,8 @@ def find(law: Law, f: Function, subject: Subject, d: Draws, name: str | None = N
     worst = float(tried.units.max())
     if worst <= LIMIT:
         kind = (np.dtype(subject.dtype).name,)
-        return Finding(name, law.says, True, tried.exact, bound_of(worst), constant, kind)
+        units = bound_of(worst) if tried.exact else max(bound_of(worst), LEAST)
+        return Finding(name, law.says, True, tried.exact, units, constant, kind)
     why = smallest(law, f, subject, d, constant, tried)
     return Finding(name, law.says, False, constant=constant, why=why)
 
@@ -136,11 +147,9 @@ def _lane_size(d: Draws, at: np.ndarray) -> np.ndarray:
 
 def _words(law: Law, d: Draws, tried: Tried, at: int) -> str:
     turn, lane = divmod(at, d.lanes)
-    first, *others = law.uses
-    sources = {first: law.firsts[turn % len(law.firsts)], **{name: name for name in others}}
     told = []
-    for name, source in sources.items():
-        value = getattr(d, source)
+    for name in law.uses:
+        value = getattr(d, law.played.get(name, (name,) * (turn + 1))[turn])
         told.append(
             f"{name} = {show(value.value[lane] if isinstance(value, Lanes) else value[lane])}"
         )

@@ -24,6 +24,7 @@ from ._ours import of_callback, of_fold, of_pipe, of_statistic, of_step
 from ._pairs_of_arrays import ALONE, PAIRS, InOne
 from ._transformed import transforms
 
+SLOWLY = 32  # how many examples of a function that cannot be traced
 OTHERS = (jnp.bfloat16, jnp.int32, jnp.complex64)
 
 
@@ -64,7 +65,7 @@ def discover(
         shape: of the arrays.
         dtype: in which the laws are found; by default JAX's default float.
         dtypes: others, in which the laws found are tried again.
-        max_examples: of each law; those that are tried by Hypothesis take a hundredth.
+        max_examples: of each law; those that are tried by Hypothesis take a twentieth.
         seed: of the draws.
 
     Returns:
@@ -85,20 +86,22 @@ def discover(
              "max_examples": max_examples, "seed": seed}  # fmt: skip
     defaults = inspect.signature(discover).parameters
     options = {k: _plain(v) for k, v in given.items() if v is not defaults[k].default}
-    few = max(2, max_examples // 100)
+    few = max(2, max_examples // 20)
     found, plain = _by_noun(f, few)
     about = f"{few} examples of each law"
     if plain is not None:
         taken = 1 if plain is not f else arrays_of(plain) if arrays is None else arrays
         batch = Batched(plain, seed)
-        domain = domain_of(batch, taken, shape, kind, min(max_examples, 1024))
-        subject = Subject(plain, batch, taken, shape, kind, domain, max_examples, seed)
+        batch.trace(*[np.ones((1, *shape), kind)] * taken)
+        lanes = min(max_examples, SLOWLY) if batch.slow else max_examples
+        domain = domain_of(batch, taken, shape, kind, lanes)
+        subject = Subject(plain, batch, taken, shape, kind, domain, lanes, seed)
         with np.errstate(all="ignore"):  # examples go where there are no numbers
             found += _of_arrays(subject, inverse, tuple(np.dtype(one) for one in dtypes))
         if plain is f:
             found += _of_words(f, found, few)
         words = f"{kind.name}[{','.join(map(str, shape))}]"
-        about = f"{words}, {domain}, {max_examples} examples, seed {seed}"
+        about = f"{words}, {domain}, {lanes} examples, seed {seed}"
     return Report(name_of(f), about, tuple(found), f, options)
 
 
@@ -209,7 +212,7 @@ def _laws(subject: Subject, inverse: Function | None) -> Any:
 
 
 def _leads_back(g: Batched, f: Batched, d: Draws, _: Any) -> Sides:
-    g.sized = f.sized
+    g.step = f.step
     return g(f(d.x)), d.x
 
 

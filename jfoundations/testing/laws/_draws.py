@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from ._lanes import Batched, Lanes, as_float, narrow, widen
+from ._lanes import Batched, Lanes, as_float, narrow, unit, widen
 
 BORDER = 1 - 2.0**-20
 DOMAINS = {  # from any number to one of the domain; what is a multiple of 2**-k stays one
@@ -29,7 +29,8 @@ class Draws:
         w: others still.
         near: arrays beside x.
         grid: of few bits, so that `grid + c` is exact.
-        c: numbers to add.
+        c: numbers to add to the grid.
+        t: numbers to add to x, of the size of what its elements are apart, and much larger.
         s: positive numbers to multiply by, most of them powers of four.
         a: small factors.
         b: others.
@@ -43,6 +44,7 @@ class Draws:
     near: Lanes
     grid: Lanes
     c: Lanes
+    t: Lanes
     s: Lanes
     a: Lanes
     b: Lanes
@@ -84,6 +86,7 @@ def draw(
         near=x if whole else _lanes(near, dtype),
         grid=_lanes(DOMAINS[domain](_quarters(rng, size, dtype)), dtype),
         c=number([1, -1, 2, -3, 100, 2**10, -(2**15)] if not whole else [1, -1, 2, -3], 3.0),
+        t=_lanes(number([1, -1, 2, -3, 100, 2**10], 3.0).value * _spread(x), dtype),
         s=_powers(number([4, 16, 0.25, 2.0**-4] if not whole else [2, 4], 1.0)),
         a=number([1, -1, 2, -2, 3] if whole else [1, -1, 2, 0.5, -3], 0.0),
         b=number([1, -1, 2] if whole else [1, -1, 2, -0.5], 1.0),
@@ -119,6 +122,7 @@ def simple(
         near=_lanes((x + y) / 2 if jnp.issubdtype(dtype, jnp.inexact) else y, dtype),
         grid=_lanes(x, dtype),
         c=number([1, -1, 2]),
+        t=number([1, -1, 2]),
         s=number([4]),
         a=number([1, -1, 2, -2]),
         b=number([1, 1, -1]),
@@ -128,7 +132,8 @@ def simple(
 
 
 def _complexity(x: np.ndarray) -> np.ndarray:
-    return np.abs(x).reshape(len(x), -1).sum(axis=1)
+    # of two of one size the positive one is the simpler
+    return (np.abs(x) + (x < 0) / 4).reshape(len(x), -1).sum(axis=1)
 
 
 def domain_of(f: Batched, arrays: int, shape: tuple[int, ...], dtype: DTypeLike, lanes: int) -> str:
@@ -166,7 +171,9 @@ def _mixed(rng: np.random.Generator, size: Any, kind: np.ndarray, dtype: np.dtyp
     constant = np.broadcast_to(normal.reshape(size[0], -1)[:, :1].reshape(scale.shape), size)
     ways = [normal, normal * 3, full, full, normal * scale, far, small, ties]
     drawn = np.choose(kind, ways)
-    return np.where((kind == 0) & (rng.random(scale.shape) < 0.1), constant, drawn)
+    drawn = np.where((kind == 0) & (rng.random(scale.shape) < 0.1), constant, drawn)
+    drawn[:2] = np.arange(2).reshape((-1,) + (1,) * (len(size) - 1))[: size[0]]  # zeros, and ones
+    return drawn
 
 
 def _quarters(rng: np.random.Generator, size: Any, dtype: np.dtype) -> np.ndarray:
@@ -174,6 +181,12 @@ def _quarters(rng: np.random.Generator, size: Any, dtype: np.dtype) -> np.ndarra
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return (drawn + 1j * rng.integers(-7, 8, size)) / 4
     return drawn if jnp.issubdtype(dtype, jnp.integer) else drawn / 4
+
+
+def _spread(x: Lanes) -> np.ndarray:
+    flat = x.value.reshape(len(x.value), -1)
+    spread = np.std(flat, axis=1)
+    return np.where(spread > 0, spread, 1) if unit(x.dtype) else np.ones(len(flat))
 
 
 def _powers(s: Lanes) -> Lanes:

@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from ..._core.types import Function
+from ..._core.types import Function, PyTree
 from ._check import NotApplicable
 
 LIMIT = 64  # units in the last place that rounding alone may add up to
-STEP = 8  # units in the last place by which inputs are moved, to see how answers follow
+# Units in the last place by which inputs are moved, to see how answers follow: far, so that what
+# follows is more than a function's own rounding, and near, where it jumps.
+FAR_STEP, NEAR_STEP = 512, 16
 # Rows of signs: of any two of eight neighbours half move together and half apart.
 SIGNS = np.array([[1 - 2 * ((k & i).bit_count() % 2) for i in range(8)] for k in range(8)])
 
@@ -114,6 +116,8 @@ def narrow(wide: np.ndarray, dtype: np.dtype) -> np.ndarray:
 class Batched:
     """A function of arrays as a function of `Lanes`: one program a shape and dtype.
 
+    A function that cannot be traced is called lane by lane.
+
     Args:
         f: the function, of arrays to an array or a pytree of them.
         seed: of the directions in which inputs are moved.
@@ -121,11 +125,23 @@ class Batched:
 
     def __init__(self, f: Function, seed: int = 0):
         self.f, self.seed = f, seed
-        self.run = jax.jit(jax.vmap(f))
-        self.sized = False
+        self.run: Function = jax.jit(jax.vmap(f))
+        self.step = 0  # by how many units inputs are moved, for sizes
+        self.slow = False
+
+    def trace(self, *inputs: np.ndarray) -> None:
+        """Find out whether the function can be traced; if not, take it lane by lane."""
+        try:
+            jax.eval_shape(self.run, *inputs)
+        except Exception:  # whatever a function raises that looks at its numbers
+            self.run, self.slow = self._one_by_one, True
+
+    def _one_by_one(self, *inputs: np.ndarray) -> PyTree:
+        answers = [self.f(*map(jnp.asarray, lane)) for lane in zip(*inputs, strict=True)]
+        return jax.tree.map(lambda *leaves: np.stack([np.asarray(a) for a in leaves]), *answers)
 
     def __call__(self, *inputs: Lanes) -> Lanes:
-        """Return the answers, with their sizes if `sized`."""
+        """Return the answers, with their sizes if inputs are moved."""
         rounded, exact = [], np.ones(len(inputs[0].value), bool)
         for one in inputs:
             given = narrow(one.value, one.dtype)
@@ -134,8 +150,8 @@ class Batched:
             rounded.append(given)
         value, dtype = self.values(rounded)
         size = np.abs(value)
-        if self.sized and jnp.issubdtype(dtype, jnp.inexact):
-            step = STEP * unit(dtype)
+        if self.step and jnp.issubdtype(dtype, jnp.inexact):
+            step = min(self.step * unit(dtype), 0.125)
             most = np.zeros_like(size)
             for signs in SIGNS:
                 rng = np.random.default_rng(self.seed)
@@ -175,11 +191,11 @@ def as_float(leaf: Any) -> np.ndarray:
 
 def sized(f: Batched, *inputs: Lanes) -> Lanes:
     """Return answers with their sizes."""
-    f.sized = True
+    f.step = FAR_STEP
     try:
         return f(*inputs)
     finally:
-        f.sized = False
+        f.step = 0
 
 
 def coarsest(dtypes: Sequence[np.dtype]) -> np.dtype:

@@ -1,8 +1,10 @@
 """The laws of the library's own nouns, each tried exactly, then to its bound."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from ..._core.types import Function
@@ -124,9 +126,15 @@ def of_statistic(f: Function, few: int, found: Mapping[str, Finding]) -> list[Fi
         bounds = ((0.0, 0.0), (None, TOLERANCE), (loose, WIDE))
         return [(partial(law, f, rtol=rtol, **kind), units) for rtol, units in bounds]
 
-    return [
+    rows = [
         held("deletion", "f(x, where=mask) == f(x[mask])", *ways(deletion)),
         held("repetition", "f(x, weights=k) == f(repeat(x, k))", *ways(repetition)),
         held("poison", "f(x, where=mask) does not see what is hidden",
              (partial(poison, f, max_examples=few), 0.0)),
     ]  # fmt: skip
+    try:
+        jax.eval_shape(lambda x, where: f(x, where=where), jnp.ones(3), jnp.ones(3, bool))
+    except Exception as error:  # it wants more than the mask, as jnp.max does
+        why = str(error).splitlines()[0]
+        rows = [replace(one, holds=one.holds or None, why=why) for one in rows]
+    return rows
