@@ -164,6 +164,6 @@ def show(value: Any, dtype: DTypeLike | None = None) -> str:
         wide = widen(narrow(widen(wide), np.dtype(dtype)))
     if wide.dtype == bool:
         return np.array2string(wide.astype(int), separator=", ")
-    wide = wide.astype(np.complex128 if np.iscomplexobj(wide) else np.float64)
+    wide = wide.astype(np.complex128 if np.iscomplexobj(wide) else np.float64) + 0.0  # no -0
     text = np.array2string(wide, separator=", ", formatter=None, precision=9, threshold=20)
     return " ".join(text.split())

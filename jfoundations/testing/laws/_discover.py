@@ -79,7 +79,7 @@ def discover(
     >>> report["permutation_invariant"].verdict, report["idempotent"].verdict
     ('exact', 'exact')
     >>> report["odd"]
-    odd: fails, f(-x) == -f(x); [-1.,  0.] and [-0., -1.], x = [0., 1.]
+    odd: fails, f(-x) == -f(x); [-1., 0.] and [ 0., -1.], x = [1., 0.]
     """
     kind = np.dtype(jnp.result_type(float) if dtype is None else dtype)
     given = {"inverse": inverse, "arrays": arrays, "shape": shape, "dtype": dtype, "dtypes": dtypes,

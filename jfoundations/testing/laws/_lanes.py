@@ -22,8 +22,8 @@ LIMIT = 64  # units in the last place that rounding alone may add up to
 # Units in the last place by which inputs are moved, to see how answers follow: far, so that what
 # follows is more than a function's own rounding, and near, where it jumps.
 FAR_STEP, NEAR_STEP = 512, 16
-# Rows of signs: of any two of eight neighbours half move together and half apart.
-SIGNS = np.array([[1 - 2 * ((k & i).bit_count() % 2) for i in range(8)] for k in range(8)])
+# Rows of signs, eight an array: of any two of eight neighbours half move together and half apart.
+SIGNS = np.array([[1 - 2 * ((k & i).bit_count() % 2) for i in range(16)] for k in range(16)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +153,10 @@ class Batched:
         if self.step and jnp.issubdtype(dtype, jnp.inexact):
             step = min(self.step * unit(dtype), 0.125)
             most = np.zeros_like(size)
-            for signs in SIGNS:
+            for signs in SIGNS[: 8 * len(inputs)]:
                 rng = np.random.default_rng(self.seed)
-                moved = [one.moved(rng, signs, step) for one in inputs]
+                parts = zip(inputs, (signs[:8], signs[8:]), strict=False)
+                moved = [one.moved(rng, part, step) for one, part in parts]
                 there, _ = self.values([narrow(one.value, one.dtype) for one in moved])
                 with np.errstate(all="ignore"):
                     gone = np.abs(there - value) / step
