@@ -24,10 +24,9 @@ def broken(found, further):
     failed = []
     for law in found.held:
         before, now = found[law], further[law]
-        bound = law == "lipschitz" or law.startswith("lipschitz in")
-        kept = now.constant == before.constant or bound and now.constant <= before.constant
         # what is reported is four times what was seen
-        if not (now.holds and kept and now.exact >= before.exact and now.units <= 4 * before.units):
+        close = now.exact >= before.exact and now.units <= 4 * before.units
+        if not (now.holds and now.constant == before.constant and close):
             failed.append(f"{law} ({before.verdict}, {now.verdict})")
     return failed
 
@@ -39,7 +38,8 @@ def main():
         start = time.perf_counter()
         report = laws.discover(f, dtypes=())
         first = time.perf_counter() - start
-        further = laws.discover(f, dtypes=(), max_examples=FURTHER, seed=1)
+        # the examples of before and many more; the transforms' and nouns' are few, and others
+        further = laws.discover(f, dtypes=(), max_examples=4096 + FURTHER)
         lacking, failed = missed(report, names, degree), broken(report, further)
         others = set(report.held) - names - GENERAL
         known, found = known + len(names), found + len(names) - len(lacking)

@@ -29,7 +29,7 @@ from ._callback import callback
 from ._chain import chain_monoid
 from ._check import NotApplicable
 from ._discover import discover
-from ._findings import Finding, Report
+from ._findings import Finding, Findings
 from ._fold import fold
 from ._loop import chunking, driver_equivalence, frozen, lane, observer, resume
 from ._pairs import correlation, covariance, var_is_cov
@@ -41,8 +41,8 @@ from ._values import inverse, monoid, pytree
 
 __all__ = [
     "Finding",
+    "Findings",
     "NotApplicable",
-    "Report",
     "bounds",
     "callback",
     "chain_monoid",

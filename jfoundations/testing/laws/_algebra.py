@@ -19,8 +19,8 @@ from ._lanes import LIMIT, Lanes, unit
 
 Sides = tuple[Lanes, Lanes]
 GRID = {"x": ("grid", "x"), "c": ("c", "t")}
-FAR = 2.0**50  # where a bound of the slope that is none shows
-STEEP = 4  # how much steeper than mostly a function with such a bound may be
+FAR = 2.0**46  # where a bound of the slope that is none shows
+STEEP = 3  # how much steeper than mostly a function with such a bound may be
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,10 @@ def _translation_equivariant(f: Function, d: Draws, _: Any) -> Sides:
 
 def _both(a: Lanes, b: Lanes) -> Lanes:
     """Return two answers in one, lane beside lane."""
-    joined = (np.concatenate([getattr(a, n), getattr(b, n)]) for n in ("value", "size", "exact"))
-    return Lanes(*joined, a.dtype)
+    value, size, exact = (
+        np.concatenate([getattr(a, name), getattr(b, name)]) for name in ("value", "size", "exact")
+    )
+    return Lanes(value, size, exact, a.dtype)
 
 
 def _increasing(f: Function, d: Draws, _: Any) -> Sides:

@@ -1,6 +1,6 @@
 """How a law of arrays is tried: many examples at once, and the smallest one on which it fails."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,9 @@ class Subject:
     lanes: int
     seed: int
 
-    def draws(self) -> Draws:
-        """Return the examples."""
-        rng = np.random.default_rng(self.seed)
+    def draws(self, turn: int = 0) -> Draws:
+        """Return the examples of a turn."""
+        rng = np.random.default_rng([self.seed, turn])
         return draw(rng, self.lanes, self.shape, self.dtype, self.domain)
 
     def simple(self, shape: tuple[int, ...]) -> Draws:
@@ -87,7 +87,14 @@ def attempt(law: Law, f: Function, batch: Batched, d: Draws, constant: Any) -> T
     return Tried(left, right, units, speaks, exact)
 
 
-def find(law: Law, f: Function, subject: Subject, d: Draws, name: str | None = None) -> Finding:
+def find(
+    law: Law,
+    f: Function,
+    subject: Subject,
+    d: Draws,
+    name: str | None = None,
+    before: Finding | None = None,
+) -> Finding:
     """Return whether a law holds, exactly or to which bound, or the smallest failure.
 
     Args:
@@ -96,11 +103,13 @@ def find(law: Law, f: Function, subject: Subject, d: Draws, name: str | None = N
         subject: what it is made of.
         d: the examples.
         name: what the law is called, if not by its own name.
+        before: what was found on other examples, where it held.
     """
     name = name or law.name
     try:
         subject.batch.step = FAR_STEP
-        constant = law.find(f, d) if law.find else None
+        known = before.constant if before is not None else None
+        constant = law.find(f, d) if law.find and known is None else known
         tried = attempt(law, f, subject.batch, d, constant)
     except NotApplicable as error:
         return Finding(name, law.says, None, why=str(error))
@@ -114,7 +123,10 @@ def find(law: Law, f: Function, subject: Subject, d: Draws, name: str | None = N
     if worst <= LIMIT:
         kind = (np.dtype(subject.dtype).name,)
         units = bound_of(worst) if tried.exact else max(bound_of(worst), LEAST)
-        return Finding(name, law.says, True, tried.exact, units, constant, kind)
+        now = Finding(name, law.says, True, tried.exact, units, constant, kind)
+        if before is None:
+            return now
+        return replace(now, exact=now.exact and before.exact, units=max(units, before.units))
     why = smallest(law, f, subject, d, constant, tried)
     return Finding(name, law.says, False, constant=constant, why=why)
 

@@ -56,7 +56,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report(Mapping[str, Finding]):
+class Findings(Mapping[str, Finding]):
     """The laws that a function was tried on, by name; it prints as a table.
 
     Attributes:

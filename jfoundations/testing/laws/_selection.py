@@ -41,8 +41,8 @@ def permutation(
         shift: 0 for what a translation leaves alone, 1 for what moves along, None if unknown.
         rtol: how far they may differ, relative to the larger; by default what rounding can do to
             this data, see `strategies.tolerance`.
-        plain: grant a measure of spread what its rounded mean costs, `(t * max|x|)**power` with t of
-            `strategies.tolerance`: what a plain two-pass variance in jnp keeps.
+        plain: grant a measure of spread what its rounded mean costs, `(t * max|x|)**power` with t
+            of `strategies.tolerance`: what a plain two-pass variance in jnp keeps.
         samples: an array or a strategy of arrays; by default well- and ill-conditioned floats.
         dtype: of the default samples; by default JAX's default float.
         max_examples: how many examples to try.

@@ -1,5 +1,6 @@
 """Whether transforms change a function: `jit`, `vmap`, a mesh of devices, and its gradient."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from ._draws import DOMAINS, Draws, draw
 from ._findings import Finding
 from ._lanes import LIMIT, Lanes, apart, as_float, narrow, sized, unit, widen
 
-MANY, FEW = 1024, 32  # lanes for what is called one by one, compiled or not
+MANY, SOME, FEW = 1024, 256, 16  # lanes for what is called one by one, compiled or not
 STRAYS = 0.005  # of how many examples differences may say nothing, though they seem to
 JIT = "jit", "jit(f)(x) == f(x)"
 VMAP = "vmap", "vmap(f)(x)[i] == f(x[i])"
@@ -26,6 +27,7 @@ SHARD = "shard", "f(x) of one device == f(x) of all"
 
 def transforms(subject: Subject, d: Draws) -> list[Finding]:
     """Return what transforms make of a function."""
+    checks: list[tuple[tuple[str, str], Callable[[Subject, Draws], list[Finding]]]]
     checks = [(JIT, _jit), (VMAP, _vmap), (GRAD, _grad)]
     if jax.device_count() > 1 and subject.shape:
         checks.append((SHARD, _shard))
@@ -44,7 +46,7 @@ def _inputs(subject: Subject, d: Draws) -> list[Lanes]:
 
 
 def _jit(subject: Subject, d: Draws) -> list[Finding]:
-    given, picked = _some(subject, d, FEW)
+    given, picked = _some(subject, d, SOME)
     left, right = (_one_by_one(f, given, picked) for f in (subject.f, jax.jit(subject.f)))
     return [_compared(JIT, left, right, given)]
 
