@@ -109,6 +109,9 @@ def test_matrices_numbers_and_complex_numbers():
     assert report["involution"].verdict == "exact" and report["linear"].holds
     report = found(jnp.square, shape=())
     assert report["even"].holds and report["permutation_invariant"].holds is None
+    report = found(jnp.sin, dtype=jnp.bfloat16)
+    assert report["odd"].holds and not report["idempotent"].holds
+    assert found(np.sort, max_examples=32)["idempotent"].holds  # which JAX cannot trace
     report = found(jnp.conj, dtype=jnp.complex64)
     assert report["additive"].holds and report["increasing"].holds is None
 
@@ -200,9 +203,15 @@ def test_a_plain_two_pass_variance_passes():
 def test_bad_input():
     with pytest.raises(TypeError, match="takes 3 arrays by its signature"):
         laws.discover(lambda x, y, z: x)
+    with pytest.raises(TypeError, match="answers no array"):
+        laws.discover(lambda x: None)
+    with pytest.raises(ValueError, match="have no elements"):
+        laws.discover(jnp.sin, shape=(0,))
+    with pytest.raises(ValueError, match="takes one at least"):
+        laws.discover(jnp.sin, max_examples=0)
     with pytest.raises(ValueError) as caught:
         laws.discover(jnp.linalg.inv)
-    assert "of shape (5,); shape=, dtype=" in caught.value.__notes__[-1]
+    assert "float32s of shape (5,), one array of them; shape=" in caught.value.__notes__[-1]
     with pytest.raises(ValueError, match=r'source="module.name"'):
         found(lambda x: x, max_examples=16).write("nowhere.py")
 

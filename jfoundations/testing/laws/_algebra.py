@@ -15,7 +15,7 @@ import numpy as np
 from ..._core.types import Function
 from ._check import NotApplicable
 from ._draws import Draws
-from ._lanes import LIMIT, Lanes, unit
+from ._lanes import Lanes, limit, unit
 
 Sides = tuple[Lanes, Lanes]
 GRID = {"x": ("grid", "x"), "c": ("c", "t")}
@@ -228,12 +228,14 @@ def _lipschitz_bound(f: Function, d: Draws) -> float:
     ratios = []
     for gone, moved, size, like in _slopes(f, d):
         with np.errstate(all="ignore"):
-            rounding = LIMIT * unit(like.dtype) * size
+            rounding = limit(like.dtype) * unit(like.dtype) * size
             sure = np.maximum(gone - np.where(np.isfinite(rounding), rounding, 0), 0)
             ratio = sure / moved
         # beyond a domain there are no numbers, and nothing is said
         ratios.append(ratio[(moved > 0) & ~np.isnan(gone)])
-    mostly = np.quantile(ratios[0], 0.99) if ratios[0].size else np.inf
+    if not ratios[0].size:
+        raise NotApplicable("it is no number")
+    mostly = np.quantile(ratios[0], 0.99)
     most = max(float(np.max(r, initial=0)) for r in ratios)
     if not most <= STEEP * mostly:
         raise AssertionError(

@@ -11,7 +11,7 @@ from ._algebra import Law
 from ._check import NotApplicable
 from ._draws import Draws, draw, simple
 from ._findings import Finding
-from ._lanes import FAR_STEP, LIMIT, NEAR_STEP, Batched, Lanes, apart, narrow, widen
+from ._lanes import FAR_STEP, NEAR_STEP, Batched, Lanes, apart, coarsest, limit, narrow, widen
 
 RARE = 0.02  # how many examples may lie beside a jump
 LEAST = 4.0  # to how many units holds what is not exact, though no example is apart
@@ -63,6 +63,11 @@ class Tried:
     speaks: np.ndarray
     exact: bool
 
+    @property
+    def most(self) -> float:
+        """How far apart they may be."""
+        return limit(coarsest([self.left.dtype, self.right.dtype]))
+
 
 def attempt(law: Law, f: Function, batch: Batched, d: Draws, constant: Any) -> Tried:
     """Try a law; sizes, which cost more calls, are asked for only where sides differ."""
@@ -76,12 +81,13 @@ def attempt(law: Law, f: Function, batch: Batched, d: Draws, constant: Any) -> T
     batch.step = FAR_STEP
     left, right = law.sides(f, d, constant)
     units = np.where(equal, 0, apart(left, right)[0])
-    beyond = units > LIMIT
+    most = limit(coarsest([left.dtype, right.dtype]))
+    beyond = units > most
     if 0 < beyond.mean() < RARE:
         # beside a jump the least rounding decides, which nearer inputs show
         batch.step = NEAR_STEP
         near = apart(*law.sides(f, d, constant))[0]
-        jumps = beyond & (near <= LIMIT)
+        jumps = beyond & (near <= most)
         units, speaks = np.where(jumps, 0, units), speaks & ~jumps
     batch.step = 0
     return Tried(left, right, units, speaks, exact)
@@ -120,7 +126,7 @@ def find(
     if tried.speaks.mean() < SPOKEN:
         return Finding(name, law.says, None, constant=constant, why="it is no number")
     worst = float(tried.units.max())
-    if worst <= LIMIT:
+    if worst <= tried.most:
         kind = (np.dtype(subject.dtype).name,)
         units = bound_of(worst) if tried.exact else max(bound_of(worst), LEAST)
         now = Finding(name, law.says, True, tried.exact, units, constant, kind)
@@ -145,10 +151,10 @@ def smallest(law: Law, f: Function, subject: Subject, d: Draws, constant: Any, t
             again = attempt(law, f, subject.batch, plain, constant)
         except Exception:  # a function may refuse fewer elements
             continue
-        failing = np.flatnonzero((again.units > LIMIT) & again.speaks)
+        failing = np.flatnonzero((again.units > again.most) & again.speaks)
         if failing.size:
             return _words(law, plain, again, int(failing[0]))
-    worst = np.flatnonzero((tried.units > LIMIT) & tried.speaks)
+    worst = np.flatnonzero((tried.units > tried.most) & tried.speaks)
     size = np.abs(np.log2(np.abs(_lane_size(d, worst % d.lanes)) + 1))
     return _words(law, d, tried, int(worst[np.argmin(size)]))
 

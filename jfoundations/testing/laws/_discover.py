@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from ..._core.types import Function
+from ..._core.types import Function, PyTree
 from ..._core.values import name_of, partial
 from ..._folds.fold import Fold
 from ..._loops.callback import RUN_EVENTS, Callback
@@ -74,7 +74,8 @@ def discover(
         file, `write(path)`.
 
     Raises:
-        TypeError: f is no function of one or two arrays.
+        TypeError: f is no function of one or two arrays, or answers none.
+        ValueError: there are no examples, or no elements.
 
     >>> report = discover(jnp.sort, dtypes=())
     >>> report["permutation_invariant"].verdict, report["idempotent"].verdict
@@ -85,6 +86,8 @@ def discover(
     kind = np.dtype(jnp.result_type(float) if dtype is None else dtype)
     given = {"inverse": inverse, "arrays": arrays, "shape": shape, "dtype": dtype, "dtypes": dtypes,
              "max_examples": max_examples, "seed": seed}  # fmt: skip
+    if max_examples < 1:
+        raise ValueError(f"discover: max_examples is {max_examples}; it takes one at least")
     defaults = inspect.signature(discover).parameters
     options = {k: _plain(v) for k, v in given.items() if v is not defaults[k].default}
     few = max(2, max_examples // 80)
@@ -92,6 +95,7 @@ def discover(
     about = f"{few} examples of each law"
     if plain is not None:
         taken = 1 if plain is not f else arrays_of(plain) if arrays is None else arrays
+        noun, plain = plain, _function(plain)
         batch = Batched(plain, seed)
         ones = [np.ones((1, *shape), kind)] * taken
         batch.trace(*ones)
@@ -102,24 +106,35 @@ def discover(
         subject = Subject(plain, batch, taken, shape, kind, domain, lanes, seed)
         with np.errstate(all="ignore"):  # examples go where there are no numbers
             found += _of_arrays(subject, inverse, tuple(np.dtype(one) for one in dtypes), turns)
-        if plain is f:
+        if noun is f:
             found += _of_words(f, found, few)
         words = f"{kind.name}[{','.join(map(str, shape))}]"
         about = f"{words}, {domain}, {lanes * turns} examples, seed {seed}"
     return Findings(name_of(f), about, tuple(found), f, options)
 
 
+def _function(f: Function) -> Function:
+    # JAX crashes on callables that cannot be referenced weakly, as NumPy's functions
+    def call(*arrays: PyTree) -> PyTree:
+        return f(*arrays)
+
+    call.__name__ = name_of(f)
+    return call
+
+
 def _is_taken(batch: Batched, ones: list[np.ndarray]) -> None:
     """Say of what a function raises that it did so on arrays of the shape asked for."""
-    if not batch.slow:
-        return
+    if not ones[0].size:
+        raise ValueError(f"discover: arrays of shape {ones[0].shape[1:]} have no elements")
     try:
-        batch.values(ones)
+        if not jax.tree.leaves(batch.run(*ones)):
+            raise TypeError(f"discover: {name_of(batch.f)} answers no array")
     except Exception as error:
         shape = ones[0].shape[1:]
         error.add_note(
-            f"discover: {name_of(batch.f)} was called with {len(ones)} arrays of {ones[0].dtype} "
-            f"and of shape {shape}; shape=, dtype= and arrays= say with what it can be"
+            f"discover: {name_of(batch.f)} was called with {ones[0].dtype}s of shape {shape}, "
+            f"{'two arrays' if len(ones) > 1 else 'one array'} of them; shape=, dtype= and arrays= "
+            "say what it takes"
         )
         raise
 
@@ -161,11 +176,11 @@ def arrays_of(f: Function) -> int:
     >>> arrays_of(jnp.sin), arrays_of(jnp.add), arrays_of(lambda x, y, *, scale=1.0: x)
     (1, 2, 2)
     """
-    known = getattr(f, "nin", None)
-    if isinstance(known, int):
-        return known
     if isinstance(f, partial):
         f = functools.partial(f.func, *f.args, **f.keywords)
+    known = getattr(getattr(f, "func", f), "nin", None)
+    if isinstance(known, int):
+        return known - len(getattr(f, "args", ()))
     try:
         parameters = inspect.signature(f).parameters.values()
         places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

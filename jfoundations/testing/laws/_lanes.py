@@ -209,6 +209,15 @@ def unit(dtype: np.dtype) -> float:
     return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.inexact) else 0.0
 
 
+def limit(dtype: np.dtype) -> float:
+    """Return how many units pass for rounding: fewer of narrow dtypes, where 64 are half a number.
+
+    >>> limit(np.dtype("float32")), limit(np.dtype(jnp.bfloat16))
+    (64, 2.0)
+    """
+    return min(LIMIT, max(2.0, 2.0**-6 / unit(dtype))) if unit(dtype) else LIMIT
+
+
 def apart(left: Lanes, right: Lanes) -> tuple[Any, Any, Any]:
     """Return how far each lane is apart, whether it is so exactly, and whether it says anything.
 

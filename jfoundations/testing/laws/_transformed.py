@@ -14,7 +14,7 @@ from ..._core.values import partial
 from ._attempt import Subject, bound_of, show
 from ._draws import DOMAINS, Draws, draw
 from ._findings import Finding
-from ._lanes import LIMIT, Lanes, apart, as_float, narrow, sized, unit, widen
+from ._lanes import Lanes, apart, as_float, limit, narrow, sized, unit, widen
 
 MANY, SOME, FEW = 1024, 256, 16  # lanes for what is called one by one, compiled or not
 STRAYS = 0.005  # of how many examples differences may say nothing, though they seem to
@@ -71,7 +71,7 @@ def _compared(law: tuple[str, str], left: Lanes, right: Lanes, given: list[np.nd
     units = np.where(equal, 0, units)
     at = int(units.argmax())
     kind = (given[0].dtype.name,)
-    if units[at] <= LIMIT:
+    if units[at] <= limit(left.dtype):
         return Finding(*law, True, bool(equal.all()), bound_of(units[at]), None, kind)
     told = ", ".join(f"{n} = {show(x[at])}" for n, x in zip("xy", given, strict=False))
     return Finding(*law, False, why=f"{show(left.value[at])} and {show(right.value[at])}, {told}")
@@ -112,6 +112,8 @@ def _grad(subject: Subject, d: Draws) -> list[Finding]:
     value, _ = subject.batch.values(given)
     _, finite = slopes(along, np.ones_like(back), given)
     inside = np.isfinite(value).reshape(d.lanes, -1).all(axis=1)
+    if not inside.any():
+        return [first, Finding(*FINITE, None, why="it is no number")]
     poles = np.flatnonzero(inside & ~np.asarray(finite))
     if poles.size:
         return [first, Finding(*FINITE, False, why=f"nan or inf, {_told(given, poles[0])}")]
