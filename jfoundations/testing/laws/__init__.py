@@ -3,7 +3,8 @@
 `laws.callback`, `laws.pipe` and `laws.fold` hold a value to all that its noun promises; the loop's
 laws can be had one by one. `laws.statistic`, `laws.covariance` and `laws.correlation` hold a
 statistic of yours to what ours keep, `laws.monoid`, `laws.inverse` and `laws.pytree` anything. All
-take `max_examples=`, and say in their docstring what is exact and what has a bound.
+take `max_examples=`, and say in their docstring what is exact and what has a bound. Which laws a
+function keeps, `laws.discover` finds out, and writes the tests.
 
 >>> import jax.numpy as jnp
 >>> import jfoundations as jf
@@ -27,6 +28,8 @@ needs `@settings(suppress_health_check=[HealthCheck.nested_given])` there.
 from ._callback import callback
 from ._chain import chain_monoid
 from ._check import NotApplicable
+from ._discover import discover
+from ._findings import Finding, Findings
 from ._fold import fold
 from ._loop import chunking, driver_equivalence, frozen, lane, observer, resume
 from ._pairs import correlation, covariance, var_is_cov
@@ -37,6 +40,8 @@ from ._stats import constant, scale, translation
 from ._values import inverse, monoid, pytree
 
 __all__ = [
+    "Finding",
+    "Findings",
     "NotApplicable",
     "bounds",
     "callback",
@@ -46,6 +51,7 @@ __all__ = [
     "correlation",
     "covariance",
     "deletion",
+    "discover",
     "driver_equivalence",
     "fold",
     "frozen",

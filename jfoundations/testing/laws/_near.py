@@ -45,12 +45,14 @@ def near(
     rtol: float | None,
     power: int | None = None,
     shift: int | None = None,
+    plain: bool = False,
     what: str,
 ) -> None:
     """Assert that two answers agree: exactly if `rtol` is 0, else relative to what they measure.
 
     Measures of spread are relative to themselves, and by default to what `tolerance` grants their
     data. Others are relative to the largest value as well, a location's rounding being of its size.
+    A `plain` measure of spread is granted what its rounded mean costs, see `of_mean`.
     """
     if rtol == 0:
         assert_same(found, expected, what=what)
@@ -64,7 +66,21 @@ def near(
         bounds = [tolerance(d, wide.size, condition(x) if spread else 1.0) for d in leaves]
         rtol = max(bounds, default=0.0)
     size = 0.0 if shift == 0 and power else largest ** (1 if power is None else power)
-    assert_same(found, expected, rtol=rtol, atol=rtol * size, what=what)
+    atol = of_mean(x, found, power) if plain and shift == 0 and power else rtol * size
+    assert_same(found, expected, rtol=rtol, atol=atol, what=what)
+
+
+def of_mean(x: PyTree, found: PyTree, power: int) -> float:
+    """Return what a measure of spread about a rounded mean may be off by: (t·max|x|)**power.
+
+    Squares about a mean that is off by δ sum to those about the mean, and n·δ² (Chan, Golub and
+    LeVeque, 1983); δ is at most t·max|x|, with t what `tolerance` grants a sum.
+    """
+    wide = np.asarray(x)
+    wide = np.abs(wide.astype(np.complex128 if np.iscomplexobj(wide) else np.float64))
+    leaves = [leaf.dtype for leaf in jax.tree.leaves(found) if is_inexact(leaf)]
+    most = max((tolerance(dtype, wide.size) for dtype in leaves), default=0.0)
+    return (most * float(np.max(wide, initial=0))) ** power
 
 
 def is_inexact(leaf: PyTree) -> bool:

@@ -26,6 +26,7 @@ def permutation(
     power: int | None = None,
     shift: int | None = None,
     rtol: float | None = None,
+    plain: bool = False,
     samples: PyTree = None,
     dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
@@ -40,6 +41,8 @@ def permutation(
         shift: 0 for what a translation leaves alone, 1 for what moves along, None if unknown.
         rtol: how far they may differ, relative to the larger; by default what rounding can do to
             this data, see `strategies.tolerance`.
+        plain: grant a measure of spread what its rounded mean costs, `(t * max|x|)**power` with t
+            of `strategies.tolerance`: what a plain two-pass variance in jnp keeps.
         samples: an array or a strategy of arrays; by default well- and ill-conditioned floats.
         dtype: of the default samples; by default JAX's default float.
         max_examples: how many examples to try.
@@ -55,7 +58,7 @@ def permutation(
     def order_is_not_seen(pair: tuple[Array, Array]) -> None:
         x, y = pair
         what = "f(x[order]) is not f(x)"
-        near(f(y), f(x), x, rtol=rtol, power=power, shift=shift, what=what)
+        near(f(y), f(x), x, rtol=rtol, power=power, shift=shift, plain=plain, what=what)
 
     both = samples_of(samples, dtype).flatmap(lambda x: st.tuples(st.just(x), permutations_of(x)))
     check(order_is_not_seen, max_examples, pair=both)
@@ -67,6 +70,7 @@ def deletion(
     power: int | None = None,
     shift: int | None = None,
     rtol: float | None = None,
+    plain: bool = False,
     least: int = 1,
     dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
@@ -78,6 +82,7 @@ def deletion(
         power: as in `permutation`.
         shift: as in `permutation`.
         rtol: as in `permutation`.
+        plain: as in `permutation`.
         least: how many elements are left at the least.
         dtype: of the samples; by default JAX's default float.
         max_examples: how many examples to try.
@@ -96,7 +101,7 @@ def deletion(
         kept = x[np.asarray(mask)]
         found, expected = f(x, where=mask), f(kept)
         what = "f(x, where=mask) is not f(x[mask])"
-        near(found, expected, kept, rtol=rtol, power=power, shift=shift, what=what)
+        near(found, expected, kept, rtol=rtol, power=power, shift=shift, plain=plain, what=what)
 
     check(masks_delete, max_examples, pair=_with_masks(dtype, least))
 
@@ -125,6 +130,7 @@ def repetition(
     power: int | None = None,
     shift: int | None = None,
     rtol: float | None = None,
+    plain: bool = False,
     dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
@@ -135,6 +141,7 @@ def repetition(
         power: as in `permutation`.
         shift: as in `permutation`.
         rtol: as in `permutation`.
+        plain: as in `permutation`.
         dtype: of the samples and the weights; by default JAX's default float.
         max_examples: how many examples to try.
 
@@ -152,7 +159,7 @@ def repetition(
         repeated = jnp.asarray(np.repeat(np.asarray(x), np.asarray(k).astype(int)))
         found, expected = f(x, weights=k), f(repeated)
         what = "f(x, weights=k) is not f(repeat(x, k))"
-        near(found, expected, repeated, rtol=rtol, power=power, shift=shift, what=what)
+        near(found, expected, repeated, rtol=rtol, power=power, shift=shift, plain=plain, what=what)
 
     kind = jnp.finfo(dtype_of(dtype)).dtype  # of complex data the weights are real
     both = st.sampled_from(SHORT).flatmap(

@@ -12,7 +12,7 @@ from ..._core.types import PyTree
 from ..._core.values import name_of, partial
 from ..strategies import condition, tolerance
 from ._check import MAX_EXAMPLES, check, check_all
-from ._near import LENGTHS, Statistic, samples_of
+from ._near import LENGTHS, Statistic, of_mean, samples_of
 from ._selection import deletion, gradient, permutation, poison, repetition
 from ._stats import constant, scale, translation
 
@@ -52,7 +52,10 @@ def statistic(
         least: of how many elements it is a number: 2 for an unbiased variance.
         ordered: whether the order of the data matters.
         exact: hold `translation`, `scale` and `constant` to the last bit; else to what rounding
-            can do.
+            can do, and grant a measure of spread what its rounded mean costs: with t of
+            `strategies.tolerance`, which a mean may be off by relative to the largest value, it may
+            be off by `(t * max|x|)**power`. A plain two-pass variance in jnp keeps that, one of a
+            mean of squares minus a square of a mean does not.
         differentiable: hold its gradient to being finite where it is.
         rtol: for the laws that are to rounding; by default what rounding can do to the data drawn.
         dtype: of the samples; by default JAX's default float.
@@ -69,18 +72,21 @@ def statistic(
     AssertionError: lambda: scale, translation, constant, permutation, ...
       fails permutation...
     """
-    kind = {"power": power, "shift": shift, "rtol": rtol}
+    plain = not exact and rtol is None
+    kind = {"power": power, "shift": shift, "rtol": rtol, "plain": plain}
     slack = tolerance(jnp.result_type(float), max(LENGTHS)) if rtol is None else rtol
     laws: list[Any] = []
     if power is not None:
         laws.append(partial(scale, power=power, rtol=0.0 if exact else slack))
     if shift is not None:
-        laws.append(partial(translation, shift=shift, rtol=0.0 if exact else rtol))
+        how = {"power": power or 1, "plain": plain}
+        laws.append(partial(translation, shift=shift, rtol=0.0 if exact else rtol, **how))
         laws += _of_constants(power, shift, least, exact, slack)
     if not ordered:
         laws.append(partial(permutation, **kind))
     if lower is not None or upper is not None:
-        laws.append(partial(bounds, lower=lower, upper=upper, rtol=rtol))
+        mean = power if plain and shift == 0 else None
+        laws.append(partial(bounds, lower=lower, upper=upper, rtol=rtol, mean=mean))
     laws += [gradient] if differentiable else []
     laws += [partial(deletion, **kind), partial(repetition, **kind)]
     laws.append(partial(poison, least=max(2, least)))
@@ -108,6 +114,7 @@ def bounds(
     lower: Bound = None,
     upper: Bound = None,
     rtol: float | None = None,
+    mean: int | None = None,
     samples: PyTree = None,
     dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
@@ -122,6 +129,8 @@ def bounds(
         upper: what it is never above.
         rtol: how far beyond a bound that is a function it may be, relative to that bound; by
             default what rounding can do to this data.
+        mean: the power of a plain measure of spread, which is granted what its rounded mean costs;
+            see `permutation`.
         samples: an array or a strategy of arrays; by default well- and ill-conditioned floats.
         dtype: of the default samples; by default JAX's default float.
         max_examples: how many examples to try.
@@ -141,17 +150,20 @@ def bounds(
         for leaf in jax.tree.leaves(found):
             assert not bool(jnp.any(jnp.isnan(leaf))), f"f(x) is nan, of x that varies: {found!r}"
             slack = tolerance(leaf.dtype, x.size, condition(x)) if rtol is None else rtol
-            _beyond(leaf, lower, x, slack, -1)
-            _beyond(leaf, upper, x, slack, 1)
+            more = of_mean(x, leaf, mean) if mean else 0.0
+            _beyond(leaf, lower, x, slack, more, -1)
+            _beyond(leaf, upper, x, slack, more, 1)
 
     given = samples_of(samples, dtype, tuple(n for n in LENGTHS if n > 1))
     check(within_bounds, max_examples, x=given)
 
 
-def _beyond(found: PyTree, bound: Bound, x: jax.Array, slack: float, sign: int) -> None:
+def _beyond(
+    found: PyTree, bound: Bound, x: jax.Array, slack: float, more: float, sign: int
+) -> None:
     if bound is None:
         return
     most = bound(x) if callable(bound) else bound
-    limit = most + sign * slack * abs(most) if callable(bound) else most
+    limit = most + sign * (slack * abs(most) + more) if callable(bound) else most
     side = "above" if sign > 0 else "below"
     assert not bool(jnp.any(sign * found > sign * limit)), f"f(x) is {found!r}, {side} {most!r}"

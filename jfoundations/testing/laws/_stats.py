@@ -59,6 +59,8 @@ def translation(
     *,
     shift: int = 0,
     rtol: float | None = 0.0,
+    power: int = 1,
+    plain: bool = False,
     dtype: DTypeLike | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> None:
@@ -70,6 +72,8 @@ def translation(
             apart, for this sum is rounded itself.
         rtol: how far they may differ, relative to the larger; None for what rounding can do to
             this data, see `strategies.tolerance`.
+        power: of a plain measure of spread, 2 for a variance.
+        plain: as in `permutation`; it needs `rtol=None`.
         dtype: of the samples, real or complex floats; by default JAX's default float.
         max_examples: how many examples to try.
 
@@ -93,7 +97,8 @@ def translation(
             what = f"f(x + c) is not f(x) + c, c = {c}"
             before = jax.tree.map(lambda y: y + jnp.asarray(_as(shift * c, y)), before)
         # of spread, what rounding can do is relative to the spread itself
-        near(f(moved), before, moved, rtol=rtol, power=1, shift=shift, what=what)
+        kinds = {"power": power, "shift": shift, "plain": plain}
+        near(f(moved), before, moved, rtol=rtol, what=what, **kinds)
 
     check(translations_come_out, max_examples, x=of_quarters(dtype, BUCKETS), c=offsets(dtype))
 
