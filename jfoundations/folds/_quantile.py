@@ -73,7 +73,7 @@ def narrow(q: Any, *, within: Sketch | Narrow) -> Fold[Narrow]:
     """Return the fold of a `Narrow`: where quantiles are, 2**16 times nearer than was known.
 
     After a sketch, a pass with it and a pass of `quantile` over the same data give the exact
-    quantile of float32; float64 takes two more.
+    quantile of float32; float64 takes two more. What `around` rounds stays rounded.
 
     Args:
         q: probabilities, a scalar or of shape (m,); of a `Narrow` they are what they were.
@@ -106,7 +106,8 @@ def quantile(
     Alone it takes one pass, and each order statistic is as near as `sketch` has it; where the two
     have opposite signs that bounds the distance from the interval between them. With the sketch of
     a first pass over the same data it is 2**16 times nearer, and with what `narrow` makes of that
-    in a second pass exact: `stats.quantile` to the bit.
+    in a second pass exact: `stats.quantile` to the bit. With `around` that is true of x - around,
+    as a float: what rounded that is lost, in the last digits of the larger of x and around.
 
     Args:
         q: probabilities, a scalar or of shape (m,).
