@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from .._core.inputs import as_array
@@ -59,7 +60,8 @@ def sketch(
 
     Raises:
         TypeError: accuracy is no number; or, when it is run, the elements are trees or complex.
-        ValueError: accuracy is out of its range; or, when it is run, around does not fit.
+        ValueError: accuracy is out of its range, around not finite; or, when it is run, around does
+            not fit.
 
     >>> import jfoundations as jf
     >>> found = jf.fold(sketch(), jnp.array([1.0, 2.0, 4.0]))
@@ -221,6 +223,8 @@ def _sketch(who: str, accuracy: Any, around: Any, weights: Kind, nan: Nan) -> Fo
     around = numbers(f"folds.{who}", "around", around)
     if jnp.iscomplexobj(around):
         raise TypeError(f"folds.{who}: around is complex; a real number is needed")
+    if not isinstance(around, Tracer) and not np.isfinite(np.asarray(around, float)).all():
+        raise ValueError(f"folds.{who}: around is {around}; finite numbers are needed")
     ladder = Ladder.of(float(accuracy))
     init, step, block = (partial(f, taken, ladder, around) for f in (_init, _step, _block))
     return Fold(init, step, merged, block=block, block_where=block, name="sketch")
