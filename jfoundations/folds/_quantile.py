@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from .._core.inputs import as_array
@@ -59,7 +60,8 @@ def sketch(
 
     Raises:
         TypeError: accuracy is no number; or, when it is run, the elements are trees or complex.
-        ValueError: accuracy is out of its range; or, when it is run, around does not fit.
+        ValueError: accuracy is out of its range, around not finite; or, when it is run, around does
+            not fit.
 
     >>> import jfoundations as jf
     >>> found = jf.fold(sketch(), jnp.array([1.0, 2.0, 4.0]))
@@ -73,7 +75,7 @@ def narrow(q: Any, *, within: Sketch | Narrow) -> Fold[Narrow]:
     """Return the fold of a `Narrow`: where quantiles are, 2**16 times nearer than was known.
 
     After a sketch, a pass with it and a pass of `quantile` over the same data give the exact
-    quantile of float32; float64 takes two more.
+    quantile of float32; float64 takes two more. What `around` rounds stays rounded.
 
     Args:
         q: probabilities, a scalar or of shape (m,); of a `Narrow` they are what they were.
@@ -106,7 +108,8 @@ def quantile(
     Alone it takes one pass, and each order statistic is as near as `sketch` has it; where the two
     have opposite signs that bounds the distance from the interval between them. With the sketch of
     a first pass over the same data it is 2**16 times nearer, and with what `narrow` makes of that
-    in a second pass exact: `stats.quantile` to the bit.
+    in a second pass exact: `stats.quantile` to the bit. With `around` that is true of x - around,
+    as a float: what rounded that is lost, in the last digits of the larger of x and around.
 
     Args:
         q: probabilities, a scalar or of shape (m,).
@@ -220,6 +223,8 @@ def _sketch(who: str, accuracy: Any, around: Any, weights: Kind, nan: Nan) -> Fo
     around = numbers(f"folds.{who}", "around", around)
     if jnp.iscomplexobj(around):
         raise TypeError(f"folds.{who}: around is complex; a real number is needed")
+    if not isinstance(around, Tracer) and not np.isfinite(np.asarray(around, float)).all():
+        raise ValueError(f"folds.{who}: around is {around}; finite numbers are needed")
     ladder = Ladder.of(float(accuracy))
     init, step, block = (partial(f, taken, ladder, around) for f in (_init, _step, _block))
     return Fold(init, step, merged, block=block, block_where=block, name="sketch")

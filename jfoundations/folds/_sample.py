@@ -53,8 +53,9 @@ def sample(k: int, *, key: jax.Array, weights: Kind = None) -> Fold[tuple[PyTree
 
     Elements are pairs `(number, x)`: x is an array or a pytree of arrays, and number is an integer,
     or an array of some, that no other element has, as the place in the data, or `(file, row)` in an
-    array. Elements of one number go together: all are drawn, or none. With weights they are
-    `(number, (x, weight))`, and the chance to be drawn next is the weight's share of those left.
+    array. Elements of one number follow one another, and are cut off where k is. With weights they
+    are `(number, (x, weight))`, and the chance to be drawn next is the weight's share of those
+    left.
 
     The answer is `(x, found)`: elements along a leading axis of k, and bools which of them there
     are, for where fewer came than k the rest is zeros. The first j are a sample of j. The same
@@ -142,9 +143,7 @@ def _step(k: int, seed: jax.Array, weighted: bool, memory: Drawn, x: Any) -> Dra
 
 def _first(k: int, weighted: bool, drawn: Drawn) -> Drawn:
     """Return the first k in the random order, of which there are at least as many."""
-    wait = drawn.words[0].astype(np.float32)
-    if weighted:  # for an event of the rate of the weight
-        wait = -jnp.log((wait + 0.5) * 2.0**-32) / drawn.weight
+    wait = _waits(drawn.words[0], drawn.weight if weighted else None)
     wait = jnp.where(drawn.weight > 0, wait, jnp.where(drawn.weight == 0, np.inf, -np.inf))
     few = min(2 * k + SPARE, len(wait))
     wait, place = lax.top_k(-wait, few)
@@ -152,6 +151,18 @@ def _first(k: int, weighted: bool, drawn: Drawn) -> Drawn:
     place = lax.sort((-wait, *drawn.words[:, place], place), num_keys=3)[-1][:k]
     x = jax.tree.map(lambda v: v[place], drawn.x)
     return Drawn(x, drawn.words[:, place], drawn.weight[place])
+
+
+def _waits(word: jax.Array, weight: jax.Array | None) -> jax.Array:
+    """Return finite numbers that are drawn in ascending order; those of small words are exact."""
+    wait = word.astype(np.float32)
+    if weight is None:
+        return wait
+    # for an event of the rate of the weight, of which the first are near 0: there log1p knows them
+    share = jnp.minimum((wait + 0.5) * 2.0**-32, 1 - 2.0**-24)
+    late = jnp.log(-jnp.log1p(-share)) - jnp.log(weight)  # logarithms: of weights of any scale
+    most = np.finfo(np.float32).max
+    return jnp.clip(late, -most, most)
 
 
 def _answer(memory: Drawn) -> tuple[PyTree, jax.Array]:

@@ -23,8 +23,8 @@ from .._kernels.numbers.counts import Count
 from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.order.counting import present
 from .._kernels.order.log_bins import Ladder
-from .._kernels.order.quantiles import between
-from .._kernels.order.ranks import find, linear, minus
+from .._kernels.order.quantiles import between, position
+from .._kernels.order.ranks import find, linear
 from .._kernels.sample.arguments import accumulator
 from .._kernels.sums.one_read import bounds
 from ._amounts import Amounts, counted
@@ -271,9 +271,10 @@ def places(found: Sketch, q: jax.Array) -> Places:
         unit = inverse_unit(binary_unit(jnp.sum(bins.value, axis=-1, keepdims=True)))
         bins, at_ends = (_as_counts(v, unit) for v in (bins, at_ends))
         size = bins.sum(1)
-        rank = jnp.ceil(q[:, None].astype(np.float32) * size.astype(np.float32)[None])
-        last = minus(size, Count.from_array(size.positive())).low.astype(np.int32)
-        rank = Count.from_array(jnp.clip(rank.astype(np.int32) - 1, 0, last[None]))
+        total = size.low.astype(np.int32)[None]
+        whole, more = position(q[:, None], total)
+        rank = whole - (whole >> 24) - jnp.where(more > 0, 1, 2)  # q and the weights are rounded
+        rank = Count.from_array(jnp.maximum(jnp.where(q[:, None] == 1, total - 1, rank), 0))
         low, high, part = rank, rank, jnp.zeros(rank.shape, q.dtype)
     else:
         size = bins.sum(1)

@@ -238,4 +238,4 @@ def _of_segments(data: Data, place: Array, q: Any, n: int, nan: Nan) -> Array:
     given = (x, nothing if hidden is None else hidden, nothing if spoils is None else spoils)
     columns = [v.reshape(len(x), math.prod(x.shape[1:])) for v in given]
     value = jax.vmap(alone, in_axes=1, out_axes=1)(*columns)  # (groups, columns, m)
-    return answer(jnp.moveaxis(value, -1, 0).reshape(-1, n, *x.shape[1:]), data, (), False)
+    return answer(jnp.moveaxis(value, -1, 0).reshape(q.size, n, *x.shape[1:]), data, (), False)

@@ -36,6 +36,7 @@ BAD = {
     "ranks of trees": (lambda: jf.fold(folds.median(), {"x": X}), TypeError, "trees; real arrays"),
     "complex ranks": (lambda: jf.fold(folds.iqr(), X * 1j), TypeError, "are complex; real arrays"),
     "instance": (lambda: folds.mean(weights=F(X)), TypeError, "give one of the classes"),
+    "numbers": (lambda: folds.mean(weights=W), TypeError, "give one of the classes"),
     "nan": (lambda: folds.var(nan="drop"), ValueError, "folds.var: nan is 'drop'"),
     "order": (lambda: folds.moment(5), ValueError, "order is 5; memories keep powers up to 4"),
     "order no int": (lambda: folds.moment(2.0), TypeError, "order is 2.0"),

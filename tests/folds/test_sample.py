@@ -7,6 +7,7 @@ import pytest
 
 import jfoundations as jf
 from jfoundations import folds, stats
+from jfoundations.folds._sample import _waits
 from jfoundations.testing import checks
 
 KEY = jax.random.key(3)
@@ -107,3 +108,24 @@ def test_fewer_than_asked_for():
 def test_messages(call, error, said):
     with pytest.raises(error, match=said):
         call()
+
+
+def test_waits_are_known_near_0_and_at_any_scale_of_weights():
+    word = jnp.array([0, 1, 2, 3, 1000, 2**31, 2**32 - 2, 2**32 - 1], np.uint32)
+    share = (np.asarray(word, np.float64) + 0.5) / 2**32
+    right = np.log(-np.log1p(-share))
+    for weight in (1.0, 9.0, 2e-38, 3e38):
+        found = np.asarray(_waits(word, jnp.full(8, weight, np.float32)))
+        expected = right - np.log(np.float64(np.float32(weight)))
+        np.testing.assert_allclose(found[:6], expected[:6], rtol=0, atol=4e-5)
+        assert (np.diff(found[:7]) > 0).all() and np.isfinite(found).all()
+    assert np.isfinite(np.asarray(_waits(word, jnp.full(8, np.inf, np.float32)))).all()
+
+
+def test_the_first_of_many_goes_by_its_weight():
+    # the words of the first of 2**26 elements are so small: of the heavy ones 0.9 come first
+    rng = np.random.default_rng(3)
+    words = rng.integers(0, 2**11, (4000, 32)).astype(np.uint32)
+    weights = jnp.broadcast_to(jnp.where(jnp.arange(32) < 16, 9.0, 1.0), words.shape)
+    first = np.asarray(_waits(jnp.asarray(words), weights)).argmin(1)
+    assert abs(np.mean(first < 16) - 0.9) < 0.02

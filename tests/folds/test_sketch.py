@@ -214,6 +214,16 @@ def test_weights_add_up_to_the_last_digit():
     assert abs(float(total.count) - right) <= 2.0**-23 * right
 
 
+def test_of_equal_weights_a_level_is_reached_where_it_is():
+    fold = folds.sketch(weights=stats.Frequency)
+    q, x = jnp.array([0.3, 0.5, 0.7, 0.75, 0.9, 1.0]), jnp.arange(20) + 1
+    for weight in (0.1, 1 / 3, 1.0, 1e30):
+        found = jf.fold(fold, (x, jnp.full(20, weight, jnp.float32)))
+        assert found.quantile(q).tolist() == [6, 10, 14, 15, 18, 20]
+    light = jnp.full(20, 1.0).at[19].set(1e-7)
+    assert jf.fold(fold, (x, light)).quantile(1.0) == 20
+
+
 def test_values_far_from_0():
     x = 1000 + draw(5, "normal", 601)
     q = jnp.array([0.01, 0.3, 0.6, 0.99])
@@ -289,6 +299,7 @@ def test_accuracies(accuracy):
         (lambda: folds.sketch(accuracy="fine"), TypeError, "accuracy is 'fine'; a Python float"),
         (lambda: folds.median(accuracy=0.0), ValueError, r"accuracy is 0.0; it must lie in \[1e-4"),
         (lambda: folds.sketch(around=1j), TypeError, "folds.sketch: around is complex"),
+        (lambda: folds.median(around=jnp.nan), ValueError, "folds.median: around is nan; finite"),
         (lambda: folds.sketch(weights=1), TypeError, "give one of the classes"),
         (
             lambda: jf.fold(folds.sketch(around=jnp.zeros(2)), jnp.zeros((4, 3))),

@@ -59,7 +59,7 @@ def test_rows_are_the_plain_sums(shape, terms):
             np.testing.assert_array_equal(a, b.sum(axis))
 
 
-MUCH = [(FAR + 77,), (FAR * 2,), (2, FAR // 8, 5)]
+MUCH = [(FAR + 77,), (FAR * 2,), (2, FAR // 8, 5), (1, 3, FAR // 2), (1, 64 * 5, FAR // 256)]
 
 
 @pytest.mark.parametrize("shape", MUCH, ids=str)
@@ -107,7 +107,7 @@ def test_ends(shape, dtype):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 10**9), st.sampled_from([1, 3, 64, 2048]))
+@given(st.integers(1, 10**9), st.sampled_from([1, 3, 64, 2048, 2**22]))
 def test_the_cut(n, inner):
     blocks, rows = cut(n, inner)
     assert 0 < rows <= min(n, MANY)
@@ -116,6 +116,7 @@ def test_the_cut(n, inner):
     for outer in (1, 5):
         blocks, pieces, rows, lines = pieces_of(n, inner, outer)
         assert n % blocks == 0 or pieces == 1
+        assert pieces >= 1 and pieces * blocks * rows * lines <= n
         # of each block less than a piece is left over
         assert pieces * rows * lines <= n // blocks < (pieces + 1) * rows * max(lines, 1) + rows
         assert min(n - 1, rows) <= height(n, inner, outer) <= 4 * SHORT + 8 * ROWS + MOST

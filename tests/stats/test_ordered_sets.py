@@ -68,7 +68,9 @@ def test_nothing():
     nothing = np.zeros((0, 2), np.float32)
     found = stats.segment_median(nothing, np.zeros(0, int), num_segments=3)
     same(found, np.full((3, 2), np.nan))
-    assert stats.rolling_median(np.zeros((5, 0), np.float32), 2).shape == (4, 0)
+    empty = np.zeros((5, 0), np.float32)
+    assert stats.rolling_median(empty, 2).shape == (4, 0)
+    assert stats.segment_quantile(empty, Q, np.zeros(5, int), num_segments=3).shape == (4, 3, 0)
     with raises(ValueError, "window is 1", "0 elements"):
         stats.rolling_median(nothing, 1)
 

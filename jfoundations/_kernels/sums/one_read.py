@@ -221,8 +221,9 @@ def pieces_of(n: int, inner: int, outer: int) -> tuple[int, int, int, int]:
     size, blocks = n * inner * outer, gcd(n, BLOCKS)
     rows = _rows(n // blocks)
     lines = ceil(n // blocks / rows / min(size // PIECE, MOST)) if size >= FAR else 0
-    if lines * inner >= WIDE:
-        return blocks, n // (blocks * rows * lines), rows, lines
+    pieces = n // max(blocks * rows * lines, 1)  # none of a block that is shorter than its rows
+    if lines * inner >= WIDE and pieces > 1:
+        return blocks, pieces, rows, lines
     blocks, rows = cut(n, inner * outer)
     return blocks, 1, rows, n // max(blocks * rows, 1)
 
