@@ -108,7 +108,14 @@ def _bytes(path: str) -> int:
 def _length(path: str, columns: Sequence[str] | None) -> int:
     if _kind(path) == ".parquet":
         return _library("pyarrow.parquet").ParquetFile(path).metadata.num_rows
-    return jax.tree.leaves(_arrays(path, columns))[0].shape[0]
+    lengths = {array.shape[:1] for array in jax.tree.leaves(_arrays(path, columns))}
+    if len(lengths) != 1 or () in lengths:
+        found = sorted(n for length in lengths for n in length)
+        raise ValueError(
+            f"Source.of: the arrays of {path} have lengths {found or 'none'}; to be cut in blocks "
+            "they must share one leading axis; leave size out, or name those to read by columns="
+        )
+    return lengths.pop()[0]
 
 
 def _arrays(path: str, columns: Sequence[str] | None) -> Any:
