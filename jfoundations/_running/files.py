@@ -125,7 +125,11 @@ def _arrays(path: str, columns: Sequence[str] | None) -> Any:
     found = _library("zarr").open(path, mode="r")
     if hasattr(found, "shape"):
         return found
-    return {name: found[name] for name in columns or sorted(found.array_keys())}
+    known = sorted(found.array_keys())
+    for name in columns or ():
+        if not hasattr(found.get(name), "shape"):
+            raise KeyError(f"{path} has no array {name!r}; it has {', '.join(known)}")
+    return {name: found[name] for name in columns or known}
 
 
 def _of_parquet(path: str, columns: Sequence[str] | None, rows: slice) -> dict[str, np.ndarray]:
@@ -203,8 +207,9 @@ class Slices:
 
 def _as_arrays(block: PyTree) -> Any:
     """Return a block as a tree of arrays: its columns, or its elements stacked."""
-    if hasattr(block, "keys"):
-        columns = {name: block[name] for name in block.keys()}  # noqa: SIM118
+    names = block.keys() if hasattr(block, "keys") else getattr(block, "column_names", None)
+    if names is not None:  # the second is an Arrow table, whose numbers are its columns'
+        columns = {name: block[name] for name in names}
         return {name: x if hasattr(x, "dtype") else np.asarray(x) for name, x in columns.items()}
     if hasattr(block, "dtype") or isinstance(block, tuple) or len(block) == 0:
         return block

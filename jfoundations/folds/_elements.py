@@ -42,7 +42,7 @@ def checked(who: str, weights: Any, nan: Nan, *, pairs: bool = False) -> Taken:
         TypeError: weights is none of the three classes.
         ValueError: nan is unknown.
     """
-    if weights is not None and weights not in KINDS:
+    if weights is not None and not any(weights is kind for kind in KINDS):
         kinds = ", ".join(f"stats.{kind.__name__}" for kind in KINDS)
         raise TypeError(
             f"folds.{who}: weights is {weights!r}; give one of the classes {kinds}, and elements "

@@ -25,9 +25,9 @@ WEIGHTS = STEP * (1 + np.exp(-PLACES)) * GROWTH
 def tails(f: Array, m: Array, n: Array) -> tuple[Array, Array]:
     """Return the probabilities that an F of m and n degrees of freedom is below, and above.
 
-    For m and n of at least 1 the smaller one is right to 1e-5 + 8 u √min(m, n) of itself, of float64
-    to 1e-9 and that, u the unit roundoff: a rounding of F changes as much. It is nan where m or n
-    is not positive.
+    For m and n of at least 1 the smaller one is right to 1e-5 + 8 u √min(m, n) of itself, of
+    float64 to 1e-9 and that, u the unit roundoff: a rounding of F changes as much. It is nan where
+    m or n is not positive.
 
     Args:
         f: at least 0.
