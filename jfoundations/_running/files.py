@@ -108,7 +108,14 @@ def _bytes(path: str) -> int:
 def _length(path: str, columns: Sequence[str] | None) -> int:
     if _kind(path) == ".parquet":
         return _library("pyarrow.parquet").ParquetFile(path).metadata.num_rows
-    return jax.tree.leaves(_arrays(path, columns))[0].shape[0]
+    lengths = {array.shape[:1] for array in jax.tree.leaves(_arrays(path, columns))}
+    if len(lengths) != 1 or () in lengths:
+        found = sorted(n for length in lengths for n in length)
+        raise ValueError(
+            f"Source.of: the arrays of {path} have lengths {found or 'none'}; to be cut in blocks "
+            "they must share one leading axis; leave size out, or name those to read by columns="
+        )
+    return lengths.pop()[0]
 
 
 def _arrays(path: str, columns: Sequence[str] | None) -> Any:
@@ -118,7 +125,11 @@ def _arrays(path: str, columns: Sequence[str] | None) -> Any:
     found = _library("zarr").open(path, mode="r")
     if hasattr(found, "shape"):
         return found
-    return {name: found[name] for name in columns or sorted(found.array_keys())}
+    known = sorted(found.array_keys())
+    for name in columns or ():
+        if not hasattr(found.get(name), "shape"):
+            raise KeyError(f"{path} has no array {name!r}; it has {', '.join(known)}")
+    return {name: found[name] for name in columns or known}
 
 
 def _of_parquet(path: str, columns: Sequence[str] | None, rows: slice) -> dict[str, np.ndarray]:
@@ -196,8 +207,9 @@ class Slices:
 
 def _as_arrays(block: PyTree) -> Any:
     """Return a block as a tree of arrays: its columns, or its elements stacked."""
-    if hasattr(block, "keys"):
-        columns = {name: block[name] for name in block.keys()}  # noqa: SIM118
+    names = block.keys() if hasattr(block, "keys") else getattr(block, "column_names", None)
+    if names is not None:  # the second is an Arrow table, whose numbers are its columns'
+        columns = {name: block[name] for name in names}
         return {name: x if hasattr(x, "dtype") else np.asarray(x) for name, x in columns.items()}
     if hasattr(block, "dtype") or isinstance(block, tuple) or len(block) == 0:
         return block

@@ -3,7 +3,7 @@
 from .._core.types import PyTree
 from .._folds.fold import Fold
 from .._kernels.moments.moments import Moments
-from .._kernels.sample.weights import Frequency
+from .._kernels.sample.weights import Frequency, Probability, Reliability
 from ..stats._significance import NO_COUNT, as_values
 from ._elements import Nan
 from ._moments import make_fold, only
@@ -22,7 +22,7 @@ def moments(*, weights: type[Frequency] | None = None, nan: Nan = "propagate") -
     >>> float(found.mean), float(jf.stats.ttest(found, mean=1.0).freedom)
     (6.25, 3.0)
     """
-    if weights not in (None, Frequency):
+    if weights is Reliability or weights is Probability:
         raise TypeError(NO_COUNT.format(who="folds.moments", weights=weights.__name__))
     return make_fold("moments", 2, _as_values, weights, nan)
 

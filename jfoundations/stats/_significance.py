@@ -251,6 +251,14 @@ def _samples(
             narrow = data.values[0].dtype
         found.append(Sample.of(m))
         dtypes.append(narrow if jnp.issubdtype(narrow, jnp.floating) else found[-1].var.dtype)
+    try:
+        np.broadcast_shapes(*(s.var.shape for s in found))
+    except ValueError as error:
+        shapes = ", ".join(str(s.var.shape) for s in found)
+        raise ValueError(
+            f"{who}: what is left of the samples has shapes {shapes}, which do not broadcast; "
+            "give samples that are alike but along axis"
+        ) from error
     dtype = functools.reduce(jnp.promote_types, (s.var.dtype for s in found))
     found = [jax.tree.map(lambda v: v.astype(dtype), s) for s in found]
     return found, functools.reduce(jnp.promote_types, dtypes)

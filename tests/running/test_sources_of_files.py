@@ -268,6 +268,26 @@ def test_what_is_refused(tmp_path, monkeypatch):
         jf.fold(folds.count(), jf.Source.of(paths))
 
 
+def test_arrays_of_a_group_are_cut_alike(tmp_path):
+    path = tmp_path / "a.zarr"
+    made = zarr.open_group(path, mode="w")
+    for name, n in (("c", 4), ("long", 5)):
+        made.create_array(name, data=np.arange(n, dtype=np.float32))
+    for columns in (None, ["c", "long"]):
+        with raises(ValueError, "a.zarr have lengths [4, 5]", "columns="):
+            jf.Source.of(path, 2, columns=columns)
+    assert [len(b["long"]) for b in jf.Source.of(path, 2, columns=["long"])] == [2, 2, 1]
+    with raises(KeyError, "a.zarr has no array 'no'; it has c, long"):
+        jf.Source.of(path, columns=["no"]).load(0)
+
+
+def test_an_arrow_table_is_its_columns():
+    table = pa.table({"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.0]})
+    first, last = jf.Source.of(table, 2)
+    assert_same(first, {"a": np.array([1.0, 2.0]), "b": np.array([4.0, 5.0])})
+    assert_same(last, {"a": np.array([3.0]), "b": np.array([6.0])})
+
+
 def test_which_file_spoiled_the_mean(tmp_path):
     paths = npy(tmp_path, [*PARTS, PARTS[0] + 100])
     mean, without = jf.jackknife(folds.mean(), jf.Source.of(paths))

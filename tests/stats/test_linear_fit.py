@@ -232,3 +232,15 @@ def test_bad_input(name):
     error, call, said = CALLS[name]
     with raises(error, "linear_fit", said):
         call()
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_a_column_of_zeros_is_left_out(intercept, size):
+    x = np.random.default_rng(0).normal(size=(6, 1)).astype(np.float32)
+    y = np.float32(size) * np.arange(6, dtype=np.float32)
+    right = stats.linear_fit(x, y, intercept=intercept)
+    found = stats.linear_fit(np.hstack([x, np.zeros_like(x)]), y, intercept=intercept)
+    assert int(found.status) == 1 and np.isnan(found.errors[1])
+    assert found.coefficients.tolist() == [*right.coefficients.tolist(), 0.0]
+    assert found.errors[0] == right.errors[0] and found.intercept == right.intercept

@@ -150,6 +150,16 @@ BAD = {
         lambda: folds.moments(weights=stats.Reliability),
         "folds.moments: weights are Reliability, which count no observations",
     ),
+    "weights that are numbers": (
+        TypeError,
+        lambda: folds.moments(weights=A),
+        "folds.moments: weights is array(",
+    ),
+    "shapes": (
+        ValueError,
+        lambda: stats.welch(np.ones((3, 4)), np.ones((5, 3)), axis=1),
+        "welch: what is left of the samples has shapes (3,), (5,)",
+    ),
 }
 
 

@@ -96,6 +96,7 @@ def least_squares(
     square = jnp.where(some, divide(rest, jnp.where(some, free, 1)), jnp.nan)
     # the constant's unit is 1
     scale = unit[-1] / jnp.pad(unit[:-1], (first, 0), constant_values=1)
+    scale = jnp.where(swept, scale, 1)  # of a column of zeros there may be no float
     values = jnp.where(swept, found[:-1, -1], 0) * scale
     errors = jnp.where(swept, root(square * jnp.diagonal(found)[:-1]), jnp.nan) * scale
     explained, varied = plus(each(_last, matrix), minus(each(_last, words))), matrix[0][-1, -1]

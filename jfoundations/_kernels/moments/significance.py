@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from ..numbers.units import inverse_unit
 from .moments import Moments, root
+from .tails import tails
 
 
 class Significance(NamedTuple):
@@ -91,7 +92,7 @@ def t_test(
     t = gap / jnp.where(left > 0, root(square), jnp.nan)
     t, left = jnp.broadcast_arrays(t, left)
     fixed, n = lax.stop_gradient((t, left))
-    tail = lax.betainc(n / 2, jnp.full_like(n, 0.5), n / (n + fixed * fixed)) / 2
+    tail = tails(fixed * fixed, jnp.ones_like(n), n)[1] / 2
     above = jnp.where(fixed > 0, tail, 1 - tail)
     below = jnp.where(fixed < 0, tail, 1 - tail)
     p = {"two-sided": 2 * tail, "less": below, "greater": above}[alternative]
@@ -109,7 +110,7 @@ def f_test(samples: list[Sample], *, alternative: str) -> Significance:
     free = [s.size - 1 for s in samples]
     a, b = (s.var * (s.size / n) for s, n in zip(samples, free, strict=True))
     f, m, n = jnp.broadcast_arrays(a / b, *free)
-    below, above = _tails(f, m, n)
+    below, above = tails(*lax.stop_gradient((f, m, n)))
     p = {"less": below, "greater": above, "two-sided": 2 * jnp.minimum(below, above)}[alternative]
     return Significance(f, (m, n), p)
 
@@ -125,12 +126,4 @@ def analysis_of_variance(samples: list[Sample]) -> Significance:
     free = jnp.full_like(total, len(samples) - 1), total - len(samples)
     f, m, n = jnp.broadcast_arrays((between / free[0]) / (within / free[1]), *free)
     f = jnp.where(n > 0, f, jnp.nan)
-    return Significance(f, (m, n), _tails(f, m, n)[1])
-
-
-def _tails(f: Array, m: Array, n: Array) -> tuple[Array, Array]:
-    """Return how likely an F of m and n degrees of freedom is below, and above."""
-    f, m, n = lax.stop_gradient((f, m, n))
-    ratio = m * f / n
-    share, rest = 1 / (1 + 1 / ratio), 1 / (1 + ratio)
-    return lax.betainc(m / 2, n / 2, share), lax.betainc(n / 2, m / 2, rest)
+    return Significance(f, (m, n), tails(*lax.stop_gradient((f, m, n)))[1])
