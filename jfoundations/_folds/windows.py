@@ -36,7 +36,7 @@ from .rows import ROOM, element, pick, replaced
 from .spans import bounds_of_spans, check_spans
 
 FEW = 64  # blocks side by side, below which stretches of 1, 2, 4, ... pay
-LARGE = 1 << 12  # bytes of a memory that is larger than a window of elements
+LARGE = 1 << 11  # bytes of a memory that is larger than a window of elements
 
 
 class _Cut(NamedTuple):

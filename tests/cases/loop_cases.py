@@ -293,9 +293,13 @@ ELSEWHERE = {
     "diagnostics",
     "executors",
     "folds",
+    "guide",
     "load",
     "records",
+    "reduce",
+    "rolling",
     "save",
+    "segment",
     "stats",
     "testing",
 }
