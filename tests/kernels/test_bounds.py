@@ -173,7 +173,7 @@ def test_height():
     # 2048 lines are 10 of 204, and 8; 212 are 10 of 21, and 2
     assert height(2**20, 1, 2) == 8 + 2 * ROWS + 23 + 64 + 1
     assert height(2**20, 512) == 8 + 255 + 8 + 64 + 1  # 256 pieces
-    assert height(10**8, 1) == 10 + 93 + 4 * 32 + 1
+    assert height(10**8, 1) == 10 + 94 + 4 * 32 + 1
 
 
 def test_the_value_is_the_plain_one_and_so_is_its_slope():

@@ -8,9 +8,9 @@ made of vectors, however many sums there are; what it leaves is summed plainly.
 Sums of rows that leave the cache cost more than the data: much data are summed piece by piece.
 
 Measured on XLA:CPU (jax 0.10.2) as multiples of ``jnp.sum``, and ``jnp.var`` to it: a variance, a
-covariance (of two arrays) and `describe` of 2**20 floats 1.5, 2.7, 2.5 and 1.9, of 2**24 1.6, 4.0,
-3.4 and 1.9, of 10**8 1.6, 3.5, 3.0 and 2.3; of (10240, 2048) along rows 1.5, 6.3, 2.3 and 1.6; of
-(10**5, 512) along columns 1.4, 3.0, 2.7 and 2.1.
+covariance (of two arrays) and `describe` of 2**20 floats 1.5, 2.7, 2.5 and 1.9, of 10**7 1.1, 3.7,
+2.7 and 1.9, of 10**8 1.3, 2.9, 2.3 and 2.0; of (10240, 2048) along rows 1.5, 6.3, 2.3 and 1.6; of
+(10**5, 512) along columns 1.2, 2.6, 2.0 and 2.1.
 
 >>> import jax.numpy as jnp
 >>> [float(s) for s in one_read(lambda x: [x, x * x], [jnp.arange(6.0)], [])]
@@ -36,10 +36,10 @@ ROWS = 10  # added in one loop: so many are unrolled, of two arrays 12 are not
 MANY = 16  # of much data: fewer would leave more than memory's allocator keeps at hand
 SHORT = 64  # lines that are added one after another
 LONG = 2**16  # so many numbers, if there is one row of them, are summed by trees
-FAR = 2**23  # of so many numbers the sums of rows alone leave the cache
+FAR = 3 * 2**22  # of so many numbers the sums of rows alone leave the cache
 PIECE = 2**20  # so many are summed at a time, in lines of no less than
 WIDE = 256
-MOST = 256  # pieces, which are added one after another
+MOST = 256  # about the most pieces, which are added one after another
 BLOCKS = 64  # so many parts that a sharded axis is cut where its shards are
 
 
@@ -220,7 +220,7 @@ def pieces_of(n: int, inner: int, outer: int) -> tuple[int, int, int, int]:
     """
     size, blocks = n * inner * outer, gcd(n, BLOCKS)
     rows = _rows(n // blocks)
-    lines = ceil(n // blocks / rows / min(size // PIECE, MOST)) if size >= FAR else 0
+    lines = n // blocks // (rows * min(size // PIECE, MOST)) if size >= FAR else 0
     pieces = n // max(blocks * rows * lines, 1)  # none of a block that is shorter than its rows
     if lines * inner >= WIDE and pieces > 1:
         return blocks, pieces, rows, lines
