@@ -144,12 +144,14 @@ def test_other_dtypes(dtype):
     x = (jnp.abs(draw(1, "normal")) * 20).astype(dtype)
     found = jf.fold(SKETCH, parts(x))
     right = stats.quantile(x, 0.3)
-    nearer = jf.fold(folds.narrow(0.3, within=found), parts(x))
-    exact = jf.fold(folds.quantile(0.3, within=nearer), parts(x))
-    assert exact.astype(jnp.float32).astype(right.dtype) == right
     assert found.minimum.dtype == dtype and found.maximum == jnp.max(x)
     if jnp.issubdtype(dtype, jnp.integer):  # up to 50 there is one in each bin
         assert found.quantile(0.3) == right
+    exact = right.astype(jnp.float32)
+    if dtype in (jnp.float16, jnp.int32):  # of all the next passes look at float32's keys
+        nearer = jf.fold(folds.narrow(0.3, within=found), parts(x))
+        exact = jf.fold(folds.quantile(0.3, within=nearer), parts(x))
+        assert exact.astype(jnp.float32).astype(right.dtype) == right
     assert abs(found.quantile(0.3) - exact) <= 0.01 * exact
 
 
