@@ -24,7 +24,7 @@ from .._core.values import describe, partial
 from .._kernels.sample.arguments import accumulator, numbers, scalar
 from .._kernels.sums.one_read import bounds
 from .fold import Fold
-from .given import length
+from .given import check_fold, length
 from .grouped import grouped
 from .protocols import Extract, Init, Merge, Step
 from .rows import element
@@ -72,8 +72,7 @@ def buckets(a_fold: Fold[Any], width: ArrayLike, count: int) -> Fold[Any]:
     >>> int(jf.fold(buckets(jf.folds.count(), 60, 2), late_and_early))
     2
     """
-    if not isinstance(a_fold, Fold):
-        raise TypeError(f"folds.buckets: {a_fold!r} is no Fold")
+    check_fold(a_fold, "folds.buckets")
     if a_fold.merge is None:
         raise TypeError(
             f"folds.buckets: {a_fold.name} cannot be merged (its merge is None), and buckets are; "

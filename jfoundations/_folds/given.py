@@ -16,6 +16,7 @@ from jax import Array
 
 from .._core.inputs import as_block
 from .._core.types import PyTree
+from .._core.values import maker_of
 from .._kernels.sample.arguments import Numbers, numbers
 from .fold import Fold
 
@@ -50,8 +51,7 @@ def check_given(
             numbers, where no bools.
         ValueError: lengths differ, or nan is unknown.
     """
-    if not isinstance(a_fold, Fold):
-        raise TypeError(f"{who}: {a_fold!r} is no Fold; take one from jfoundations.folds")
+    check_fold(a_fold, who)
     if a_fold.merge is None:
         raise TypeError(
             f"{who}: {a_fold.name} cannot be merged (its merge is None), and of merges its answers "
@@ -76,6 +76,19 @@ def check_given(
     return Given(xs, weights, where)
 
 
+def check_fold(value: object, who: str) -> None:
+    """Raise unless a value is a fold."""
+    if isinstance(value, Fold):
+        return
+    if name := maker_of(value, "jfoundations.folds"):
+        raise TypeError(f"{who}: folds.{name} makes a fold; call it: folds.{name}()")
+    name = getattr(value, "__name__", None) or repr(value)
+    raise TypeError(
+        f"{who}: {name} is no Fold; make one with Fold(init, step, merge) "
+        "or take one from jfoundations.folds"
+    )
+
+
 def length(xs: PyTree) -> int:
     """Return how many elements there are along the leading axis."""
     return jax.tree.leaves(xs)[0].shape[0]
@@ -93,11 +106,15 @@ def one_each(who: str, name: str, value: Numbers, n: int) -> Array:
 
 
 def which_count(given: Given, nan: str) -> tuple[Any, Array | None]:
-    """Return the elements, and bools that say which of them count; None where all do."""
-    kept = [] if given.where is None else [given.where]
+    """Return the elements, and bools that say which of them count; None where all do.
+
+    A weight that is nan is not left out: it is an error of the data, which the answer shows.
+    """
+    kept, x = [] if given.where is None else [given.where], given.xs
     if given.weights is not None:
         kept.append(given.weights != 0)
+        x = x[0]
     if nan == "omit":
-        leaves = [v for v in jax.tree.leaves(given.xs) if jnp.issubdtype(v.dtype, jnp.inexact)]
+        leaves = [v for v in jax.tree.leaves(x) if jnp.issubdtype(v.dtype, jnp.inexact)]
         kept += [~jnp.any(jnp.isnan(v), axis=tuple(range(1, v.ndim))) for v in leaves]
     return given.xs, jnp.all(jnp.stack(kept), axis=0) if kept else None

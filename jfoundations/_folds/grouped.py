@@ -27,7 +27,7 @@ from .._core.values import describe, identity, partial
 from .._kernels.sample.arguments import Numbers
 from .._kernels.sample.group_ids import placed, segments_of
 from .fold import Fold, like_of, like_of_block
-from .given import Given, check_given, length, which_count
+from .given import Given, check_fold, check_given, length, which_count
 from .rows import ROOM, element, is_by_rows, numbers_of, steps
 
 LONGEST, SHORTEST = 256, 4  # elements in a row
@@ -56,8 +56,7 @@ def grouped(a_fold: Fold[Any], num_groups: int) -> Fold[Any]:
     >>> found["n"].tolist(), found["top"].tolist()
     ([1, 2], [7.0, 4.5])
     """
-    if not isinstance(a_fold, Fold):
-        raise TypeError(f"folds.grouped: {a_fold!r} is no Fold")
+    check_fold(a_fold, "folds.grouped")
     n = check_count(num_groups, "num_groups", "folds.grouped", least=1)
     # without its answer and name, so that grouped var and std are one memory
     functions = (a_fold.init, a_fold.step, a_fold.merge, identity, a_fold.block)

@@ -21,7 +21,7 @@ from .._core.types import PyTree
 from .._core.values import partial
 from .blocks import like_of_block
 from .fold import Fold
-from .given import length
+from .given import check_fold, length
 from .rows import element, pick, replaced
 
 
@@ -58,8 +58,7 @@ def window(a_fold: Fold[Any], size: int) -> Fold[Any]:
     >>> float(jf.fold(window(jf.folds.mean(), 2), [jnp.array([9.0, 1.0]), jnp.array([2.0])]))
     1.5
     """
-    if not isinstance(a_fold, Fold):
-        raise TypeError(f"folds.window: {a_fold!r} is no Fold")
+    check_fold(a_fold, "folds.window")
     size = check_count(size, "size", "folds.window", least=1)
     init, block = partial(_none_yet, size), partial(_last, size)
     extract = partial(_answer, a_fold)

@@ -18,6 +18,7 @@ from .._core.programs import compiled
 from .._core.sharding import automatic
 from .._kernels.sample.arguments import Axes, Axis, Data, Nan, Numbers, check
 from .fold import Fold
+from .given import Given, check_fold, which_count
 
 
 def reduce(
@@ -59,8 +60,7 @@ def reduce(
     Array([[3, 8],
            [2, 7]], dtype=int32)
     """
-    if not isinstance(a_fold, Fold):
-        raise TypeError(f"reduce: {a_fold!r} is no Fold; take one from jfoundations.folds")
+    check_fold(a_fold, "reduce")
     data, axes = check("reduce", {"x": x}, axis, weights, where, nan)
     some_left_out = where is not None or weights is not None or nan == "omit"
     if some_left_out and a_fold.block_where is None:
@@ -90,24 +90,18 @@ def _of_lanes(a_fold: Fold[Any], data: Data, axes: Axes, keepdims: bool, nan: Na
         v = jnp.moveaxis(jnp.broadcast_to(v, x.shape), axes, range(len(axes)))
         return v.reshape(prod(x.shape[a] for a in axes), lanes)
 
-    kept = [] if data.where is None else [lined(data.where)]
-    xs: Any = lined(x)
-    if nan == "omit" and jnp.issubdtype(x.dtype, jnp.inexact):
-        kept.append(~jnp.isnan(xs))
-    if data.weights is not None:
-        weights = lined(data.weights.values)
-        kept.append(weights != 0)
-        xs = (xs, weights)
+    weights = None if data.weights is None else lined(data.weights.values)
+    where = None if data.where is None else lined(data.where)
+    xs = lined(x) if weights is None else (lined(x), weights)
 
-    def lane(xs: Any, kept: list[jax.Array]) -> Any:
-        if not kept:
-            return a_fold.extract(a_fold.block(xs))
-        assert a_fold.block_where is not None
-        return a_fold.extract(a_fold.block_where(xs, jnp.all(jnp.stack(kept), axis=0)))
+    def lane(given: Given) -> Any:
+        xs, kept = which_count(given, nan)
+        memory = a_fold.block(xs) if kept is None else a_fold.block_where(xs, kept)  # type: ignore
+        return a_fold.extract(memory)
 
     def placed(v: jax.Array) -> jax.Array:
         v = v.reshape(*v.shape[:-1], *rest)
         own = v.ndim - len(rest)
         return jnp.expand_dims(v, tuple(own + a for a in axes)) if keepdims else v
 
-    return jax.tree.map(placed, jax.vmap(lane, in_axes=1, out_axes=-1)(xs, kept))
+    return jax.tree.map(placed, jax.vmap(lane, in_axes=1, out_axes=-1)(Given(xs, weights, where)))

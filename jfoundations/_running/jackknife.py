@@ -22,10 +22,11 @@ from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
 from .._core.types import PyTree
 from .._folds.fold import Fold
+from .._folds.given import check_fold
 from .executor import Executor
 from .merge_tree import MergeTree, Node, strong
 from .progress import Progress, Report
-from .run import answer_of, check_fold, checked, completed
+from .run import answer_of, checked, completed
 from .source import cut, is_whole
 
 R = TypeVar("R")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import jax
 
 from .._core.checks import tracing
+from .._core.inputs import as_block
 from .._core.types import PyTree
 from .._core.values import describe
 from .._folds.fold import Fold
@@ -19,7 +20,6 @@ from .merge_tree import MergeTree, Node
 from .source import (
     Rows,
     Source,
-    as_block,
     chunk_name,
     element_of,
     fold_block,

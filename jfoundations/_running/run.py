@@ -19,13 +19,14 @@ import jax
 from jax.typing import ArrayLike
 
 from .._core.checks import check_count, tracing
+from .._core.inputs import as_block
 from .._core.programs import compiled
 from .._core.sharding import automatic
 from .._core.types import PyTree
-from .._core.values import maker_of
 from .._folds.fold import Fold
+from .._folds.given import check_fold
 from .executor import Executor, Local
-from .source import as_block, cut, is_whole
+from .source import cut, is_whole
 
 if TYPE_CHECKING:
     from .progress import Progress, Report
@@ -162,19 +163,6 @@ def completed(executor: Executor, opened: "Callable[[], Progress]") -> "Progress
 def answer_of(a_fold: Fold[R], state: "Progress") -> R:
     """Return the fold's answer of all chunks."""
     return compiled(_extracted, a_fold)(state.memory())
-
-
-def check_fold(value: object, who: str) -> None:
-    """Raise unless a value is a fold."""
-    if isinstance(value, Fold):
-        return
-    if name := maker_of(value, "jfoundations.folds"):
-        raise TypeError(f"{who}: folds.{name} makes a fold; call it: folds.{name}()")
-    name = getattr(value, "__name__", None) or repr(value)
-    raise TypeError(
-        f"{who}: {name} is no Fold; make one with Fold(init, step, merge) "
-        "or take one from jfoundations.folds"
-    )
 
 
 def _check_checkpoint(path: object, own_id: object, every: object) -> None:

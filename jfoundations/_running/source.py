@@ -1,4 +1,4 @@
-"""Numbered blocks of data, and how a block is checked."""
+"""Numbered blocks of data."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._core.checks import check_count
-from .._core.inputs import as_block as as_block
-from .._core.inputs import check_block as check_block
+from .._core.inputs import check_block
 from .._core.types import PyTree
 from .._core.values import describe
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._core.inputs import as_block
 from .._core.programs import compiled
 from .._core.pytrees import FlatTree
 from .._core.settings import under
@@ -25,7 +26,6 @@ from .._folds.fold import Fold
 from .lengths import block_memory, filled
 from .source import (
     Loader,
-    as_block,
     chunk_name,
     element_of,
     fold_block,

@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.scipy.special import betainc
 
 from .._kernels.moments.moments import root, times
+from .._kernels.moments.tails import tails
 from .._kernels.sample.arguments import Axes, Data, Numbers, answer, compiled
 from ..stats._basic import mean, std, var
 from ._ess import below, of_halves, squares
@@ -81,7 +81,8 @@ def _beta_quantile(q: float, a: Array, b: Array) -> Array:
     def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
-        less = betainc(a, b, middle) < q
+        # of so many degrees of freedom F is as likely to be below
+        less = tails(middle / (1 - middle) * (b / a), 2 * a, 2 * b)[0] < q
         return jnp.where(less, middle, low), jnp.where(less, high, middle)
 
     digits = jnp.finfo(a.dtype).nmant

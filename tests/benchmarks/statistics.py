@@ -214,7 +214,29 @@ def training() -> Rows:
     return rows
 
 
-PARTS = {f.__name__: f for f in (vectors, matrices, pairs, shape, masks, call, gradient, training)}
+def much() -> Rows:
+    """Time what is summed by rows, and of much data by pieces, on each kind of axis."""
+    rows: Rows = []
+    shapes = ((2**20,), (10**7,), (2**24,), (10**8,), (10**5, 512), (10**4, 2048))
+    for shape in shapes:
+        x, y = normal(*shape), normal(*shape, seed=1)
+        axis = {1: None, 10**5: 0, 10**4: -1}[1 if len(shape) == 1 else shape[0]]
+        runs = {
+            "sum": lambda x, y, axis=axis: jnp.sum(x, axis),
+            "mean": lambda x, y, axis=axis: stats.mean(x, axis=axis),
+            "var": lambda x, y, axis=axis: stats.var(x, axis=axis),
+            "cov": lambda x, y, axis=axis: stats.cov(x, y, axis=axis),
+            "kurtosis": lambda x, y, axis=axis: stats.kurtosis(x, axis=axis),
+            "describe": lambda x, y, axis=axis: stats.describe(x, axis=axis),
+            "jnp.var": lambda x, y, axis=axis: jnp.var(x, axis),
+        }
+        row = race(runs, x, y, rounds=51 if x.size < 2**21 else 7)
+        rows.append({"shape": str(shape), "axis": str(axis)} | row)
+    return rows
+
+
+FUNCTIONS = (vectors, matrices, pairs, shape, much, masks, call, gradient, training)
+PARTS = {f.__name__: f for f in FUNCTIONS}
 
 
 def main(parts: list[str]) -> None:

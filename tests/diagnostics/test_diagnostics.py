@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers import raises
 from jax.sharding import NamedSharding, PartitionSpec
+from scipy.stats import beta
 
 from jfoundations import diagnostics
 
@@ -69,6 +70,17 @@ def test_infinities():
     assert np.isfinite(diagnostics.ess(x)).all() and np.isfinite(diagnostics.rhat(x)).all()
     for found in (diagnostics.ess(x, kind="mean"), diagnostics.rhat(x, kind="split")):
         assert np.isnan(found[0]) and np.isfinite(found[1:]).all()
+
+
+def test_the_error_of_a_quantile_of_many_draws():
+    # a beta distribution of so many observations takes more than float32 has in a gamma function
+    x = np.random.default_rng(0).normal(size=(4, 50_000)).astype(np.float32)
+    size, ordered = x.size, np.sort(x.ravel())
+    worth = float(diagnostics.ess(x, kind="median"))
+    a = worth / 2 + 1
+    low, high = (beta.ppf(q, a, a) * size - 1 for q in (0.1586553, 0.8413447))
+    right = (ordered[int(np.ceil(high))] - ordered[int(np.floor(low))]) / 2
+    np.testing.assert_allclose(diagnostics.mcse(x, kind="median"), right, rtol=1e-3)
 
 
 def test_empty():

@@ -9,7 +9,8 @@ from helpers import assert_same, raises
 
 import jfoundations as jf
 from jfoundations import folds, stats
-from jfoundations._folds import windows as _windows
+from jfoundations._folds.windows import _of_bounds, _side_by_side
+from jfoundations._kernels.moments.moving import chunked
 from jfoundations.testing import laws, strategies
 
 RNG = np.random.default_rng(4)
@@ -99,14 +100,22 @@ def test_memories_larger_than_a_window_are_not_merged():
 
 
 @pytest.mark.parametrize("name", ["composed", "minimum", "count"])
-def test_all_ways_to_long_windows_agree(name, monkeypatch):
+def test_all_ways_to_long_windows_agree(name):
     a_fold, xs = EXACT[name]
     right = brute(a_fold, xs, full(9))
-    assert_same(jax.jit(lambda xs: jf.rolling(a_fold, xs, 9))(xs), right)
-    monkeypatch.setattr(_windows, "FEW", 1)  # stretches of 1, 2, 4, ...
-    monkeypatch.setattr(_windows, "ROOM", 1)  # piece by piece
-    assert_same(jax.jit(lambda xs: jf.rolling(a_fold, xs, 9))(xs), right)
-    monkeypatch.setattr(_windows, "FEW", 10**6)
+    empty = jax.tree.map(jnp.asarray, a_fold.init(jax.tree.map(lambda v: v[0], xs)))
+
+    def by_blocks(xs):
+        return _side_by_side(a_fold, empty, xs, None, 9)
+
+    def by_stretches(xs):  # of 1, 2, 4, ... elements
+        start = jnp.arange(len(jax.tree.leaves(xs)[0]) - 8, dtype=jnp.int32)
+        return _of_bounds(a_fold, empty, xs, None, start, start + 9, (9).bit_length())
+
+    for way in (by_blocks, by_stretches):
+        whole, pieces = jax.jit(lambda xs, way=way: (way(xs), chunked(xs, 9, way, 1)))(xs)
+        assert_same(whole, right)
+        assert_same(pieces, right)
     assert_same(jax.jit(lambda xs: jf.rolling(a_fold, xs, 9))(xs), right)
 
 
@@ -159,6 +168,17 @@ def test_times_that_fall_unseen_give_nan():
     assert np.isnan(run(TIMES[::-1].astype(np.float32))).all()
     assert np.isnan(run(np.full(N, np.nan, np.float32))).all()
     assert np.isfinite(run(TIMES.astype(np.float32))).all()
+
+
+def test_a_weight_that_is_nan_is_not_left_out():
+    """As in `stats.mean`: `nan` speaks of the data."""
+    weighted, x = folds.mean(weights=stats.Frequency), jnp.array([jnp.nan, 2.0, 4.0, 6.0])
+    w = jnp.array([1.0, jnp.nan, 1.0, 1.0])
+    found = jf.rolling(weighted, x, 2, weights=w, nan="omit")
+    np.testing.assert_array_equal(found, [np.nan, np.nan, 5.0])
+    found = jf.segment(weighted, x, jnp.array([0, 0, 1, 1]), 2, weights=w, nan="omit")
+    np.testing.assert_array_equal(found, [np.nan, 5.0])
+    assert np.isnan(jf.reduce(weighted, x, weights=w, nan="omit"))
 
 
 def test_weights_are_pairs_and_0_is_deletion():
