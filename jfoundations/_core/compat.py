@@ -39,6 +39,15 @@ def vary(x: Array, axes: frozenset[Hashable]) -> Any:
     return lax.pcast(x, missing, to="varying") if missing else x
 
 
+def vary_as(tree: Any, others: Any) -> Any:
+    """Return a tree that may differ over all mesh axes that any leaf of others may differ over.
+
+    What a loop starts from must have the type of what it becomes.
+    """
+    axes = frozenset().union(*map(varying, jax.tree.leaves(others)))
+    return jax.tree.map(lambda leaf: vary(leaf, axes), tree) if axes else tree
+
+
 def _refused(cotangent: Array, x: Array, *, cure: str) -> Any:
     raise ValueError(cure)
 

@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 
 from .._core.checks import check_like
+from .._core.compat import vary_as
 from .._core.inputs import elements
 from .._core.types import Bool, Function, PyTree
 from .protocols import Finished, Init, Predicate, Step
@@ -61,6 +62,7 @@ def fold_elements(
         check_like(new, m, "the step of a fold", "memory")
         return new
 
+    memory = vary_as(memory, xs)
     if finished is None and count is None:
         return lax.scan(lambda m, x: (checked(m, x), None), memory, xs)[0]
     n = jax.tree.leaves(xs)[0].shape[0]

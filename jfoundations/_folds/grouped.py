@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 
 from .._core.checks import check_count, tracing
+from .._core.compat import vary_as
 from .._core.programs import compiled
 from .._core.sharding import automatic
 from .._core.types import PyTree
@@ -176,6 +177,7 @@ def _extract(extract: Any, memory: PyTree) -> Any:
 def _block(n: int, f: Fold[Any], xs: PyTree, kept: jax.Array | None = None) -> Any:
     group, x = jax.tree.map(jnp.asarray, _pair(xs, 1))
     size, start = len(group), jax.tree.map(jnp.asarray, f.init(like_of_block(x)))
+    start = vary_as(start, (group, x))
     width = min(max(min(size // n, isqrt(size) // 4), SHORTEST), LONGEST)
     most = size // width + n  # rows: all but the last of each group are full
     bytes_of = sum(m.size * m.dtype.itemsize for m in jax.tree.leaves(start))

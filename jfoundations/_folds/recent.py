@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array, lax
 
 from .._core.checks import check_count
+from .._core.compat import vary_as
 from .._core.inputs import elements
 from .._core.pytrees import pytree
 from .._core.types import PyTree
@@ -100,5 +101,5 @@ def _answer(a_fold: Fold[Any], memory: Last) -> Any:
         x, kept = one
         return pick(kept, a_fold.step(memory, x), memory), None
 
-    empty = jax.tree.map(jnp.asarray, a_fold.init(like_of_block(xs)))
+    empty = vary_as(jax.tree.map(jnp.asarray, a_fold.init(like_of_block(xs))), xs)
     return a_fold.extract(lax.scan(take, empty, (replaced(kept, xs), kept))[0])

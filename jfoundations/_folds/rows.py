@@ -22,6 +22,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from .._core.compat import vary_as
 from .._core.inputs import elements
 from .._core.types import Function, PyTree
 from .._core.values import partial
@@ -78,7 +79,7 @@ def kept_by_rows(
         xs: arrays.
         kept: bools, one an element.
     """
-    empty = jax.tree.map(jnp.asarray, init(like_of_block(xs)))
+    empty = vary_as(jax.tree.map(jnp.asarray, init(like_of_block(xs))), (xs, kept))
     if len(kept) == 0 or not jax.tree.leaves(empty):
         return empty
     spare = _spare(kept, xs)

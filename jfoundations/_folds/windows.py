@@ -24,6 +24,7 @@ import numpy as np
 from jax import Array, lax
 
 from .._core.checks import check_count, tracing
+from .._core.compat import vary_as
 from .._core.programs import compiled
 from .._core.sharding import automatic
 from .._core.types import PyTree
@@ -153,7 +154,7 @@ def _answers(
 ) -> Any:
     xs, kept = which_count(given, nan)
     n, answers = length(xs), length(xs)
-    empty = jax.tree.map(jnp.asarray, a_fold.init(like_of_block(xs)))
+    empty = vary_as(jax.tree.map(jnp.asarray, a_fold.init(like_of_block(xs))), (xs, kept))
     if n == 0:
         return jax.tree.map(lambda v: jnp.zeros((0, *v.shape), v.dtype), a_fold.extract(empty))
     if timing is not None:

@@ -17,6 +17,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from .._core.checks import check_like
+from .._core.compat import vary_as
 from .._core.programs import compiled
 from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
@@ -139,6 +140,6 @@ def _left_out(a_fold: Fold[Any], memories: PyTree, known: Known) -> Any:
         return merge(before, memory), a_fold.extract(merge(before, after))
 
     like = jax.tree.unflatten(known.structure, known.leaves)
-    empty = jax.tree.map(strong, a_fold.init(like))
+    empty = vary_as(jax.tree.map(strong, a_fold.init(like)), memories)
     _, after = lax.scan(from_right, empty, memories, known.chunks, reverse=True)
     return lax.scan(from_left, empty, (memories, after), known.chunks)[1]

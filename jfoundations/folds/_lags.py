@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from .._core.checks import check_count
+from .._core.compat import vary_as
 from .._core.inputs import elements
 from .._core.pytrees import pytree
 from .._core.rounding import protect
@@ -256,7 +257,7 @@ def _across(latest: jax.Array, first: jax.Array) -> jax.Array:
         return sums + latest[i][None] * lax.dynamic_slice_in_dim(padded, kept - i, kept + 1)
 
     zeros = jnp.zeros((kept + 1, *first.shape[1:]), first.dtype)
-    return lax.fori_loop(0, kept, more, zeros) if kept else zeros
+    return lax.fori_loop(0, kept, more, vary_as(zeros, (first, latest))) if kept else zeros
 
 
 def _central(memory: Lags) -> tuple[jax.Array, jax.Array]:

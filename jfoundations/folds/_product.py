@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._core.compat import vary_as
 from .._core.pytrees import pytree
 from .._core.types import PyTree
 from .._core.values import partial
@@ -102,7 +103,7 @@ def _ones(like: jax.Array) -> Scaled:
 def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> Scaled:
     terms = _terms(taken, xs, kept)
     n = len(terms.high)
-    start = _ones(jnp.zeros(terms.high.shape[1:], terms.high.dtype))
+    start = vary_as(_ones(jnp.zeros(terms.high.shape[1:], terms.high.dtype)), terms)
     if n == 0:
         return start
     # rows side by side, then their products one after another

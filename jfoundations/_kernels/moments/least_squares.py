@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..._core.compat import vary_as
 from ..._core.pytrees import pytree
 from ..._core.rounding import divide
 from ..numbers.two_words import Pair, each, multiply, one_word, over
@@ -172,5 +173,6 @@ def _swept(
         return (high, low), swept | (mine & there)
 
     first = int(intercept)
-    found, swept = lax.fori_loop(first, q - 1, sweep, (matrix, jnp.asarray(places < first)))
+    start = vary_as((matrix, jnp.asarray(places < first)), matrix)
+    found, swept = lax.fori_loop(first, q - 1, sweep, start)
     return found, swept[:-1]

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..._core.compat import vary_as
 from ..._core.types import PyTree
 from ..sample.arguments import REAL, Data, Nan, Numbers, accumulator, answer, check, join
 from ..sample.weights import Weights
@@ -208,7 +209,8 @@ def fading(
 
     parts = cut(x), cut(weights)
     whole = fade**size
-    ends, _ = lax.scan(go, nothing(jax.tree.map(lambda v: v[0], parts)), parts)
+    none = vary_as(nothing(jax.tree.map(lambda v: v[0], parts)), (parts, fade))
+    ends, _ = lax.scan(go, none, parts)
     _, starts = lax.scan(join, jax.tree.map(lambda v: jnp.zeros_like(v[0]), ends), ends)
     _, found = lax.scan(show, starts, parts)
     return jnp.swapaxes(found, 0, 1).reshape(rows * size, *rest)[:n]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..._core.compat import vary, varying
+from ..._core.compat import vary_as
 from ..._core.types import PyTree
 from ..numbers.counts import Count
 
@@ -66,7 +66,7 @@ def _in_blocks(step: Step, block: int, start: PyTree, x: Array, counts: Array | 
             counts = new if counts is None else jnp.where(new, counts, counts.dtype.type(0))
         return step(carry, x, counts)
 
-    start = jax.tree.map(lambda leaf: vary(leaf, varying(x)), start)
+    start = vary_as(start, x)
     return lax.fori_loop(np.uint32(0), np.uint32(-(-length // width)), body, start)
 
 
@@ -130,4 +130,4 @@ def _by_columns(bins: int, index: Array, times: Array | None) -> Count:
         return total + Count((found >> 1) >> (31 - shift), found << shift)
 
     digits, nothing = np.uint32(-(-32 // digit)), Count.of(0, (columns, bins))
-    return lax.fori_loop(np.uint32(0), digits, more, nothing)
+    return lax.fori_loop(np.uint32(0), digits, more, vary_as(nothing, (index, times)))

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..._core.compat import vary_as
 from ..numbers.sortable_bits import decode, encode, last_key
 
 BINS = 1 << 8
@@ -101,7 +102,7 @@ def by_counting(x: Array, place: Array, groups: int, ranks: Array) -> Array:
         return jnp.where((rest + 1 < same) | (rank + 1 >= counts), key, least)
 
     start = jnp.zeros(ranks.shape, keys.dtype), ranks, jnp.zeros_like(ranks)
-    found = lax.scan(digit, start, lax.iota(np.int32, width))[0]
+    found = lax.scan(digit, vary_as(start, (x, place, ranks)), lax.iota(np.int32, width))[0]
     key, rest, same = found
     both = [key, jax.vmap(after, in_axes=1, out_axes=1)(key, ranks, rest, same)]
     return decode(jnp.concatenate(both, axis=1), x.dtype)

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..._core.compat import vary_as
 from ..numbers.sortable_bits import decode, encode, last_key
 
 PIECE = 4  # windows in a piece, about: longer ones have more bits, shorter ones more elements
@@ -90,7 +91,7 @@ def _places(keys: Array, bits: int, window: int, ranks: Array) -> Array:
         return (order.reshape(pieces, size), low, high, rest), None
 
     order = jnp.broadcast_to(index, (pieces, size))
-    held = order, start, start + window, ranks
+    held = vary_as((order, start, start + window, ranks), keys)
     (order, low, _, rest), _ = lax.scan(split, held, lax.iota(np.int32, bits))
     return _take(order.reshape(-1), (base * size)[:, :, None] + low + rest)
 
@@ -105,7 +106,8 @@ def _ranked(keys: Array, bits: int) -> Array:
         middle = rank + lax.shift_right_logical(np.int32(size), k + 1)
         return jnp.where(_take(ascending, base + middle) <= keys, middle, rank), None
 
-    return lax.scan(halve, jnp.zeros(keys.shape, np.int32), lax.iota(np.int32, bits))[0]
+    first = vary_as(jnp.zeros(keys.shape, np.int32), keys)
+    return lax.scan(halve, first, lax.iota(np.int32, bits))[0]
 
 
 def _take(flat: Array, at: Array) -> Array:

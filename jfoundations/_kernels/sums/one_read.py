@@ -27,6 +27,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import DTypeLike
 
+from ..._core.compat import vary_as
 from ..numbers.select import select
 
 Make = Callable[..., Sequence[Array]]
@@ -59,9 +60,11 @@ def one_read(
     """
     if len(data) == 1 and data[0].ndim == 1 and len(_terms(make, data, sides)) == 1:
         return plainly(make, data, sides, joins)  # which every compiler does well
+    # a mask may differ from device to device where the data do not: all sums have one type
+    data, sides = vary_as((list(data), list(sides)), (data, sides))
     return lax.platform_dependent(
-        list(data),
-        list(sides),
+        data,
+        sides,
         cpu=lambda data, sides: _in_vectors(make, data, sides, joins),
         default=lambda data, sides: plainly(make, data, sides, joins),
     )
@@ -125,7 +128,7 @@ def by_pieces(
     _, sums = lax.while_loop(
         lambda state: state[0] < pieces * step,
         lambda state: (state[0] + step, _joined(ways, state[1], sum_rows(state[0]))),
-        (start, sums),
+        (start, vary_as(sums, kinds)),
     )
     found = _lines(sums, joins, axis)
     odd = each - pieces * step
