@@ -8,9 +8,9 @@ made of vectors, however many sums there are; what it leaves is summed plainly.
 Sums of rows that leave the cache cost more than the data: much data are summed piece by piece.
 
 Measured on XLA:CPU (jax 0.10.2) as multiples of ``jnp.sum``, and ``jnp.var`` to it: a variance, a
-covariance (of two arrays) and `describe` of 2**20 floats 1.5, 2.7, 2.5 and 1.9, of 10**7 1.1, 3.7,
-2.7 and 1.9, of 10**8 1.3, 2.9, 2.3 and 2.0; of (10240, 2048) along rows 1.5, 6.3, 2.3 and 1.6; of
-(10**5, 512) along columns 1.2, 2.6, 2.0 and 2.1.
+covariance (of two arrays) and `describe` of 2**20 floats 1.3, 2.5, 2.6 and 1.7, of 10**7 1.3, 4.2,
+2.6 and 2.7, of 10**8 1.4, 3.1, 2.5 and 2.1; of (10**4, 2048) along rows 1.2, 5.0, 2.0 and 1.7; of
+(10**5, 512) along columns 1.4, 2.8, 2.8 and 2.1 (`python tests/benchmarks/statistics.py much`).
 
 >>> import jax.numpy as jnp
 >>> [float(s) for s in one_read(lambda x: [x, x * x], [jnp.arange(6.0)], [])]
