@@ -187,7 +187,7 @@ def sketched(
     index = 1 + ladder.slot(ladder.fine(y), y < 0, tops[None])
     last = ladder.slots + 1
     index = jnp.where(jnp.isfinite(y), index, jnp.where(y < 0, 0, last))
-    index = jnp.where(known, index, last + 1)
+    index = jnp.where(there, index, last + 1)  # what counts 0 times may lie beyond all bins
     bins = counted(index, last + 2, times)
     most, least = bounds(x.dtype)
     low = jnp.min(jnp.where(there, x, most), axis=0, initial=most)

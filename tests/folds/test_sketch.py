@@ -204,6 +204,19 @@ def test_fractional_weights():
     assert np.isnan(jf.fold(WEIGHTED, (jnp.arange(3.0), jnp.array([1, -1, 1]))).quantile(0.5))
 
 
+@pytest.mark.parametrize("far", [1e30, -1e30, np.inf])
+def test_what_counts_no_times_hides_nothing(far):
+    x, there = jnp.array([far, 1.0, -2.0, far, 3.0], jnp.float32), np.array([0, 2, 1, 0, 1], np.int32)
+    right = jf.fold(SKETCH, jnp.repeat(x, there))
+    for times in (there, (there / 4).astype(np.float32)):
+        found = jf.fold(WEIGHTED, (x, jnp.asarray(times)))
+        assert found.quantile(jnp.array([0.0, 1.0])).tolist() == [-2, 3]
+        assert float(found.count) == times.sum()
+    masked = SKETCH.block_where(x, there > 0)
+    checks.assert_same(masked, SKETCH.block(x[there > 0]), bits=True)
+    checks.assert_same(jf.fold(WEIGHTED, (x, jnp.asarray(there))), right, bits=True)
+
+
 def test_weights_add_up_to_the_last_digit():
     n = 2**15
     x, one = jnp.full(n, 0.5, jnp.float32), jnp.full(n, 0.1, jnp.float32)

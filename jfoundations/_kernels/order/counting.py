@@ -106,7 +106,7 @@ def _apart(count: Callable[..., Count], index: Array, times: Array | None) -> Co
     # XLA:CPU would compute each index where it is added, one by one, seven times slower: a branch,
     # which is always taken, has it write them down as vectors
     nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(count, index, times))
-    return lax.cond(index[0, 0] >= 0, count, lambda *given: nothing, index, times)
+    return lax.cond((index[0, 0] | 1) != 0, count, lambda *given: nothing, index, times)
 
 
 @functools.partial(jax.jit, static_argnums=0)
