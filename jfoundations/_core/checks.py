@@ -3,6 +3,8 @@
 The messages speak of what the user wrote: which function, which leaf, what it was and became.
 """
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Iterable
 from typing import Any, TypeVar

@@ -16,6 +16,8 @@ each leaf the path, dtype, shape, place and checksum), then the leaves' bytes in
 endian. No pickle: what is read can hold numbers only.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

@@ -16,6 +16,8 @@ arrays are leaves, the rest is structure, and equal structure means one trace.
 ([2.0, 4.0, 6.0], 1)
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import types
@@ -41,12 +43,12 @@ class Static:
     def __init__(self, value: object):
         self.value: Any = value
 
-    def tree_flatten(self) -> tuple[tuple[()], "Static"]:
+    def tree_flatten(self) -> tuple[tuple[()], Static]:
         """Return no leaves, and itself as the structure."""
         return (), self
 
     @classmethod
-    def tree_unflatten(cls, structure: "Static", leaves: tuple[()]) -> "Static":
+    def tree_unflatten(cls, structure: Static, leaves: tuple[()]) -> Static:
         """Return the structure, which is the value."""
         return structure
 
@@ -269,7 +271,7 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
         return (hold(self.func), self._arguments), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[PyTree, PyTree]) -> "partial[Any]":
+    def tree_unflatten(cls, _: None, children: tuple[PyTree, PyTree]) -> partial[Any]:
         """Rebuild from the function and the arguments."""
         new = object.__new__(cls)
         new._set(release(children[0]), children[1])

@@ -11,6 +11,8 @@ then merged two by two. So a program holds the step and the merge of the fold, o
 [2.0, nan, 7.0]
 """
 
+from __future__ import annotations
+
 from math import isqrt
 from typing import Any
 

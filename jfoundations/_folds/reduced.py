@@ -7,6 +7,8 @@
 [1.0000000...e+30, 8.0]
 """
 
+from __future__ import annotations
+
 from math import prod
 from typing import Any
 

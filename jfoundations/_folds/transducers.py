@@ -31,6 +31,8 @@ never stops the loop. A step `(state, x) -> state` of a scan is a consumer too:
 The idea is Clojure's: Rich Hickey, "Transducers" (2014), https://clojure.org/reference/transducers.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
 

@@ -15,6 +15,8 @@ Sources: van Herk (1992), "A fast algorithm for local minimum and maximum filter
 octagonal kernels", and Gil and Werman (1993), "Computing 2-D min, median, and max filters".
 """
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Any, NamedTuple
 

@@ -16,6 +16,8 @@ is its do-nothing.
 True
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -112,7 +114,7 @@ class Callback(Structural):
         return [(jax.tree_util.GetAttrKey(n), hold(f)) for n, f in named], (names, self.name)
 
     @classmethod
-    def tree_unflatten(cls, structure: Any, held: tuple[Any, ...]) -> "Callback":
+    def tree_unflatten(cls, structure: Any, held: tuple[Any, ...]) -> Callback:
         """Rebuild from the functions and names."""
         names, name = structure
         init, *functions = [release(part) for part in held]
@@ -152,7 +154,7 @@ class Chain(Structural):
         return tuple(map(hold, self.callbacks)), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, held: tuple[PyTree, ...]) -> "Chain":
+    def tree_unflatten(cls, _: None, held: tuple[PyTree, ...]) -> Chain:
         """Rebuild from the callbacks."""
         return cls(tuple(map(release, held)))
 

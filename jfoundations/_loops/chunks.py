@@ -11,6 +11,8 @@ there keeps the last result. Nothing is called from inside the graph.
 10 10
 """
 
+from __future__ import annotations
+
 import dataclasses
 import time
 from collections.abc import Callable, Iterator

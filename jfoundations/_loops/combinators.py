@@ -22,6 +22,8 @@ all must leave it together: a device that is gone is waited for by the others fo
 4
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from typing import Any, Literal, overload
 

@@ -15,6 +15,8 @@ it is.
 ('~low | odd',)
 """
 
+from __future__ import annotations
+
 import functools
 import operator
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
@@ -65,19 +67,19 @@ class StopPredicate(Callback):
 
     __array_ufunc__ = None  # else NumPy would take `array | predicate` apart
 
-    def __or__(self, other: object) -> "Combined":
+    def __or__(self, other: object) -> Combined:
         return join("|", self, other)
 
-    def __ror__(self, other: object) -> "Combined":
+    def __ror__(self, other: object) -> Combined:
         return join("|", other, self)
 
-    def __and__(self, other: object) -> "Combined":
+    def __and__(self, other: object) -> Combined:
         return join("&", self, other)
 
-    def __rand__(self, other: object) -> "Combined":
+    def __rand__(self, other: object) -> Combined:
         return join("&", other, self)
 
-    def __invert__(self) -> "Combined":
+    def __invert__(self) -> Combined:
         return join("~", self)
 
     def __bool__(self) -> bool:
@@ -226,7 +228,7 @@ class Combined(StopPredicate):
         return [(jax.tree_util.SequenceKey(k), child) for k, child in keyed], tuple(shapes)
 
     @classmethod
-    def tree_unflatten(cls, structure: Any, held: tuple[PyTree, ...]) -> "Combined":
+    def tree_unflatten(cls, structure: Any, held: tuple[PyTree, ...]) -> Combined:
         """Rebuild from functions and members."""
         nodes: list[Combined] = [object.__new__(cls) for _ in structure]
         children, within = map(release, held), iter(nodes[1:])

@@ -16,6 +16,8 @@ of the gradient of every step. Nothing of the steps is stored.
 Blondel et al. (2022), "Efficient and modular implicit differentiation", section 2.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -271,19 +273,19 @@ def _take_step(
     return jax.tree.leaves(new)
 
 
-def _alone(jaxpr: "ClosedJaxpr", k: int) -> bool:
+def _alone(jaxpr: ClosedJaxpr, k: int) -> bool:
     """Tell whether a program computes its k-th output of no floats but its k-th input."""
     read = depends_on(jaxpr, k)
     floats = [v for v in read if jnp.issubdtype(v.aval.dtype, jnp.inexact)]
     return all(v is jaxpr.jaxpr.invars[k] for v in floats)
 
 
-def _returns(jaxpr: "Jaxpr", k: int) -> bool:
+def _returns(jaxpr: Jaxpr, k: int) -> bool:
     """Tell whether a program returns its k-th input as its k-th output, through jits."""
     return _origin(jaxpr, jaxpr.outvars[k]) is jaxpr.invars[k]
 
 
-def _origin(jaxpr: "Jaxpr", value: PyTree) -> Any:
+def _origin(jaxpr: Jaxpr, value: PyTree) -> Any:
     """Return what a value in a program is a copy of."""
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("jit", "pjit") and value in equation.outvars:

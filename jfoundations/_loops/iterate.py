@@ -14,6 +14,8 @@ Every lane of a `vmap` stops by itself:
 Array([ 3, 10], dtype=int32)
 """
 
+from __future__ import annotations
+
 import dataclasses
 from typing import Any, Literal, TypeVar
 

@@ -13,6 +13,8 @@ last copy before a step the loop goes on to it, to the same bits.
 14
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any, TypeVar
 

@@ -7,6 +7,8 @@ LoopResult(4 steps, stopped by small, state=float32[],
 memory={history: History(buffer=float32[9], seen=int32[])})
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
@@ -42,7 +44,7 @@ class Memories(dict[str, Any]):
         return [(jax.tree_util.DictKey(n), self[n]) for n in sorted(self)], tuple(self)
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], memories: Iterable[PyTree]) -> "Memories":
+    def tree_unflatten(cls, names: tuple[str, ...], memories: Iterable[PyTree]) -> Memories:
         """Rebuild, in the callbacks' order."""
         held = dict(zip(sorted(names), memories, strict=True))
         return cls((name, held[name]) for name in names)
@@ -103,7 +105,7 @@ class LoopResult(Generic[S]):
             )
         return self.stopped_by >> self.names.index(name) & 1 != 0
 
-    def again(self) -> "LoopResult[S]":
+    def again(self) -> LoopResult[S]:
         """Return this result as the start of another run, in which the callbacks go on remembering.
 
         `resume(result.again(), step, …)` counts its steps from 0, whoever stopped the run before,

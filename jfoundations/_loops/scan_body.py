@@ -13,6 +13,8 @@
 (4, ('near',))
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -37,7 +39,7 @@ def as_scan_body(
     max_steps: int | None = None,
     key: jax.Array | None = None,
     of: View | None = None,
-) -> "ScanBody":
+) -> ScanBody:
     """Make a step with callbacks the body of a `lax.scan`, or of any loop of your own.
 
         body = as_scan_body(step, *callbacks)
@@ -98,7 +100,7 @@ class ScanBody(Structural):
         return (self._program, self._key, hold(self._of)), self._max_steps
 
     @classmethod
-    def tree_unflatten(cls, max_steps: int | None, children: tuple[PyTree, ...]) -> "ScanBody":
+    def tree_unflatten(cls, max_steps: int | None, children: tuple[PyTree, ...]) -> ScanBody:
         """Rebuild from the held functions."""
         program, key, of = children
         return cls(program, key, release(of), max_steps)

@@ -16,6 +16,8 @@ lane  steps  stopped by  state
 3     9      max_steps   1.95312e+06
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass

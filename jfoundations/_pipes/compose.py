@@ -1,5 +1,7 @@
 """Functions made of functions: one after another, and side by side."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar, overload
 
@@ -63,18 +65,18 @@ class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used li
     functions: tuple[Function, ...] = function()
 
     @overload
-    def __init__(self: "juxt[Any, tuple[()]]") -> None: ...
+    def __init__(self: juxt[Any, tuple[()]]) -> None: ...
     @overload
-    def __init__(self: "juxt[X, tuple[A]]", f: Fn[X, A], /) -> None: ...
+    def __init__(self: juxt[X, tuple[A]], f: Fn[X, A], /) -> None: ...
     @overload
-    def __init__(self: "juxt[X, tuple[A, B]]", f: Fn[X, A], g: Fn[X, B], /) -> None: ...
+    def __init__(self: juxt[X, tuple[A, B]], f: Fn[X, A], g: Fn[X, B], /) -> None: ...
     @overload
     def __init__(
-        self: "juxt[X, tuple[A, B, C]]", f: Fn[X, A], g: Fn[X, B], h: Fn[X, C], /
+        self: juxt[X, tuple[A, B, C]], f: Fn[X, A], g: Fn[X, B], h: Fn[X, C], /
     ) -> None: ...
     @overload
     def __init__(
-        self: "juxt[X, tuple[Any, ...]]",
+        self: juxt[X, tuple[Any, ...]],
         f: Fn[X, Any],
         g: Fn[X, Any],
         h: Fn[X, Any],

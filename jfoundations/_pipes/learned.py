@@ -13,6 +13,8 @@ centred (unfitted) >> scale
 (centred >> scale, 30.0)
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 

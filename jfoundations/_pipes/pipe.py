@@ -15,6 +15,8 @@ center >> scale
 [-1.  0.  1.]
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
@@ -77,32 +79,30 @@ class Pipe(Structural, Generic[A, B]):
     __array_ufunc__ = None
 
     @overload
-    def __init__(self: "Pipe[X, X]") -> None: ...
+    def __init__(self: Pipe[X, X]) -> None: ...
     @overload
-    def __init__(self: "Pipe[Any, Any]", **named: Function) -> None: ...
+    def __init__(self: Pipe[Any, Any], **named: Function) -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Y]", f: Fn[X, Y], /) -> None: ...
+    def __init__(self: Pipe[X, Y], f: Fn[X, Y], /) -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Any]", f: Fn[X, Any], /, **named: Function) -> None: ...
+    def __init__(self: Pipe[X, Any], f: Fn[X, Any], /, **named: Function) -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, Y], /) -> None: ...
+    def __init__(self: Pipe[X, Y], f: Fn[X, C], g: Fn[C, Y], /) -> None: ...
     @overload
-    def __init__(
-        self: "Pipe[X, Any]", f: Fn[X, C], g: Fn[C, Any], /, **named: Function
-    ) -> None: ...
+    def __init__(self: Pipe[X, Any], f: Fn[X, C], g: Fn[C, Any], /, **named: Function) -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, Y], /) -> None: ...
+    def __init__(self: Pipe[X, Y], f: Fn[X, C], g: Fn[C, D], h: Fn[D, Y], /) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[X, Any]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, Any], /, **named: Function
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, E], i: Fn[E, Y], /
+        self: Pipe[X, Any], f: Fn[X, C], g: Fn[C, D], h: Fn[D, Any], /, **named: Function
     ) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[X, Any]",
+        self: Pipe[X, Y], f: Fn[X, C], g: Fn[C, D], h: Fn[D, E], i: Fn[E, Y], /
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Pipe[X, Any],
         f: Fn[X, C],
         g: Fn[C, D],
         h: Fn[D, E],
@@ -112,7 +112,7 @@ class Pipe(Structural, Generic[A, B]):
     ) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[X, Any]",
+        self: Pipe[X, Any],
         f: Fn[X, Any],
         g: Function,
         h: Function,
@@ -140,7 +140,7 @@ class Pipe(Structural, Generic[A, B]):
         object.__setattr__(self, "stages", stages)
 
     @classmethod
-    def _make(cls, names: tuple[str, ...], stages: tuple[Function, ...]) -> "Pipe[Any, Any]":
+    def _make(cls, names: tuple[str, ...], stages: tuple[Function, ...]) -> Pipe[Any, Any]:
         pipe = object.__new__(cls)
         pipe._set(names, stages)
         return pipe
@@ -151,7 +151,7 @@ class Pipe(Structural, Generic[A, B]):
         return list(zip(keys, map(hold, self.stages), strict=True)), self.names
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> "Pipe[Any, Any]":
+    def tree_unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> Pipe[Any, Any]:
         """Rebuild the pipe from its names and stages."""
         return cls._make(names, tuple(map(release, held)))
 
@@ -181,7 +181,7 @@ class Pipe(Structural, Generic[A, B]):
             raise
 
     @property
-    def inverse(self) -> "Pipe[B, A]":
+    def inverse(self) -> Pipe[B, A]:
         """The inverses of the stages, last first: `pipe.inverse(pipe(x))` is `x`.
 
         A stage is reversible if it has an `inverse` itself, as `Reversible`s and pipes do. Its name
@@ -252,14 +252,14 @@ class Pipe(Structural, Generic[A, B]):
         return consumer
 
     @overload
-    def __rshift__(self, other: "Pipe[B, C]") -> "Pipe[A, C]": ...
+    def __rshift__(self, other: Pipe[B, C]) -> Pipe[A, C]: ...
     @overload
-    def __rshift__(self, other: Callable[[B], C]) -> "Pipe[A, C]": ...
-    def __rshift__(self, other: object) -> "Pipe[Any, Any]":
+    def __rshift__(self, other: Callable[[B], C]) -> Pipe[A, C]: ...
+    def __rshift__(self, other: object) -> Pipe[Any, Any]:
         return Pipe(self, other) if callable(other) else NotImplemented
 
     @overload
-    def __rrshift__(self, other: Callable[[C], A]) -> "Pipe[C, B]": ...
+    def __rrshift__(self, other: Callable[[C], A]) -> Pipe[C, B]: ...
     @overload
     def __rrshift__(self, other: A) -> B: ...
     def __rrshift__(self, other: Any) -> Any:
@@ -280,7 +280,7 @@ class Pipe(Structural, Generic[A, B]):
         return iter(self.stages)
 
     @overload
-    def __getitem__(self, key: slice) -> "Pipe[Any, Any]": ...
+    def __getitem__(self, key: slice) -> Pipe[Any, Any]: ...
     @overload
     def __getitem__(self, key: int | str) -> Callable[[Any], Any]: ...
     def __getitem__(self, key: int | str | slice) -> Any:

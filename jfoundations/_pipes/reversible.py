@@ -10,6 +10,8 @@
 shift_inverse >> log_inverse
 """
 
+from __future__ import annotations
+
 from typing import Generic, TypeVar
 
 from .._core.pytrees import function, pytree
@@ -48,7 +50,7 @@ class Reversible(Structural, Generic[X, Y]):
         object.__setattr__(self, "_inverse", inverse)
 
     @property
-    def inverse(self) -> "Reversible[Y, X]":
+    def inverse(self) -> Reversible[Y, X]:
         """The same, turned around."""
         return Reversible(self._inverse, self.forward)
 

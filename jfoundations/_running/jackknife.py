@@ -5,6 +5,8 @@ a chunk. Nothing is taken out of a sum, so no digit is lost to the chunk that is
 where it is nan.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -38,7 +40,7 @@ def jackknife(
     chunks: ArrayLike | Iterable[PyTree],
     executor: Executor | None = None,
     *,
-    progress: "Report | None" = None,
+    progress: Report | None = None,
 ) -> tuple[R, R]:
     """Return a fold's answer of all chunks, and its answers with each of them left out.
 

@@ -11,6 +11,8 @@ that the bits depend on how the data is cut, and on nothing else.
 (4.5, 4.5)
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,7 +44,7 @@ def fold(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_id: str | None = None,
     checkpoint_every: int | None = None,
-    progress: "Report | None" = None,
+    progress: Report | None = None,
 ) -> R:
     """Run a fold over data and return its answer.
 
@@ -148,7 +150,7 @@ def checked(
     return data, executor
 
 
-def completed(executor: Executor, opened: "Callable[[], Progress]") -> "Progress":
+def completed(executor: Executor, opened: Callable[[], Progress]) -> Progress:
     """Return a progress that an executor has brought to its end; what was done is kept anyway."""
     state = executor.together(opened)
     try:
@@ -160,7 +162,7 @@ def completed(executor: Executor, opened: "Callable[[], Progress]") -> "Progress
     return state
 
 
-def answer_of(a_fold: Fold[R], state: "Progress") -> R:
+def answer_of(a_fold: Fold[R], state: Progress) -> R:
     """Return the fold's answer of all chunks."""
     return compiled(_extracted, a_fold)(state.memory())
 

@@ -1,5 +1,7 @@
 """The best state so far."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

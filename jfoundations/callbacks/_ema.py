@@ -1,5 +1,7 @@
 """An exponentially weighted mean of what a loop goes through."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

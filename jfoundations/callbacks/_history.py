@@ -1,5 +1,7 @@
 """A record of every step."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

@@ -1,5 +1,7 @@
 """Reduce something when a monitored number rests."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Set something in the state by the step."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import jax.numpy as jnp

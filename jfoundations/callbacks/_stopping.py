@@ -9,6 +9,8 @@
 ('converged',)
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

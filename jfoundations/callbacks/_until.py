@@ -1,5 +1,7 @@
 """Stop when what a callback remembers says so."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from .._core.checks import check_function, check_stop

@@ -1,5 +1,7 @@
 """The bridge between loops and folds."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -9,6 +9,8 @@ in the default float; a state of another dtype casts in `update`.
 [0.0, 0.05, 0.1, 0.05, 0.0, 0.0]
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The devices of a mesh, a chunk each."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,7 +73,7 @@ class Devices(Executor):
         for one in pending:
             _add(progress, *one)
 
-    def _fold(self, a_fold: Fold[Any], round_: "list[_Chunk]") -> Any:
+    def _fold(self, a_fold: Fold[Any], round_: list[_Chunk]) -> Any:
         size = self.mesh.shape[self.axis]
         blocks = [chunk.filled for chunk in round_]
         blocks += blocks[-1:] * (size - len(blocks))  # the devices left over repeat the last
@@ -127,7 +129,7 @@ class _Chunk(NamedTuple):
     element: PyTree
     rows: int
 
-    def goes_with(self, other: "_Chunk") -> bool:
+    def goes_with(self, other: _Chunk) -> bool:
         """Tell whether one program folds both."""
         (block, count), (others, of_others) = self.filled, other.filled
         return rows_in(block) == rows_in(others) and (count is None) == (of_others is None)

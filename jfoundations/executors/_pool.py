@@ -1,5 +1,7 @@
 """Processes of this machine, with the standard library alone."""
 
+from __future__ import annotations
+
 import contextlib
 import multiprocessing
 import os
@@ -81,7 +83,7 @@ def _good(answer: bytes, chunk: str) -> Any:
     return value
 
 
-def _deadly(worker: "_Worker", chunk: str, progress: Progress) -> RuntimeError:
+def _deadly(worker: _Worker, chunk: str, progress: Progress) -> RuntimeError:
     for _ in range(100):  # not by join: it trusts a pipe that the loader may have written to
         if worker.process.exitcode is None:
             time.sleep(0.01)
@@ -143,7 +145,7 @@ class _Team:
         self.pool, self.packed, self.progress = pool, packed, progress
         self.workers = [_Worker(packed) for _ in range(size)]
 
-    def __enter__(self) -> "_Team":
+    def __enter__(self) -> _Team:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,5 +1,7 @@
 """The processes of one JAX program that runs on several machines."""
 
+from __future__ import annotations
+
 import os
 import pickle
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """The range of the elements, and all that is to be known of them at a glance."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

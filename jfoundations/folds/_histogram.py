@@ -1,5 +1,7 @@
 """Counts of elements in bins that are given beforehand."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """Linear regression as a fold: what is kept does not grow with the rows."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """Mean, variance, shape, covariance and correlation as folds."""
 
+from __future__ import annotations
+
 import functools
 from typing import Any, Literal
 

@@ -4,6 +4,8 @@ The order of the elements decides, and yet memories merge: the parts of a stream
 their order.
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -14,6 +14,8 @@ parts they came.
 Source: Efraimidis and Spirakis (2006), "Weighted random sampling with a reservoir".
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

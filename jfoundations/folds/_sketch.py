@@ -10,6 +10,8 @@ alone. So a sketch is a function of the elements, in whatever order and parts th
 (4, 18.0, True)
 """
 
+from __future__ import annotations
+
 from math import prod
 from typing import Any
 

@@ -10,6 +10,8 @@ no digit shows it.
 Array([1.    , 1.6667, 3.    ], dtype=float32)
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike

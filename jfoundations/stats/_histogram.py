@@ -6,6 +6,8 @@
 ([3, 1], [1.0, 9.5, 18.0])
 """
 
+from __future__ import annotations
+
 import functools
 import operator
 from typing import Any

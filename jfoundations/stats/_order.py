@@ -9,6 +9,8 @@ Short rows are sorted; long ones are counted on a CPU, with the same bits.
 (3.0, 5.75, 1.5)
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

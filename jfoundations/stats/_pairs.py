@@ -7,6 +7,8 @@
 (94.375, 1.0)
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from jax.typing import ArrayLike

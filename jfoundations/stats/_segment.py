@@ -9,6 +9,8 @@ Each is that of the array function of its name, in one pass; what is not made of
 Array([ 1.5, 11. ,  nan], dtype=float32)
 """
 
+from __future__ import annotations
+
 from typing import Any, Literal
 
 from jax import Array

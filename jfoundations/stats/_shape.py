@@ -7,6 +7,8 @@
 (1.0716, -0.7351)
 """
 
+from __future__ import annotations
+
 from typing import Literal
 
 import jax

@@ -15,6 +15,8 @@ by `folds.moments`, of any stream.
 Paired samples are one, of their differences: ``ttest(a - b)``.
 """
 
+from __future__ import annotations
+
 import functools
 from typing import Literal
 

@@ -10,6 +10,8 @@ The coefficient of variation, of an array and of its columns, with weights and m
 (1.0991, 0.5345)
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

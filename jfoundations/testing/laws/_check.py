@@ -1,5 +1,7 @@
 """How a law is run: Hypothesis, without its ceremony; and how several laws are."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
