@@ -34,21 +34,36 @@ from .types import Function, PyTree
 
 A = TypeVar("A")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
-@jax.tree_util.register_pytree_node_class
+def node(cls: type[T]) -> type[T]:
+    """Make a class a pytree node by its `_flatten` or `_flatten_with_keys`, and `_unflatten`.
+
+    With these names, unlike JAX's own, they are in nobody's way in `dir` and in `help`.
+    """
+    made: Any = cls
+    flatten, with_keys = (getattr(made, n, None) for n in ("_flatten", "_flatten_with_keys"))
+    if with_keys is None:
+        jax.tree_util.register_pytree_node(made, flatten, made._unflatten)
+    else:
+        jax.tree_util.register_pytree_with_keys(made, with_keys, made._unflatten, flatten)
+    return cls
+
+
+@node
 class Static:
     """A pytree without leaves around a value that is part of the structure (a function, say)."""
 
     def __init__(self, value: object):
         self.value: Any = value
 
-    def tree_flatten(self) -> tuple[tuple[()], Static]:
+    def _flatten(self) -> tuple[tuple[()], Static]:
         """Return no leaves, and itself as the structure."""
         return (), self
 
     @classmethod
-    def tree_unflatten(cls, structure: Static, leaves: tuple[()]) -> Static:
+    def _unflatten(cls, structure: Static, leaves: tuple[()]) -> Static:
         """Return the structure, which is the value."""
         return structure
 
@@ -209,7 +224,7 @@ def _held(leaf: PyTree) -> Any:
     return leaf if isinstance(leaf, _DYNAMIC) else Static(leaf)
 
 
-@jax.tree_util.register_pytree_node_class
+@node
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used like a function)
     """A `functools.partial` that is a pytree: array and float arguments are leaves.
@@ -266,12 +281,12 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
         held, keywords = self._released()
         return self.func(*held, *args, **{**keywords, **kwargs})
 
-    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
+    def _flatten(self) -> tuple[tuple[Any, Any], None]:
         """Return the function and the arguments as children; functions and settings are static."""
         return (hold(self.func), self._arguments), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[PyTree, PyTree]) -> partial[Any]:
+    def _unflatten(cls, _: None, children: tuple[PyTree, PyTree]) -> partial[Any]:
         """Rebuild from the function and the arguments."""
         new = object.__new__(cls)
         new._set(release(children[0]), children[1])

@@ -45,7 +45,7 @@ from jax.typing import ArrayLike
 from .._core.checks import check_count
 from .._core.pytrees import pytree
 from .._core.types import Bool, PyTree
-from .._core.values import Structural, name_of, partial
+from .._core.values import Structural, name_of, node, partial
 from .._pipes.pipe import Fn, Pipe, check_callable, map_before
 from .blocks import step_where
 from .fold import Fold
@@ -88,7 +88,7 @@ class Transducer(Structural, Generic[A, B]):
         return f"take({n if isinstance(n, np.generic | np.ndarray | int) else 'n'})"
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class map_(Transducer[A, B]):  # noqa: N801  (used like a function)
     """Change each element, as `Fold.of` does: a stage for `Pipe.over`.
 
@@ -107,7 +107,7 @@ class map_(Transducer[A, B]):  # noqa: N801  (used like a function)
         super().__init__(partial(map_before, f))
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class filter_(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Leave out the elements for which a predicate does not hold, as `Fold.where` does.
 
@@ -128,7 +128,7 @@ class filter_(Transducer[A, A]):  # noqa: N801  (used like a function)
         super().__init__(partial(_filter_before, p))
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class take(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let the first n elements through and end the stream: a stage for `Pipe.over`.
 
@@ -151,7 +151,7 @@ class take(Transducer[A, A]):  # noqa: N801  (used like a function)
         super().__init__(partial(_take_before, known))
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class take_while(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let elements through until a predicate does not hold: a stage for `Pipe.over`.
 

@@ -29,7 +29,7 @@ from jax import Array
 
 from .._core.checks import check_function
 from .._core.types import PyTree, Stop
-from .._core.values import hold, partial, release
+from .._core.values import hold, node, partial, release
 from .callback import (
     KEEP,
     Callback,
@@ -53,7 +53,7 @@ Settings: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...], bool]
 Hear = Callable[Concatenate[Members, ...], Generator[Hearing, Any, Any] | tuple[Any, ...]]
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class StopPredicate(Callback):
     """A callback that may ask to stop, and so can be joined with others.
 
@@ -89,7 +89,7 @@ class StopPredicate(Callback):
         )
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class Combined(StopPredicate):
     """A callback made of callbacks, its members: `hear` says which of them hear what, and when.
 
@@ -209,7 +209,7 @@ class Combined(StopPredicate):
         for field, value in fields.items():
             object.__setattr__(self, field, value)
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
+    def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
         """Return functions and members as children, plain functions static.
 
         Members that are combined themselves are taken apart here, level by level: JAX walks down
@@ -228,7 +228,7 @@ class Combined(StopPredicate):
         return [(jax.tree_util.SequenceKey(k), child) for k, child in keyed], tuple(shapes)
 
     @classmethod
-    def tree_unflatten(cls, structure: Any, held: tuple[PyTree, ...]) -> Combined:
+    def _unflatten(cls, structure: Any, held: tuple[PyTree, ...]) -> Combined:
         """Rebuild from functions and members."""
         nodes: list[Combined] = [object.__new__(cls) for _ in structure]
         children, within = map(release, held), iter(nodes[1:])

@@ -21,13 +21,14 @@ from jax.core import Tracer
 from .._core.checks import keystr, nearest
 from .._core.pytrees import pytree, static
 from .._core.types import PyTree
+from .._core.values import node
 from .tables import brief, counted, describe_lane, is_few, on_host, show, text_table
 
 S = TypeVar("S")
 LANES = 100  # shown at most
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class Memories(dict[str, Any]):
     """The callbacks' memories by name: a dict that says which names it has."""
 
@@ -39,12 +40,12 @@ class Memories(dict[str, Any]):
             f"{', '.join(map(repr, self))}{nearest(name, self)}"
         )
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
+    def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
         """Return the memories in the order of their names, as of any dict."""
         return [(jax.tree_util.DictKey(n), self[n]) for n in sorted(self)], tuple(self)
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], memories: Iterable[PyTree]) -> Memories:
+    def _unflatten(cls, names: tuple[str, ...], memories: Iterable[PyTree]) -> Memories:
         """Rebuild, in the callbacks' order."""
         held = dict(zip(sorted(names), memories, strict=True))
         return cls((name, held[name]) for name in names)

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar, overload
 import jax
 
 from .._core.types import Function, PyTree
-from .._core.values import Structural, describe, hold, identity, name_of, partial, release
+from .._core.values import Structural, describe, hold, identity, name_of, node, partial, release
 from .learned import learned_in
 
 A = TypeVar("A")
@@ -39,7 +39,7 @@ Y = TypeVar("Y")
 Fn = Callable[[X], Y]
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Pipe(Structural, Generic[A, B]):
     """Named pure functions, one after another: `Pipe(f, g)(x) == g(f(x))`.
@@ -145,13 +145,13 @@ class Pipe(Structural, Generic[A, B]):
         pipe._set(names, stages)
         return pipe
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
+    def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
         """Return the stages as children (plain functions static) and the names as structure."""
         keys = map(jax.tree_util.GetAttrKey, self.names)
         return list(zip(keys, map(hold, self.stages), strict=True)), self.names
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> Pipe[Any, Any]:
+    def _unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> Pipe[Any, Any]:
         """Rebuild the pipe from its names and stages."""
         return cls._make(names, tuple(map(release, held)))
 
