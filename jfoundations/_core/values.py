@@ -19,7 +19,6 @@ arrays are leaves, the rest is structure, and equal structure means one trace.
 from __future__ import annotations
 
 import functools
-import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,42 +110,6 @@ def name_of(function: object) -> str:
     return "lambda" if name == "<lambda>" else name
 
 
-def settings_of(*functions: object) -> str:
-    """Return the numbers that partials hold, for a repr: `, patience=3`; zeros are left out.
-
-    A number has the name of the parameter it is given for, or of its key in a dict.
-    """
-    found: dict[str, str] = {}
-    for function in functions:
-        _collect("", function, found)
-    return "".join(f", {name}={said}" for name, said in found.items())
-
-
-def _collect(name: str, value: object, found: dict[str, str]) -> None:
-    if type(value) is partial:
-        try:
-            names = list(inspect.signature(value.func).parameters)
-        except (TypeError, ValueError):  # some built-in functions have none
-            names = []
-        for inner, held in (*zip(names, value.args, strict=False), *value.keywords.items()):
-            _collect(inner, held, found)
-    elif isinstance(value, Structural):
-        for stage in getattr(value, "stages", ()):  # of a Pipe
-            _collect("", stage, found)
-    elif type(value) is dict:
-        for key, held in value.items():
-            _collect(str(key), held, found)
-    elif name.isidentifier() and isinstance(value, _DYNAMIC):
-        leaf: Any = value
-        try:
-            number = leaf.item() if hasattr(leaf, "item") else leaf
-            said = "" if isinstance(number, bool) or not number else f"{number:.6g}"
-        except Exception:  # traced, deleted, several, a key: a repr must not raise
-            said = repr(_Short(value))
-        if said:
-            found[name] = said
-
-
 def maker_of(value: object, *modules: str) -> str:
     """Return the name of a public function of some of our modules, or nothing if it is none."""
     home, name = getattr(value, "__module__", None) or "", getattr(value, "__qualname__", "_")
@@ -199,11 +162,11 @@ def identity(x: A) -> A:
 
 def describe(value: PyTree) -> str:
     """Return the dtypes and shapes inside a value, for a message: `{'x': float32[3]}`."""
-    short = jax.tree.map(_Short, value)
+    short = jax.tree.map(Short, value)
     return repr(short) if jax.tree.leaves(value) else repr(value)
 
 
-class _Short:
+class Short:
     """A leaf whose repr is its dtype and shape."""
 
     def __init__(self, leaf: PyTree):
@@ -217,11 +180,11 @@ class _Short:
         return f"{aval.dtype}[{','.join(map(str, aval.shape))}]"
 
 
-_DYNAMIC = (jax.Array, np.ndarray, np.generic, float, complex, jax.ShapeDtypeStruct)
+DYNAMIC = (jax.Array, np.ndarray, np.generic, float, complex, jax.ShapeDtypeStruct)
 
 
 def _held(leaf: PyTree) -> Any:
-    return leaf if isinstance(leaf, _DYNAMIC) else Static(leaf)
+    return leaf if isinstance(leaf, DYNAMIC) else Static(leaf)
 
 
 @node
@@ -295,8 +258,12 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
     def __repr__(self) -> str:
         if isinstance(self.func, Code):
             return f"lift({name_of(self.func)})"
-        words = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.keywords.items()]
+        words = [*map(_shown, self.args), *(f"{k}={_shown(v)}" for k, v in self.keywords.items())]
         return f"partial({', '.join([name_of(self.func), *words])})"
+
+
+def _shown(value: object) -> str:
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 @dataclass(frozen=True)

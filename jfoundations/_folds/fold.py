@@ -23,8 +23,9 @@ import jax
 
 from .._core.checks import check_function
 from .._core.pytrees import function, pytree, static
+from .._core.shown import settings_of
 from .._core.types import Function, PyTree
-from .._core.values import Static, Structural, identity, name_of, partial, settings_of
+from .._core.values import Static, Structural, identity, name_of, partial
 from .._pipes.pipe import Pipe
 from .blocks import init_after, one_by_one, step_after
 from .blocks import like_of as like_of

@@ -46,7 +46,8 @@ from .._core.checks import check_count
 from .._core.pytrees import pytree
 from .._core.types import Bool, PyTree
 from .._core.values import Structural, name_of, node, partial
-from .._pipes.pipe import Fn, Pipe, check_callable, map_before
+from .._pipes.pipe import Fn, Pipe, map_before
+from .._pipes.stages import check_callable
 from .blocks import step_where
 from .fold import Fold
 from .protocols import Finished, Init, Predicate, Step

@@ -27,8 +27,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._core.checks import nearest
+from .._core.shown import settings_of
 from .._core.types import Function, PyTree
-from .._core.values import Structural, hold, maker_of, name_of, node, release, settings_of
+from .._core.values import Structural, hold, maker_of, name_of, node, release
 
 MAKERS = "jfoundations.callbacks.", "jfoundations._loops.combinators"
 RUN_EVENTS = ("before_run", "before_step", "after_step", "after_run")
@@ -122,9 +123,13 @@ class Callback(Structural):
         callback._set(init, tuple(zip(names, functions, strict=True)), name)
         return callback
 
+    def _set_in(self) -> tuple[object, ...]:
+        """Return what holds the settings that a repr shows."""
+        return self.init, *(function for _, function in self.events)
+
     def __repr__(self) -> str:
         events = ", ".join(event for event, _ in self.events) or "no events"
-        settings = settings_of(self.init, *(function for _, function in self.events))
+        settings = settings_of(*self._set_in())
         return f"Callback({self.name}: {events}{settings})"
 
 

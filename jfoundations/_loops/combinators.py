@@ -179,16 +179,16 @@ def once(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
     return when(partial(_that, count_leaf(n, "n", "once", 1)), *callbacks)
 
 
-def _nth(n: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
-    return (step + 1) % jnp.asarray(n, np.int32) == 0
+def _nth(every: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
+    return (step + 1) % jnp.asarray(every, np.int32) == 0
 
 
-def _past(n: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
-    return step >= jnp.asarray(n, np.int32)
+def _past(after: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
+    return step >= jnp.asarray(after, np.int32)
 
 
-def _that(n: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
-    return step + 1 == jnp.asarray(n, np.int32)
+def _that(once: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
+    return step + 1 == jnp.asarray(once, np.int32)
 
 
 @overload

@@ -209,6 +209,10 @@ class Combined(StopPredicate):
         for field, value in fields.items():
             object.__setattr__(self, field, value)
 
+    def _set_in(self) -> tuple[object, ...]:
+        one = self.members if len(self.members) == 1 else ()  # names of several may be the same
+        return *one, *self.predicates, self.hear
+
     def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
         """Return functions and members as children, plain functions static.
 
@@ -216,14 +220,14 @@ class Combined(StopPredicate):
         a tree by recursion, of which Python allows little.
         """
         nodes, children, shapes = [self], [], []
-        for node in nodes:
-            inner = tuple(isinstance(m, Combined) for m in node.members)
-            nodes += [m for m in node.members if isinstance(m, Combined)]
-            outer = [m for m in node.members if not isinstance(m, Combined)]
-            children += [node.hear, *node.predicates, *node.own.values(), *outer]
-            heard = tuple(event for event, _ in node.events)
-            static = node.name, node.kind, heard, tuple(node.own), node.transparent
-            shapes.append((static, len(node.predicates), inner))
+        for one in nodes:
+            inner = tuple(isinstance(m, Combined) for m in one.members)
+            nodes += [m for m in one.members if isinstance(m, Combined)]
+            outer = [m for m in one.members if not isinstance(m, Combined)]
+            children += [one.hear, *one.predicates, *one.own.values(), *outer]
+            heard = tuple(event for event, _ in one.events)
+            static = one.name, one.kind, heard, tuple(one.own), one.transparent
+            shapes.append((static, len(one.predicates), inner))
         keyed = enumerate(map(hold, children))
         return [(jax.tree_util.SequenceKey(k), child) for k, child in keyed], tuple(shapes)
 
@@ -233,10 +237,10 @@ class Combined(StopPredicate):
         nodes: list[Combined] = [object.__new__(cls) for _ in structure]
         children, within = map(release, held), iter(nodes[1:])
         take = lambda n: tuple(next(children) for _ in range(n))  # noqa: E731
-        for node, (static, n_predicates, inner) in zip(nodes, structure, strict=True):
+        for one, (static, n_predicates, inner) in zip(nodes, structure, strict=True):
             hear, predicates, inits = next(children), take(n_predicates), take(len(static[3]))
             members = tuple(next(within if i else children) for i in inner)
-            node._put(hear, predicates, inits, members, static)
+            one._put(hear, predicates, inits, members, static)
         return nodes[0]
 
 

@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar, overload
 from .._core.pytrees import function, pytree
 from .._core.types import Function
 from .._core.values import Structural, name_of
-from .pipe import Fn, Pipe, check_callable
+from .pipe import Fn, Pipe
+from .stages import check_callable
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -23,9 +23,19 @@ from typing import Any, Generic, TypeVar, overload
 
 import jax
 
+from .._core.checks import nearest
 from .._core.types import Function, PyTree
-from .._core.values import Structural, describe, hold, identity, name_of, node, partial, release
-from .learned import learned_in
+from .._core.values import (
+    Structural,
+    describe,
+    hold,
+    identity,
+    name_of,
+    node,
+    partial,
+    release,
+)
+from .stages import check_callable, shown_as, turned
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -53,6 +63,7 @@ class Pipe(Structural, Generic[A, B]):
     | `p >> q`, `p >> f`, `f >> p` | one flat pipe, from left to right; begin with `Pipe()` |
     | `x >> p` | `p(x)`, also of a NumPy array |
     | `len(p)`, iteration, `p[1]`, `p["scale"]`, `p[:2]` | its stages, in order; a slice is a pipe |
+    | `p.replace(scale=f)` | the pipe with another function in a stage's place |
     | `f in p`, `"scale" in p` | whether it has a stage, by function or name |
     | `p == q`, `hash(p)` | equal names, functions and array leaves, to the bit |
 
@@ -146,13 +157,11 @@ class Pipe(Structural, Generic[A, B]):
         return pipe
 
     def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
-        """Return the stages as children (plain functions static) and the names as structure."""
         keys = map(jax.tree_util.GetAttrKey, self.names)
         return list(zip(keys, map(hold, self.stages), strict=True)), self.names
 
     @classmethod
     def _unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> Pipe[Any, Any]:
-        """Rebuild the pipe from its names and stages."""
         return cls._make(names, tuple(map(release, held)))
 
     def __call__(self, x: A) -> B:
@@ -288,35 +297,42 @@ class Pipe(Structural, Generic[A, B]):
             return self._make(self.names[key], self.stages[key])
         if not isinstance(key, str):
             return self.stages[key]
-        if (count := self.names.count(key)) != 1:
-            found = "no stage" if count == 0 else f"{count} stages"
-            raise KeyError(f"{found} named {key!r} in the pipe {self!r}; use an index")
-        return self.stages[self.names.index(key)]
+        return self.stages[self._place(key)]
+
+    def _place(self, name: str) -> int:
+        if (count := self.names.count(name)) != 1:
+            found, cure = f"{count} stages", "; use an index"
+            if not count:
+                found, cure = "no stage", nearest(name, self.names) or cure
+            raise KeyError(f"{found} named {name!r} in the pipe {self!r}{cure}")
+        return self.names.index(name)
+
+    def replace(self, **named: Function) -> Pipe[Any, Any]:
+        """Return the pipe with other functions at the places of stages, by name.
+
+        A pipe given stays one stage; `identity` leaves a stage out. The same function again makes
+        an equal pipe, which does not retrace.
+
+        Args:
+            **named: the functions, by the names of stages, which stay.
+
+        Raises:
+            KeyError: no stage has that name, or several have.
+            TypeError: a value is not callable.
+
+        >>> p = Pipe(double=lambda x: 2 * x, inc=lambda x: x + 1)
+        >>> p.replace(inc=lambda x: x - 1)(3), p.replace(double=p["double"]) == p
+        (5, True)
+        """
+        stages = list(self.stages)
+        for name, stage in named.items():
+            check_callable(stage, f"stage {name!r}", "Pipe.replace")
+            stages[self._place(name)] = stage
+        return self._make(self.names, tuple(stages))
 
     def __repr__(self) -> str:
         shown = map(shown_as, self.names, self.stages)
         return " >> ".join(shown) or "Pipe()"
-
-
-def shown_as(name: str, stage: Function) -> str:
-    """Return what a pipe's repr says of a stage."""
-    return f"{name} (unfitted)" if learned_in(stage) else name
-
-
-def check_callable(stage: object, which: str, who: str = "Pipe") -> None:
-    """Raise unless a stage is callable."""
-    if not callable(stage):
-        raise TypeError(
-            f"{who}: {which} is {stage!r}, which is not callable; give a function of one value"
-        )
-
-
-INVERSE = "_inverse"
-
-
-def turned(name: str) -> str:
-    """Return the name of the inverse of a stage of some name; twice is the name itself."""
-    return name.removesuffix(INVERSE) if name.endswith(INVERSE) else name + INVERSE
 
 
 def map_before(function: Function, consumer: Any, name: str) -> Any:

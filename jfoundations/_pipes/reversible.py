@@ -16,7 +16,8 @@ from typing import Generic, TypeVar
 
 from .._core.pytrees import function, pytree
 from .._core.values import Structural, name_of
-from .pipe import Fn, check_callable
+from .pipe import Fn
+from .stages import check_callable
 
 X = TypeVar("X")
 Y = TypeVar("Y")

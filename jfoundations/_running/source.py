@@ -135,6 +135,9 @@ class Rows:
     data: Any
     size: int
 
+    def __repr__(self) -> str:
+        return f"Rows({describe(self.data)}, size={self.size})"
+
     def __call__(self, i: int) -> Any:
         """Return the block of a number."""
         rows = slice(i * self.size, (i + 1) * self.size)

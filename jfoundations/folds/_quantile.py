@@ -235,7 +235,7 @@ def _sketch(who: str, accuracy: Any, around: Any, weights: Kind, nan: Nan) -> Fo
 def _block(
     taken: Taken, ladder: Ladder, around: jax.Array, xs: PyTree, kept: jax.Array | None = None
 ) -> Sketch:
-    data = xs if taken.kind is None or not isinstance(xs, tuple) else xs[0]
+    data = xs if taken.weights is None or not isinstance(xs, tuple) else xs[0]
     if isinstance(data, dict | list | tuple) or jnp.iscomplexobj(data):
         what = "complex" if hasattr(data, "dtype") else "trees"
         raise TypeError(
@@ -244,7 +244,7 @@ def _block(
         )
     (x,), times = rows_of(taken, xs, kept)
     x, bad = (x.astype(np.uint8) if x.dtype == np.bool_ else x), None
-    if taken.kind is not None:
+    if taken.weights is not None:
         times, bad = _times(xs[1], times, x.ndim)
     fixed = carrier(x.dtype)
     around = jnp.asarray(around, fixed)

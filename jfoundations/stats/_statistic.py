@@ -66,6 +66,9 @@ class Statistic:
     variables: int = 1
     name: str = "statistic"
 
+    def __repr__(self) -> str:
+        return f"Statistic({self.name}, order={self.order}, variables={self.variables})"
+
     def __post_init__(self) -> None:
         if self.order not in (0, 2, 4):
             raise ValueError(f"Statistic: order is {self.order!r}; it must be 0, 2 or 4")
