@@ -1,4 +1,4 @@
-"""What a repr says of a value: the numbers that were set in it.
+"""What reprs say of values, the numbers that were set in them; and how messages end.
 
 >>> import jfoundations as jf
 >>> jf.folds.quantile([0.1, 0.9], accuracy=0.02)
@@ -83,3 +83,8 @@ def number(value: Any, zeros: bool) -> str:
         return f"{one:.6g}" if one or zeros else ""
     except Exception:  # traced, deleted, many, a key: a repr must not raise
         return repr(Short(value))
+
+
+def see(page: str) -> str:
+    """Return the end of a message about a choice: the page of the guide that tells of it."""
+    return f"; see jfoundations.guide.{page}"

@@ -23,7 +23,7 @@ import jax
 
 from .._core.checks import check_function
 from .._core.pytrees import function, pytree, static
-from .._core.shown import settings_of
+from .._core.shown import see, settings_of
 from .._core.types import Function, PyTree
 from .._core.values import Static, Structural, identity, name_of, partial
 from .._pipes.pipe import Pipe
@@ -242,6 +242,7 @@ class Fold(Structural, Generic[R]):
             raise TypeError(
                 f"unmerge: {self.name} cannot take out what was merged: its memory does not know "
                 "what it was without; merge the parts that stay, or use jf.jackknife"
+                + see("array_to_cluster")
             )
         return self.undo(whole, part)
 

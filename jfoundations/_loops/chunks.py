@@ -27,6 +27,7 @@ from jax.typing import ArrayLike
 
 from .._core.checks import as_arrays, check_count, check_key, tracing
 from .._core.programs import compiled
+from .._core.shown import see
 from .._core.types import PyTree
 from .callback import CallbackLike
 from .drivers import run_loop
@@ -95,7 +96,10 @@ def chunks(
     every = check_clock(every, seconds, time_budget, "chunks")
     check_every = min(check_blocks(check_every, "while", "chunks"), every or max_steps)
     if tracing():
-        raise TypeError("chunks runs on the host and cannot be traced by jit; use iterate there")
+        raise TypeError(
+            "chunks runs on the host and cannot be traced by jit; use iterate there"
+            + see("how_to_choose")
+        )
     check_key(key, "chunks", many=lanes is not False)
     program = make_program(step, callbacks, "chunks")
     if isinstance(state, LoopResult):

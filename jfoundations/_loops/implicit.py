@@ -35,6 +35,7 @@ from .._core.compat import call_jaxpr, depends_on, on_a_mesh
 from .._core.programs import compiled
 from .._core.pytrees import function, pytree
 from .._core.sharding import explicit_axes
+from .._core.shown import see
 from .._core.types import Function, PyTree
 from .._core.values import Structural, describe
 from .linear import Map, Solver, as_solver, one_or_nan, pack, solve_or_nan
@@ -136,7 +137,7 @@ def run_implicit(
     if on_a_mesh():
         raise ValueError(
             "driver='implicit' inside shard_map: each device would solve a linear system of its "
-            "own; put the shard_map into the step, or use driver='scan'"
+            "own; put the shard_map into the step, or use driver='scan'" + see("how_to_choose")
         )
     if tracing():
         return _run_implicit(program, settings, start, state, key, run=run, **options)

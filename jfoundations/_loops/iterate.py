@@ -26,6 +26,7 @@ from jax import Array
 
 from .._core.checks import as_arrays, check_count, check_key, keystr, nearest, tracing
 from .._core.programs import compiled
+from .._core.shown import see
 from .._core.types import Function, PyTree
 from .._core.values import describe, hold, is_pytree
 from .callback import CallbackLike, callback_name, events_of, flatten
@@ -185,6 +186,7 @@ def check_driver(driver: object, who: str) -> None:
     if driver not in known and not isinstance(driver, Implicit):
         raise ValueError(
             f"{who}: no driver {driver!r}; known are {', '.join(known)}{nearest(driver, known)}"
+            f"{see('how_to_choose')}"
         )
 
 
@@ -194,7 +196,7 @@ def check_blocks(check_every: object, driver: object, who: str) -> int:
     if size > 1 and driver != "while" and settings_of(driver) is None:
         raise ValueError(
             f"{who}: check_every is {size}, but driver={driver!r} takes each step by itself; "
-            "leave check_every out, or use driver='while'"
+            f"leave check_every out, or use driver='while'{see('how_to_choose')}"
         )
     return size
 

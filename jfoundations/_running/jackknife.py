@@ -23,6 +23,7 @@ from .._core.compat import vary_as
 from .._core.programs import compiled
 from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
+from .._core.shown import see
 from .._core.types import PyTree
 from .._folds.fold import Fold
 from .._folds.given import check_fold
@@ -77,7 +78,7 @@ def jackknife(
     if a_fold.merge is None:
         raise TypeError(
             f"jackknife: {a_fold.name} depends on the order of its elements (its merge is None), "
-            "so none of them can be left out; write a merge"
+            "so none of them can be left out; write a merge" + see("array_to_cluster")
         )
     data = cut(chunks) if is_whole(chunks, "jackknife's chunks") else chunks
     data, executor = checked("jackknife", a_fold, data, executor, progress)

@@ -24,6 +24,7 @@ from .._core.checks import check_count, tracing
 from .._core.inputs import as_block
 from .._core.programs import compiled
 from .._core.sharding import automatic
+from .._core.shown import see
 from .._core.types import PyTree
 from .._folds.fold import Fold
 from .._folds.given import check_fold
@@ -137,6 +138,7 @@ def checked(
         raise TypeError(
             f"{who}: executor is {executor!r}; give one of jfoundations.executors, as in "
             "executors.Pool(workers=4), or one of a class that extends executors.Executor"
+            + see("how_to_choose")
         )
     if not isinstance(data, Iterable):
         raise TypeError(
@@ -146,6 +148,7 @@ def checked(
         raise TypeError(
             f"{who}: {a_fold.name} depends on the order of its elements (its merge is None), so "
             f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
+            + see("array_to_cluster")
         )
     return data, executor
 

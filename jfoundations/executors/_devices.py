@@ -13,6 +13,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._core.programs import compiled
+from .._core.shown import see
 from .._core.types import Function, PyTree
 from .._folds.fold import Fold
 from .._running.executor import Executor
@@ -57,6 +58,7 @@ class Devices(Executor):
             raise ValueError(
                 "Devices: the mesh has devices of other processes; let each process fold on its "
                 "own: Processes(Devices(mesh of jax.local_devices(), axis))"
+                + see("array_to_cluster")
             )
 
     def run(self, chunks: Chunks, progress: Progress) -> None:

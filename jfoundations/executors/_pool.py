@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .._core.checks import check_count
+from .._core.shown import see
 from .._running.executor import Executor
 from .._running.progress import Chunks, Progress
 from .._running.worker import FoldedChunk, run_chunk
@@ -65,7 +66,7 @@ class Pool(Executor):
         if multiprocessing.current_process().daemon:
             raise RuntimeError(
                 "Pool: this process is a worker itself, and workers have no workers of their own; "
-                "fold without an executor here"
+                "fold without an executor here" + see("array_to_cluster")
             )
         function, numbers = chunks.for_workers(self)
         size = min(self.workers, len(numbers))

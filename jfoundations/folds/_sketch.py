@@ -62,7 +62,7 @@ class Sketch:
 
     @property
     def count(self) -> jax.Array | Count:
-        """How many elements there are but nan: int64 under x64, else a `Count`; of weights their sum."""
+        """How many elements there are but nan: int64 under x64, else a `Count`; weights add up."""
         size = _size(self.bins.wide())
         return size.answer() if isinstance(size, Count) else size.value
 
