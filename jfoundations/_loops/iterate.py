@@ -28,7 +28,7 @@ from .._core.checks import as_arrays, check_count, check_key, keystr, nearest, t
 from .._core.programs import compiled
 from .._core.shown import see
 from .._core.types import Function, PyTree
-from .._core.values import describe, hold, is_pytree
+from .._core.values import describe, hold, is_pytree, release
 from .callback import CallbackLike, callback_name, events_of, flatten
 from .drivers import DRIVERS, begin_python, refuse_tracing, run_loop, run_python
 from .facts import promote
@@ -279,7 +279,10 @@ def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[PyTree]:
         if part.init is not None
     )
     steps, mask = jnp.asarray(carry.step), jnp.asarray(carry.mask)
-    return LoopResult(finished.state, steps, mask, memory, resumable, names)
+    asks = tuple(part.extract for part in plan.listeners)
+    # Copies: a result that is donated must not take the numbers of a fold along.
+    asks = tuple(release(jax.tree.map(jnp.array, hold(ask))) for ask in asks) if any(asks) else ()
+    return LoopResult(finished.state, steps, mask, memory, resumable, asks, names)
 
 
 def to_carry(plan: Plan, result: LoopResult[PyTree], who: str = "resume") -> Carry:
