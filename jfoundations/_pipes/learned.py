@@ -10,7 +10,7 @@
 centred (unfitted) >> scale
 >>> fitted = jf.fit(pipe, jnp.array([1.0, 3.0]))
 >>> fitted, float(fitted(5.0))
-(centred >> scale, 30.0)
+(centred(mean=2) >> scale, 30.0)
 """
 
 from __future__ import annotations
