@@ -7,8 +7,9 @@ from .learned import learned_in
 
 def shown_as(name: str, stage: Function) -> str:
     """Return what a pipe's repr says of a stage: its name, and the numbers in it."""
-    settings = settings_of(stage, zeros=True)[2:]
-    return f"{name}{settings and f'({settings})'}{' (unfitted)' if learned_in(stage) else ''}"
+    learns = bool(learned_in(stage))
+    settings = settings_of(stage, zeros=not learns)[2:]  # of a gradient 0 is a number like others
+    return f"{name}{settings and f'({settings})'}{' (unfitted)' if learns else ''}"
 
 
 def check_callable(stage: object, which: str, who: str = "Pipe") -> None:
