@@ -192,6 +192,8 @@ def _held(leaf: PyTree) -> Any:
 class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used like a function)
     """A `functools.partial` that is a pytree: array and float arguments are leaves.
 
+    See also `lift`, which finds what a closure holds.
+
     Other arguments (ints, strs, bools, functions) are structure. A partial of a partial is flat.
     Equal partials are equal values: passing a rebuilt one through `jit` does not retrace.
 

@@ -302,7 +302,7 @@ class Fold(Structural, Generic[R]):
 
 
 def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
-    """Run folds side by side in one pass; the answer is a dict.
+    """Run folds side by side in one pass; the answer is a dict; of functions: `juxt`.
 
     Folds that differ in their answer alone (var, std, mean of one memory) are computed once.
 

@@ -90,6 +90,8 @@ def segment(
 ) -> Any:
     """Return a fold's answer for every group of an array's elements: those with one id.
 
+    See also `stats.segment_var` and its like, for moments; `folds.grouped`, for streams.
+
     Each is what folding the group's elements alone, in their order, gives: to the bit where the
     fold is exact. It is `grouped` of one block.
 

@@ -133,6 +133,8 @@ class filter_(Transducer[A, A]):  # noqa: N801  (used like a function)
 class take(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let the first n elements through and end the stream: a stage for `Pipe.over`.
 
+    See also `take_while`, which ends where a predicate fails; a loop ends after `max_steps`.
+
     The fold then depends on the order of its elements. It has no reverse mode.
 
     Args:
@@ -155,6 +157,8 @@ class take(Transducer[A, A]):  # noqa: N801  (used like a function)
 @node
 class take_while(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let elements through until a predicate does not hold: a stage for `Pipe.over`.
+
+    See also `filter_`, which goes on behind such an element, and `take`, which counts.
 
     The fold then depends on the order of its elements. It has no reverse mode.
 

@@ -71,6 +71,8 @@ def rolling(
 ) -> Any:
     """Return a fold's answer for every window of an array.
 
+    See also `stats.rolling_var` and its like, for moments; `folds.window`, of a stream's end.
+
     Each is what folding the window's elements alone gives: to the bit where the fold is exact.
 
     Args:

@@ -55,6 +55,8 @@ def chunks(
 ) -> Iterator[LoopResult[S]]:
     """Run a loop and yield its `LoopResult` every so often, the final one last.
 
+    See also `sweep_chunks`, of many runs.
+
     The steps and the bits are those of `iterate`; where the chunks end does not matter. Between
     chunks the result is a whole one: save it, plot it, `resume` it. `after_run` is heard once, at
     the end. A state sharded over a mesh stays so.

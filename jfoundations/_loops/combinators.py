@@ -79,6 +79,8 @@ def _ask(members: Members, state: PyTree, *, predicates: tuple[Predicate, ...]) 
 def when(predicate: Predicate, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear the events of a step only where a predicate of the state holds.
 
+    See also `every`, by the number of steps, and `stop_when`, which asks to stop.
+
     `before_run` and `after_run` are always heard. The callbacks are chained into one. Under `vmap`
     both sides are computed and selected; a callback that names `live` gates itself instead.
 
@@ -124,6 +126,8 @@ def _where_all_hold(
 def every(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear every n-th step: those after which n, 2n, 3n, … steps are done.
 
+    See also `when`, by a predicate of the state; `callbacks.after` and `callbacks.once`.
+
     Args:
         n: a positive int, or an int32 scalar array; a leaf.
         *callbacks: of any kind.
@@ -141,6 +145,8 @@ def every(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
 
 def after(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear all but the first n steps.
+
+    See also `once`, one step alone, and `every`.
 
     What a callback would have remembered of the first steps is left out too: a patience counts
     from there on. To let it look from the start on and only hold its stop back, join it:

@@ -133,6 +133,8 @@ def resume(
 ) -> LoopResult[S]:
     """Go on with a run: `resume(iterate(k), n)` equals `iterate(n)` bit for bit.
 
+    See also `LoopResult.again`, which starts anew with these memories.
+
     Give it the step, callbacks and key the run had. A run that a callback stopped stays stopped;
     to go on regardless, start anew from `result.state`.
 

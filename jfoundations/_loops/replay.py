@@ -142,6 +142,8 @@ def first(
 ) -> jax.Array:
     """Return the first step of a run after which a predicate of the state holds.
 
+    See also `folds.first`, the first element of data.
+
     The run is gone through again, from its start to that step. A predicate that holds to the end
     once it has held, as that the state is nan, is found faster with `monotone=True`: it is asked of
     the snapshots, by bisection, and at most `2 * result.steps / capacity` steps are taken again. If

@@ -75,6 +75,8 @@ def sweep(
 ) -> LoopResult[S]:
     """Run a loop from each of many starts, a few at a time, and return all their results.
 
+    See also `sweep_chunks`, which shows how far it is.
+
     It returns what `jax.vmap(lambda s: iterate(step, s, *callbacks, max_steps=n))(states)` does,
     in the order of the starts, and each run is its own `iterate` (to the bit, as far as that is
     true of a lane of `vmap`: compilers may sum products in another order in a batch of another

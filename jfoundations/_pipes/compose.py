@@ -39,6 +39,8 @@ def compose(
 def compose(*functions: Function) -> Pipe[Any, Any]:
     """Return the composition, last first, as in mathematics: `compose(f, g)(x) == f(g(x))`.
 
+    See also `Pipe`, first to last and with names.
+
     Raises:
         TypeError: one of them is not callable.
 
@@ -53,6 +55,8 @@ def compose(*functions: Function) -> Pipe[Any, Any]:
 @pytree
 class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used like a function)
     """Apply several functions to one value, side by side: `juxt(f, g)(x) == (f(x), g(x))`.
+
+    See also `combine`, which does so with folds; `compose`, one function after another.
 
     As a container it holds the functions in order: `len(j)`, iteration, `j[1]`.
 

@@ -49,6 +49,8 @@ def fold(
 ) -> R:
     """Run a fold over data and return its answer.
 
+    See also `reduce`, along axes of an array, and `jackknife`, with each chunk left out.
+
     Args:
         a_fold: the fold.
         data: an array, or a dict or tuple of arrays, whose leading axis runs over the elements; or

@@ -90,6 +90,8 @@ def history(
 ) -> Callback:
     """Record a function of the state, or several by name, after each step (or every so many).
 
+    See also `watch`, which keeps a fold of the values, and `snapshots`, whole states.
+
     The buffer is allocated once; a record is one write, under `vmap` too. Steps beyond the
     capacity are not recorded.
 

@@ -44,6 +44,8 @@ def reduce_on_plateau(
 ) -> Callback:
     """Reduce something in the state, a learning rate say, when a number has stopped improving.
 
+    See also `schedule`, by the step alone.
+
     An improvement is `value + atol + rtol·|best| < best` ("max": mirrored), from a best of +inf on;
     anything else, nan included, is a wait. After `patience` waits the state becomes
     `update(state, ratio)`, where the ratio is `factor`, or what is left down to `min_scale`. Then,

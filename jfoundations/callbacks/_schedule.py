@@ -19,6 +19,8 @@ def schedule(
 ) -> Callback:
     """Set something in the state, a learning rate say, to a function of the step.
 
+    See also `reduce_on_plateau`, by how a number goes.
+
     It is heard before each step: step k, counted from 0, runs with `values(k)`, also in a run that
     is resumed.
 

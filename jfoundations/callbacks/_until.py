@@ -25,6 +25,8 @@ def until(
 ) -> Combined:
     """Watch a fold, and stop when a predicate of its answer holds.
 
+    See also `stop_when`, of the state alone.
+
     It is `watch(fold, of)` that asks to stop: its name and memory are those of that. In the fold's
     place any callback with memory may stand; then the predicate sees this memory, and is asked
     after each event of a step that the callback hears.

@@ -17,6 +17,8 @@ from ._monitor import check_of
 def watch(fold: Fold[Any], of: View = identity, *, name: str | None = None) -> Callback:
     """Feed a fold with a function of the state after each step.
 
+    See also `history`, which keeps each value, and `until`, which stops on the answer.
+
     The memory is the fold's: ask it by `fold.extract(result.memory[name])`; `result.table()` shows
     the answer.
 

@@ -32,6 +32,8 @@ class Held:
 def first() -> Fold[PyTree]:
     """Return the fold of the first element, a pytree of arrays; zeros over nothing.
 
+    See also `last`; `jfoundations.first` is the first step where something holds.
+
     >>> import jfoundations as jf
     >>> int(jf.fold(first(), [jnp.array([3, 1]), jnp.array([2])]))
     3

@@ -40,6 +40,8 @@ def sketch(
 ) -> Fold[Sketch]:
     """Return the fold of a `Sketch`: counts in bins, which know every quantile nearly.
 
+    See also `quantile`, which answers given probabilities at once, and `narrow`, a second pass.
+
     Each order statistic is found to `accuracy` of its value where that is within 6.3 octaves, a
     factor of 79, of the largest magnitude; to twice that within 4.2 octaves more, and so on five
     times; what is smaller counts as 0. If all elements have one sign, octaves are twice as many. So

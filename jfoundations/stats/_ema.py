@@ -35,6 +35,8 @@ def ema(
 ) -> jax.Array:
     """Return the exponentially weighted mean up to each element; `folds.ema` gives the last.
 
+    See also `callbacks.ema`, of the states of a loop.
+
     It is free of bias from the start. The weight of an element k places back is decay**k, over the
     sum of the weights so far (pandas' `ewm(alpha=1 - decay, adjust=True)`). A hidden element counts
     nothing, but time goes on.

@@ -88,7 +88,7 @@ def quantile(
     where: ArrayLike | None = None,
     nan: Nan = "propagate",
 ) -> jax.Array:
-    """Return quantiles, by default by linear interpolation, as NumPy does.
+    """Return quantiles, by default linearly interpolated, as NumPy does; streams: `folds.quantile`.
 
     With total weight W, the linear quantile is the mean, over the window [h, h + 1] with
     h = q·(W − 1), of the step function on [0, W] in which each element, in ascending order, is as

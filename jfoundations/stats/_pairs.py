@@ -35,6 +35,8 @@ def cov(
 ) -> Any:
     """Return the covariance Σw(x − mean x)·conj(y − mean y) / (W − correction) of pairs.
 
+    See also `cov_matrix`, of the columns of one array.
+
     `cov(x, y)` is `cov(y, x)` conjugated, to the bit, and `cov(x, x)` is `var(x)`.
 
     Args:

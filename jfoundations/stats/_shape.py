@@ -49,6 +49,8 @@ def moment(
 ) -> jax.Array:
     """Return a central moment, Σw(x − mean)^order / W, or one about another center.
 
+    See also `moments`, the value that formulas are made of.
+
     Args:
         x: real array of any shape; bool and int become the default float.
         order: a Python int ≥ 0.

@@ -65,6 +65,8 @@ def moments(
 ) -> Moments:
     """Return the `Moments` of a sample up to squares, for tests and for formulas of one's own.
 
+    See also `moment`, one central moment as a number.
+
     Args:
         x: real array of any shape; bool and int become the default float.
         axis: the axis or axes to reduce; all by default.
