@@ -182,17 +182,17 @@ def __getattr__(name: str) -> object:
 
 def _suggestion(name: str) -> str:
     """Return '; did you mean X?' for the public name nearest to one that there is not."""
-    if name.startswith("_"):
-        return ""  # Python and its tools ask for such names, and are content with none
-    import difflib
     import importlib
 
+    from ._core.checks import nearest_name
+
+    if name.startswith("_"):  # before the rooms are imported
+        return ""
     homes = {own: [own] for own in __all__}
     for room in ("callbacks", "diagnostics", "executors", "folds", "stages", "stats"):
         for inner in importlib.import_module(f".{room}", __name__).__all__:
             homes.setdefault(inner, []).append(f"{room}.{inner}")
-    close = difflib.get_close_matches(name, homes, n=1)
-    said = " or ".join(f"jfoundations.{home}" for inner in close for home in homes[inner])
+    said = " or ".join(f"jfoundations.{home}" for home in homes.get(nearest_name(name, homes), ()))
     return said and f"; did you mean {said}?"
 
 

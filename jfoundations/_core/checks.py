@@ -3,9 +3,11 @@
 The messages speak of what the user wrote: which function, which leaf, what it was and became.
 """
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +33,38 @@ def nearest(word: object, words: Iterable[str], least: float = 0.6) -> str:
     """Return '; did you mean X?' for the nearest of the words, or nothing."""
     close = difflib.get_close_matches(str(word), list(words), n=1, cutoff=least)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+_OTHERS = {"average": "mean", "percentile": "quantile"}  # as they are called elsewhere
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Return the public name most like one that there is not, or nothing: `var` of `variance`."""
+    if name.startswith("_"):
+        return ""  # Python and its tools ask for such names, and are content with none
+    known, name = list(known), _OTHERS.get(name, name).removeprefix("nan")
+    begins = [k for k in known if len(k) > 2 and name.startswith(k)]
+    close = [max(begins, key=len)] if begins else difflib.get_close_matches(name, known, n=1)
+    return close[0] if close else ""
+
+
+def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """Return the error for a name that a module does not have, with the nearest that it has."""
+    close = nearest_name(name, known)
+    said = f"; did you mean {close}?" if close else ""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{said}")
+
+
+def suggest_nearest(module: dict[str, Any]) -> None:
+    """Let a module, given its globals, say the nearest name where it does not have one.
+
+    Not by a `__getattr__` that is written there, for which type checkers would take any name.
+    """
+
+    def missing(name: str) -> NoReturn:
+        raise no_attribute(module["__name__"], name, module["__all__"])
+
+    module["__getattr__"] = missing
 
 
 def as_arrays(tree: T, who: str) -> T:

@@ -9,6 +9,8 @@
 ([2.0, 4.0, 6.0], 1)
 """
 
+from __future__ import annotations
+
 import types
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar

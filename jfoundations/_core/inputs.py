@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .shown import see
 from .types import PyTree
 
 MASKED = (
@@ -168,6 +169,7 @@ def _beyond(number: object, known: str, who: str, name: str, other: str) -> Over
         f"{who}: {name} holds {number}, which does not fit {known}"
         + (", the most that JAX has while x64 is off" if len(cures) > 2 else "")
         + f"; {', or '.join(cures)}"
+        + see("limits")
     )
 
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar, dataclass_transform
 import jax
 
 from .types import Function, PyTree
-from .values import Static, hold, release
+from .values import Static, hold, node, release
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def pytree(cls: type[T]) -> type[T]:
     Equality is identity: `==` on arrays would not be a bool. A class that inherits from
     `Structural` compares structure and leaves. Fields are set without `__init__` when JAX rebuilds
     a value, since it may put anything into a leaf's place. A subclass without fields of its own is
-    registered by `jax.tree_util.register_pytree_with_keys_class`.
+    registered by `node`.
     """
     made: Any = dataclass(frozen=True, eq=False)(cls)
     fixed = tuple(f.name for f in fields(made) if f.metadata.get("static", False))
@@ -73,19 +73,19 @@ def pytree(cls: type[T]) -> type[T]:
             object.__setattr__(value, name, child)
         return value
 
-    made.tree_flatten, made.tree_flatten_with_keys = flatten, flatten_with_keys
-    made.tree_unflatten = classmethod(unflatten)
+    made._flatten, made._flatten_with_keys = flatten, flatten_with_keys
+    made._unflatten = classmethod(unflatten)
     # Not `register_dataclass`: the tree structures of two classes so registered are equal whenever
     # their fields are equally many (jaxlib 0.10.2), so a compiled function now and then takes the
     # program that was made for the other class.
-    return jax.tree_util.register_pytree_with_keys_class(made)
+    return node(made)
 
 
 def _each(how: Function, value: object) -> Any:
     return tuple(map(how, value)) if type(value) is tuple else how(value)
 
 
-@jax.tree_util.register_pytree_node_class
+@node
 class FlatTree:
     """A tree as one node: a call of a compiled function takes a tree apart node by node in Python.
 
@@ -98,12 +98,12 @@ class FlatTree:
         self.leaves: Any = leaves
         self.structure: Static = structure
 
-    def tree_flatten(self) -> tuple[Any, Static]:
+    def _flatten(self) -> tuple[Any, Static]:
         """Return leaves and structure."""
         return self.leaves, self.structure
 
     @classmethod
-    def tree_unflatten(cls, structure: Static, leaves: Sequence[PyTree]) -> "FlatTree":
+    def _unflatten(cls, structure: Static, leaves: Sequence[PyTree]) -> "FlatTree":
         """Rebuild."""
         return cls(leaves, structure)
 

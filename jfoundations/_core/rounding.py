@@ -12,6 +12,8 @@ of a value with itself is not.
 0.0
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -16,6 +16,8 @@ each leaf the path, dtype, shape, place and checksum), then the leaves' bytes in
 endian. No pickle: what is read can hold numbers only.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -34,6 +36,7 @@ from jax.core import Tracer
 from .checks import keystr
 from .files import check_path, replace
 from .inputs import MASKED
+from .shown import see
 from .types import PyTree
 
 T = TypeVar("T")
@@ -262,6 +265,7 @@ def _check_kind(path: Path, leaf: Saved, wanted: PyTree) -> None:
         raise ValueError(
             f"load: {name} of {path} is {dtype}{list(shape)}, which JAX does not hold while x64 is "
             'off; call jax.config.update("jax_enable_x64", True), or give like a NumPy array there'
+            + see("limits")
         )
 
 

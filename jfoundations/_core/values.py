@@ -16,8 +16,9 @@ arrays are leaves, the rest is structure, and equal structure means one trace.
 ([2.0, 4.0, 6.0], 1)
 """
 
+from __future__ import annotations
+
 import functools
-import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,21 +33,36 @@ from .types import Function, PyTree
 
 A = TypeVar("A")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
-@jax.tree_util.register_pytree_node_class
+def node(cls: type[T]) -> type[T]:
+    """Make a class a pytree node by its `_flatten` or `_flatten_with_keys`, and `_unflatten`.
+
+    With these names, unlike JAX's own, they are in nobody's way in `dir` and in `help`.
+    """
+    made: Any = cls
+    flatten, with_keys = (getattr(made, n, None) for n in ("_flatten", "_flatten_with_keys"))
+    if with_keys is None:
+        jax.tree_util.register_pytree_node(made, flatten, made._unflatten)
+    else:
+        jax.tree_util.register_pytree_with_keys(made, with_keys, made._unflatten, flatten)
+    return cls
+
+
+@node
 class Static:
     """A pytree without leaves around a value that is part of the structure (a function, say)."""
 
     def __init__(self, value: object):
         self.value: Any = value
 
-    def tree_flatten(self) -> tuple[tuple[()], "Static"]:
+    def _flatten(self) -> tuple[tuple[()], Static]:
         """Return no leaves, and itself as the structure."""
         return (), self
 
     @classmethod
-    def tree_unflatten(cls, structure: "Static", leaves: tuple[()]) -> "Static":
+    def _unflatten(cls, structure: Static, leaves: tuple[()]) -> Static:
         """Return the structure, which is the value."""
         return structure
 
@@ -92,42 +108,6 @@ def name_of(function: object) -> str:
         return name_of(function.func)
     name = getattr(function, "__name__", None) or type(function).__name__
     return "lambda" if name == "<lambda>" else name
-
-
-def settings_of(*functions: object) -> str:
-    """Return the numbers that partials hold, for a repr: `, patience=3`; zeros are left out.
-
-    A number has the name of the parameter it is given for, or of its key in a dict.
-    """
-    found: dict[str, str] = {}
-    for function in functions:
-        _collect("", function, found)
-    return "".join(f", {name}={said}" for name, said in found.items())
-
-
-def _collect(name: str, value: object, found: dict[str, str]) -> None:
-    if type(value) is partial:
-        try:
-            names = list(inspect.signature(value.func).parameters)
-        except (TypeError, ValueError):  # some built-in functions have none
-            names = []
-        for inner, held in (*zip(names, value.args, strict=False), *value.keywords.items()):
-            _collect(inner, held, found)
-    elif isinstance(value, Structural):
-        for stage in getattr(value, "stages", ()):  # of a Pipe
-            _collect("", stage, found)
-    elif type(value) is dict:
-        for key, held in value.items():
-            _collect(str(key), held, found)
-    elif name.isidentifier() and isinstance(value, _DYNAMIC):
-        leaf: Any = value
-        try:
-            number = leaf.item() if hasattr(leaf, "item") else leaf
-            said = "" if isinstance(number, bool) or not number else f"{number:.6g}"
-        except Exception:  # traced, deleted, several, a key: a repr must not raise
-            said = repr(_Short(value))
-        if said:
-            found[name] = said
 
 
 def maker_of(value: object, *modules: str) -> str:
@@ -182,11 +162,11 @@ def identity(x: A) -> A:
 
 def describe(value: PyTree) -> str:
     """Return the dtypes and shapes inside a value, for a message: `{'x': float32[3]}`."""
-    short = jax.tree.map(_Short, value)
+    short = jax.tree.map(Short, value)
     return repr(short) if jax.tree.leaves(value) else repr(value)
 
 
-class _Short:
+class Short:
     """A leaf whose repr is its dtype and shape."""
 
     def __init__(self, leaf: PyTree):
@@ -200,17 +180,19 @@ class _Short:
         return f"{aval.dtype}[{','.join(map(str, aval.shape))}]"
 
 
-_DYNAMIC = (jax.Array, np.ndarray, np.generic, float, complex, jax.ShapeDtypeStruct)
+DYNAMIC = (jax.Array, np.ndarray, np.generic, float, complex, jax.ShapeDtypeStruct)
 
 
 def _held(leaf: PyTree) -> Any:
-    return leaf if isinstance(leaf, _DYNAMIC) else Static(leaf)
+    return leaf if isinstance(leaf, DYNAMIC) else Static(leaf)
 
 
-@jax.tree_util.register_pytree_node_class
+@node
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used like a function)
     """A `functools.partial` that is a pytree: array and float arguments are leaves.
+
+    See also `lift`, which finds what a closure holds.
 
     Other arguments (ints, strs, bools, functions) are structure. A partial of a partial is flat.
     Equal partials are equal values: passing a rebuilt one through `jit` does not retrace.
@@ -264,12 +246,12 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
         held, keywords = self._released()
         return self.func(*held, *args, **{**keywords, **kwargs})
 
-    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
+    def _flatten(self) -> tuple[tuple[Any, Any], None]:
         """Return the function and the arguments as children; functions and settings are static."""
         return (hold(self.func), self._arguments), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[PyTree, PyTree]) -> "partial[Any]":
+    def _unflatten(cls, _: None, children: tuple[PyTree, PyTree]) -> partial[Any]:
         """Rebuild from the function and the arguments."""
         new = object.__new__(cls)
         new._set(release(children[0]), children[1])
@@ -278,8 +260,12 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
     def __repr__(self) -> str:
         if isinstance(self.func, Code):
             return f"lift({name_of(self.func)})"
-        words = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.keywords.items()]
+        words = [*map(_shown, self.args), *(f"{k}={_shown(v)}" for k, v in self.keywords.items())]
         return f"partial({', '.join([name_of(self.func), *words])})"
+
+
+def _shown(value: object) -> str:
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@
 2.0
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -19,6 +21,7 @@ from jax.typing import ArrayLike
 from .._core.checks import check_count
 from .._core.inputs import elements
 from .._core.pytrees import pytree
+from .._core.shown import see
 from .._core.types import PyTree
 from .._core.values import describe, partial
 from .._kernels.sample.arguments import accumulator, numbers, scalar
@@ -76,7 +79,7 @@ def buckets(a_fold: Fold[Any], width: ArrayLike, count: int) -> Fold[Any]:
     if a_fold.merge is None:
         raise TypeError(
             f"folds.buckets: {a_fold.name} cannot be merged (its merge is None), and buckets are; "
-            "write a merge, or take folds.window, of so many elements"
+            "write a merge, or take folds.window, of so many elements" + see("array_to_cluster")
         )
     width = numbers("folds.buckets", "width", scalar("folds.buckets", "width", width))
     if not isinstance(width, Tracer) and not np.asarray(width) > 0:

@@ -12,6 +12,8 @@ and arithmetic on folds is arithmetic on their answers.
 {'mean': 6.25, 'spread': 17.0}
 """
 
+from __future__ import annotations
+
 import functools
 import operator
 from collections.abc import Callable
@@ -21,8 +23,9 @@ import jax
 
 from .._core.checks import check_function
 from .._core.pytrees import function, pytree, static
+from .._core.shown import see, settings_of
 from .._core.types import Function, PyTree
-from .._core.values import Static, Structural, identity, name_of, partial, settings_of
+from .._core.values import Static, Structural, identity, name_of, partial
 from .._pipes.pipe import Pipe
 from .blocks import init_after, one_by_one, step_after
 from .blocks import like_of as like_of
@@ -123,7 +126,7 @@ class Fold(Structural, Generic[R]):
             object.__setattr__(self, "block_where", by_rows)
         object.__setattr__(self, "name", name or name_of(step))
 
-    def _with(self, **changes: Any) -> "Fold[Any]":
+    def _with(self, **changes: Any) -> Fold[Any]:
         functions = {f: getattr(self, f) for f in FIELDS} | changes
         name, unmerge = functions.pop("name", self.name), functions.pop("undo")
         made = Fold(**functions, unmerge=unmerge, name=name)
@@ -132,7 +135,7 @@ class Fold(Structural, Generic[R]):
         return made
 
     @functools.cached_property
-    def _parts(self) -> "tuple[Fold[Any], ...]":
+    def _parts(self) -> tuple[Fold[Any], ...]:
         """The folds that `combine` has put side by side here; none if this is another."""
         return tuple(Fold(**functions)._with(name="") for functions in apart(self))
 
@@ -151,7 +154,7 @@ class Fold(Structural, Generic[R]):
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in (*FIELDS, "name")}
 
-    def map(self, g: Callable[[R], T], *, name: str | None = None) -> "Fold[T]":
+    def map(self, g: Callable[[R], T], *, name: str | None = None) -> Fold[T]:
         """Apply a function to the answer.
 
         >>> from jfoundations import fold, folds
@@ -165,7 +168,7 @@ class Fold(Structural, Generic[R]):
             extract = Pipe(self.extract, g)
         return self._with(extract=extract, name=name or self.name)
 
-    def of(self, g: Callable[[PyTree], PyTree]) -> "Fold[R]":
+    def of(self, g: Callable[[PyTree], PyTree]) -> Fold[R]:
         """Apply a function to each element first.
 
         >>> from jfoundations import fold, folds
@@ -176,7 +179,7 @@ class Fold(Structural, Generic[R]):
         check_function(g, "g", "of", "a function of an element")
         return self._after(False, g)
 
-    def where(self, p: Predicate) -> "Fold[R]":
+    def where(self, p: Predicate) -> Fold[R]:
         """Leave out the elements for which a predicate does not hold.
 
         Args:
@@ -190,7 +193,7 @@ class Fold(Structural, Generic[R]):
         check_function(p, "p", "where", "a function element -> bool")
         return self._after(True, p)
 
-    def _after(self, asks: bool, function: Function) -> "Fold[R]":
+    def _after(self, asks: bool, function: Function) -> Fold[R]:
         # maps and predicates, one after another, are one list: never a nest
         init, step, block, block_where = self.init, self.step, self.block, self.block_where
         plan: tuple[bool, ...] = ()
@@ -239,58 +242,59 @@ class Fold(Structural, Generic[R]):
             raise TypeError(
                 f"unmerge: {self.name} cannot take out what was merged: its memory does not know "
                 "what it was without; merge the parts that stay, or use jf.jackknife"
+                + see("array_to_cluster")
             )
         return self.undo(whole, part)
 
-    def __add__(self, other: object) -> "Fold[Any]":
+    def __add__(self, other: object) -> Fold[Any]:
         return _binary(operator.add, self, other)
 
-    def __radd__(self, other: object) -> "Fold[Any]":
+    def __radd__(self, other: object) -> Fold[Any]:
         return _binary(operator.add, other, self)
 
-    def __sub__(self, other: object) -> "Fold[Any]":
+    def __sub__(self, other: object) -> Fold[Any]:
         return _binary(operator.sub, self, other)
 
-    def __rsub__(self, other: object) -> "Fold[Any]":
+    def __rsub__(self, other: object) -> Fold[Any]:
         return _binary(operator.sub, other, self)
 
-    def __mul__(self, other: object) -> "Fold[Any]":
+    def __mul__(self, other: object) -> Fold[Any]:
         return _binary(operator.mul, self, other)
 
-    def __rmul__(self, other: object) -> "Fold[Any]":
+    def __rmul__(self, other: object) -> Fold[Any]:
         return _binary(operator.mul, other, self)
 
-    def __truediv__(self, other: object) -> "Fold[Any]":
+    def __truediv__(self, other: object) -> Fold[Any]:
         return _binary(operator.truediv, self, other)
 
-    def __rtruediv__(self, other: object) -> "Fold[Any]":
+    def __rtruediv__(self, other: object) -> Fold[Any]:
         return _binary(operator.truediv, other, self)
 
-    def __floordiv__(self, other: object) -> "Fold[Any]":
+    def __floordiv__(self, other: object) -> Fold[Any]:
         return _binary(operator.floordiv, self, other)
 
-    def __rfloordiv__(self, other: object) -> "Fold[Any]":
+    def __rfloordiv__(self, other: object) -> Fold[Any]:
         return _binary(operator.floordiv, other, self)
 
-    def __mod__(self, other: object) -> "Fold[Any]":
+    def __mod__(self, other: object) -> Fold[Any]:
         return _binary(operator.mod, self, other)
 
-    def __rmod__(self, other: object) -> "Fold[Any]":
+    def __rmod__(self, other: object) -> Fold[Any]:
         return _binary(operator.mod, other, self)
 
-    def __pow__(self, other: object) -> "Fold[Any]":
+    def __pow__(self, other: object) -> Fold[Any]:
         return _binary(operator.pow, self, other)
 
-    def __rpow__(self, other: object) -> "Fold[Any]":
+    def __rpow__(self, other: object) -> Fold[Any]:
         return _binary(operator.pow, other, self)
 
-    def __neg__(self) -> "Fold[Any]":
+    def __neg__(self) -> Fold[Any]:
         return self.map(partial(operator.neg))
 
-    def __pos__(self) -> "Fold[Any]":
+    def __pos__(self) -> Fold[Any]:
         return self.map(partial(operator.pos))
 
-    def __abs__(self) -> "Fold[Any]":
+    def __abs__(self) -> Fold[Any]:
         return self.map(partial(operator.abs))
 
     def __repr__(self) -> str:
@@ -298,7 +302,7 @@ class Fold(Structural, Generic[R]):
 
 
 def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
-    """Run folds side by side in one pass; the answer is a dict.
+    """Run folds side by side in one pass; the answer is a dict; of functions: `juxt`.
 
     Folds that differ in their answer alone (var, std, mean of one memory) are computed once.
 

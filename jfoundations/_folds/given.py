@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from .._core.inputs import as_block
+from .._core.shown import see
 from .._core.types import PyTree
 from .._core.values import maker_of
 from .._kernels.sample.arguments import Numbers, numbers
@@ -55,7 +56,7 @@ def check_given(
     if a_fold.merge is None:
         raise TypeError(
             f"{who}: {a_fold.name} cannot be merged (its merge is None), and of merges its answers "
-            "are made; write a merge, or fold each part by itself"
+            "are made; write a merge, or fold each part by itself" + see("array_to_cluster")
         )
     if nan not in ("propagate", "omit"):
         raise ValueError(f"{who}: nan is {nan!r}; it must be 'propagate' or 'omit'")

@@ -11,6 +11,8 @@ then merged two by two. So a program holds the step and the merge of the fold, o
 [2.0, nan, 7.0]
 """
 
+from __future__ import annotations
+
 from math import isqrt
 from typing import Any
 
@@ -87,6 +89,8 @@ def segment(
     nan: str = "propagate",
 ) -> Any:
     """Return a fold's answer for every group of an array's elements: those with one id.
+
+    See also `stats.segment_var` and its like, for moments; `folds.grouped`, for streams.
 
     Each is what folding the group's elements alone, in their order, gives: to the bit where the
     fold is exact. It is `grouped` of one block.

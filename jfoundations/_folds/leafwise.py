@@ -7,6 +7,8 @@
 {'age': 32.0, 'size': [2.0, 4.0]}
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -7,6 +7,8 @@
 4.0
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -43,6 +45,8 @@ class Last:
 
 def window(a_fold: Fold[Any], size: int) -> Fold[Any]:
     """Return the fold of the last `size` elements; of fewer where fewer were seen.
+
+    See also `buckets`, by time; `jfoundations.rolling`, every window of an array.
 
     It holds these elements, and folds them when it is asked. So `a_fold` may be any, one whose
     order matters too; the window itself depends on the order and cannot be merged.

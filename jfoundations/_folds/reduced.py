@@ -7,6 +7,8 @@
 [1.0000000...e+30, 8.0]
 """
 
+from __future__ import annotations
+
 from math import prod
 from typing import Any
 
@@ -16,6 +18,7 @@ import jax.numpy as jnp
 from .._core.checks import tracing
 from .._core.programs import compiled
 from .._core.sharding import automatic
+from .._core.shown import see
 from .._kernels.sample.arguments import Axes, Axis, Data, Nan, Numbers, check
 from .fold import Fold
 from .given import Given, check_fold, which_count
@@ -66,7 +69,7 @@ def reduce(
     if some_left_out and a_fold.block_where is None:
         raise TypeError(
             f"reduce: {a_fold.name} has no merge, so nothing can be left out of it; give neither "
-            "weights nor where nor nan='omit'"
+            "weights nor where nor nan='omit'" + see("array_to_cluster")
         )
     options = {"axes": axes, "keepdims": bool(keepdims), "nan": nan}
     if tracing():

@@ -31,6 +31,8 @@ never stops the loop. A step `(state, x) -> state` of a scan is a consumer too:
 The idea is Clojure's: Rich Hickey, "Transducers" (2014), https://clojure.org/reference/transducers.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -43,8 +45,9 @@ from jax.typing import ArrayLike
 from .._core.checks import check_count
 from .._core.pytrees import pytree
 from .._core.types import Bool, PyTree
-from .._core.values import Structural, name_of, partial
-from .._pipes.pipe import Fn, Pipe, check_callable, map_before
+from .._core.values import Structural, name_of, node, partial
+from .._pipes.pipe import Fn, Pipe, map_before
+from .._pipes.stages import check_callable
 from .blocks import step_where
 from .fold import Fold
 from .protocols import Finished, Init, Predicate, Step
@@ -86,7 +89,7 @@ class Transducer(Structural, Generic[A, B]):
         return f"take({n if isinstance(n, np.generic | np.ndarray | int) else 'n'})"
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class map_(Transducer[A, B]):  # noqa: N801  (used like a function)
     """Change each element, as `Fold.of` does: a stage for `Pipe.over`.
 
@@ -105,7 +108,7 @@ class map_(Transducer[A, B]):  # noqa: N801  (used like a function)
         super().__init__(partial(map_before, f))
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class filter_(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Leave out the elements for which a predicate does not hold, as `Fold.where` does.
 
@@ -126,9 +129,11 @@ class filter_(Transducer[A, A]):  # noqa: N801  (used like a function)
         super().__init__(partial(_filter_before, p))
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class take(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let the first n elements through and end the stream: a stage for `Pipe.over`.
+
+    See also `take_while`, which ends where a predicate fails; a loop ends after `max_steps`.
 
     The fold then depends on the order of its elements. It has no reverse mode.
 
@@ -149,9 +154,11 @@ class take(Transducer[A, A]):  # noqa: N801  (used like a function)
         super().__init__(partial(_take_before, known))
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class take_while(Transducer[A, A]):  # noqa: N801  (used like a function)
     """Let elements through until a predicate does not hold: a stage for `Pipe.over`.
+
+    See also `filter_`, which goes on behind such an element, and `take`, which counts.
 
     The fold then depends on the order of its elements. It has no reverse mode.
 

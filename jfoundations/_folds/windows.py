@@ -15,6 +15,8 @@ Sources: van Herk (1992), "A fast algorithm for local minimum and maximum filter
 octagonal kernels", and Gil and Werman (1993), "Computing 2-D min, median, and max filters".
 """
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -68,6 +70,8 @@ def rolling(
     nan: str = "propagate",
 ) -> Any:
     """Return a fold's answer for every window of an array.
+
+    See also `stats.rolling_var` and its like, for moments; `folds.window`, of a stream's end.
 
     Each is what folding the window's elements alone gives: to the bit where the fold is exact.
 

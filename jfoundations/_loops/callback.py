@@ -16,6 +16,8 @@ is its do-nothing.
 True
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -25,8 +27,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._core.checks import nearest
+from .._core.shown import settings_of
 from .._core.types import Function, PyTree
-from .._core.values import Structural, hold, maker_of, name_of, release, settings_of
+from .._core.values import Structural, hold, maker_of, name_of, node, release
 
 MAKERS = "jfoundations.callbacks.", "jfoundations._loops.combinators"
 RUN_EVENTS = ("before_run", "before_step", "after_step", "after_run")
@@ -40,7 +43,7 @@ EventFunction: TypeAlias = Callable[..., tuple[PyTree, ...]]
 Predicate: TypeAlias = Callable[..., ArrayLike]
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Callback(Structural):
     """A callback with memory, or with events of its choice.
@@ -105,14 +108,14 @@ class Callback(Structural):
         for field, value in (("init", init), ("events", events), ("name", name)):
             object.__setattr__(self, field, value)
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
+    def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
         """Return the functions as children (plain ones static), and the names as structure."""
         named = (("init", self.init), *self.events)
         names = tuple(n for n, _ in self.events)
         return [(jax.tree_util.GetAttrKey(n), hold(f)) for n, f in named], (names, self.name)
 
     @classmethod
-    def tree_unflatten(cls, structure: Any, held: tuple[Any, ...]) -> "Callback":
+    def _unflatten(cls, structure: Any, held: tuple[Any, ...]) -> Callback:
         """Rebuild from the functions and names."""
         names, name = structure
         init, *functions = [release(part) for part in held]
@@ -120,9 +123,13 @@ class Callback(Structural):
         callback._set(init, tuple(zip(names, functions, strict=True)), name)
         return callback
 
+    def _set_in(self) -> tuple[object, ...]:
+        """Return what holds the settings that a repr shows."""
+        return self.init, *(function for _, function in self.events)
+
     def __repr__(self) -> str:
         events = ", ".join(event for event, _ in self.events) or "no events"
-        settings = settings_of(self.init, *(function for _, function in self.events))
+        settings = settings_of(*self._set_in())
         return f"Callback({self.name}: {events}{settings})"
 
 
@@ -140,19 +147,19 @@ def proceed(state: PyTree) -> tuple[PyTree, bool]:
     return state, False
 
 
-@jax.tree_util.register_pytree_node_class
+@node
 @dataclass(frozen=True, eq=False, repr=False)
 class Chain(Structural):
     """Two or more callbacks, one after another; made by `chain`, always flat."""
 
     callbacks: tuple[CallbackLike, ...]
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+    def _flatten(self) -> tuple[tuple[Any, ...], None]:
         """Return the callbacks as children, plain functions static."""
         return tuple(map(hold, self.callbacks)), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, held: tuple[PyTree, ...]) -> "Chain":
+    def _unflatten(cls, _: None, held: tuple[PyTree, ...]) -> Chain:
         """Rebuild from the callbacks."""
         return cls(tuple(map(release, held)))
 

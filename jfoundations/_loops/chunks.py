@@ -11,6 +11,8 @@ there keeps the last result. Nothing is called from inside the graph.
 10 10
 """
 
+from __future__ import annotations
+
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from jax.typing import ArrayLike
 
 from .._core.checks import as_arrays, check_count, check_key, tracing
 from .._core.programs import compiled
+from .._core.shown import see
 from .._core.types import PyTree
 from .callback import CallbackLike
 from .drivers import run_loop
@@ -51,6 +54,8 @@ def chunks(
     check_every: int = 1,
 ) -> Iterator[LoopResult[S]]:
     """Run a loop and yield its `LoopResult` every so often, the final one last.
+
+    See also `sweep_chunks`, of many runs.
 
     The steps and the bits are those of `iterate`; where the chunks end does not matter. Between
     chunks the result is a whole one: save it, plot it, `resume` it. `after_run` is heard once, at
@@ -93,7 +98,10 @@ def chunks(
     every = check_clock(every, seconds, time_budget, "chunks")
     check_every = min(check_blocks(check_every, "while", "chunks"), every or max_steps)
     if tracing():
-        raise TypeError("chunks runs on the host and cannot be traced by jit; use iterate there")
+        raise TypeError(
+            "chunks runs on the host and cannot be traced by jit; use iterate there"
+            + see("how_to_choose")
+        )
     check_key(key, "chunks", many=lanes is not False)
     program = make_program(step, callbacks, "chunks")
     if isinstance(state, LoopResult):

@@ -22,6 +22,8 @@ all must leave it together: a device that is gone is waited for by the others fo
 4
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from typing import Any, Literal, overload
 
@@ -77,6 +79,8 @@ def _ask(members: Members, state: PyTree, *, predicates: tuple[Predicate, ...]) 
 def when(predicate: Predicate, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear the events of a step only where a predicate of the state holds.
 
+    See also `every`, by the number of steps, and `stop_when`, which asks to stop.
+
     `before_run` and `after_run` are always heard. The callbacks are chained into one. Under `vmap`
     both sides are computed and selected; a callback that names `live` gates itself instead.
 
@@ -122,6 +126,8 @@ def _where_all_hold(
 def every(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear every n-th step: those after which n, 2n, 3n, … steps are done.
 
+    See also `when`, by a predicate of the state; `callbacks.after` and `callbacks.once`.
+
     Args:
         n: a positive int, or an int32 scalar array; a leaf.
         *callbacks: of any kind.
@@ -139,6 +145,8 @@ def every(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
 
 def after(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
     """Let callbacks hear all but the first n steps.
+
+    See also `once`, one step alone, and `every`.
 
     What a callback would have remembered of the first steps is left out too: a patience counts
     from there on. To let it look from the start on and only hold its stop back, join it:
@@ -177,16 +185,16 @@ def once(n: ArrayLike, *callbacks: CallbackLike) -> Combined:
     return when(partial(_that, count_leaf(n, "n", "once", 1)), *callbacks)
 
 
-def _nth(n: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
-    return (step + 1) % jnp.asarray(n, np.int32) == 0
+def _nth(every: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
+    return (step + 1) % jnp.asarray(every, np.int32) == 0
 
 
-def _past(n: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
-    return step >= jnp.asarray(n, np.int32)
+def _past(after: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
+    return step >= jnp.asarray(after, np.int32)
 
 
-def _that(n: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
-    return step + 1 == jnp.asarray(n, np.int32)
+def _that(once: ArrayLike, state: PyTree, *, step: jax.Array) -> jax.Array:
+    return step + 1 == jnp.asarray(once, np.int32)
 
 
 @overload

@@ -15,6 +15,8 @@ it is.
 ('~low | odd',)
 """
 
+from __future__ import annotations
+
 import functools
 import operator
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
@@ -27,7 +29,7 @@ from jax import Array
 
 from .._core.checks import check_function
 from .._core.types import PyTree, Stop
-from .._core.values import hold, partial, release
+from .._core.values import hold, node, partial, release
 from .callback import (
     KEEP,
     Callback,
@@ -51,7 +53,7 @@ Settings: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...], bool]
 Hear = Callable[Concatenate[Members, ...], Generator[Hearing, Any, Any] | tuple[Any, ...]]
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class StopPredicate(Callback):
     """A callback that may ask to stop, and so can be joined with others.
 
@@ -65,19 +67,19 @@ class StopPredicate(Callback):
 
     __array_ufunc__ = None  # else NumPy would take `array | predicate` apart
 
-    def __or__(self, other: object) -> "Combined":
+    def __or__(self, other: object) -> Combined:
         return join("|", self, other)
 
-    def __ror__(self, other: object) -> "Combined":
+    def __ror__(self, other: object) -> Combined:
         return join("|", other, self)
 
-    def __and__(self, other: object) -> "Combined":
+    def __and__(self, other: object) -> Combined:
         return join("&", self, other)
 
-    def __rand__(self, other: object) -> "Combined":
+    def __rand__(self, other: object) -> Combined:
         return join("&", other, self)
 
-    def __invert__(self) -> "Combined":
+    def __invert__(self) -> Combined:
         return join("~", self)
 
     def __bool__(self) -> bool:
@@ -87,7 +89,7 @@ class StopPredicate(Callback):
         )
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class Combined(StopPredicate):
     """A callback made of callbacks, its members: `hear` says which of them hear what, and when.
 
@@ -207,34 +209,38 @@ class Combined(StopPredicate):
         for field, value in fields.items():
             object.__setattr__(self, field, value)
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
+    def _set_in(self) -> tuple[object, ...]:
+        one = self.members if len(self.members) == 1 else ()  # names of several may be the same
+        return *one, *self.predicates, self.hear
+
+    def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
         """Return functions and members as children, plain functions static.
 
         Members that are combined themselves are taken apart here, level by level: JAX walks down
         a tree by recursion, of which Python allows little.
         """
         nodes, children, shapes = [self], [], []
-        for node in nodes:
-            inner = tuple(isinstance(m, Combined) for m in node.members)
-            nodes += [m for m in node.members if isinstance(m, Combined)]
-            outer = [m for m in node.members if not isinstance(m, Combined)]
-            children += [node.hear, *node.predicates, *node.own.values(), *outer]
-            heard = tuple(event for event, _ in node.events)
-            static = node.name, node.kind, heard, tuple(node.own), node.transparent
-            shapes.append((static, len(node.predicates), inner))
+        for one in nodes:
+            inner = tuple(isinstance(m, Combined) for m in one.members)
+            nodes += [m for m in one.members if isinstance(m, Combined)]
+            outer = [m for m in one.members if not isinstance(m, Combined)]
+            children += [one.hear, *one.predicates, *one.own.values(), *outer]
+            heard = tuple(event for event, _ in one.events)
+            static = one.name, one.kind, heard, tuple(one.own), one.transparent
+            shapes.append((static, len(one.predicates), inner))
         keyed = enumerate(map(hold, children))
         return [(jax.tree_util.SequenceKey(k), child) for k, child in keyed], tuple(shapes)
 
     @classmethod
-    def tree_unflatten(cls, structure: Any, held: tuple[PyTree, ...]) -> "Combined":
+    def _unflatten(cls, structure: Any, held: tuple[PyTree, ...]) -> Combined:
         """Rebuild from functions and members."""
         nodes: list[Combined] = [object.__new__(cls) for _ in structure]
         children, within = map(release, held), iter(nodes[1:])
         take = lambda n: tuple(next(children) for _ in range(n))  # noqa: E731
-        for node, (static, n_predicates, inner) in zip(nodes, structure, strict=True):
+        for one, (static, n_predicates, inner) in zip(nodes, structure, strict=True):
             hear, predicates, inits = next(children), take(n_predicates), take(len(static[3]))
             members = tuple(next(within if i else children) for i in inner)
-            node._put(hear, predicates, inits, members, static)
+            one._put(hear, predicates, inits, members, static)
         return nodes[0]
 
 

@@ -25,6 +25,8 @@ state                 4 bytes: float32[]
 in all                408 bytes
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Container
 from dataclasses import dataclass

@@ -18,6 +18,7 @@ from jax.core import Tracer
 
 from .._core.checks import tracing
 from .._core.compat import cond, one_way
+from .._core.shown import see
 from .._core.types import PyTree
 from .._core.values import describe
 from .facts import Advance, Limit, find_facts, is_going, promote_by_step, take_step
@@ -29,7 +30,7 @@ NO_REVERSE = (
     "a loop of driver='while', and each of chunks, has no gradient in reverse mode (grad, vjp, "
     "jacrev), as it does not store its steps; use iterate with driver='scan', which stores them "
     "all, or driver='checkpointed', or driver='implicit' if it converges, or take the gradient in "
-    "forward mode: jax.jvp or jax.jacfwd"
+    "forward mode: jax.jvp or jax.jacfwd" + see("how_to_choose")
 )
 
 
@@ -190,7 +191,7 @@ def refuse_tracing() -> None:
     if tracing():
         raise TypeError(
             "driver='python' runs callbacks eagerly and cannot be traced by jit; "
-            "call it outside jit, or use driver='while'"
+            "call it outside jit, or use driver='while'" + see("how_to_choose")
         )
 
 
@@ -223,7 +224,7 @@ def _stopped(carry: Carry) -> bool:
     except jax.errors.ConcretizationTypeError:
         raise TypeError(
             "driver='python' runs callbacks eagerly and cannot be mapped by vmap; "
-            "call it a lane at a time, or use driver='while'"
+            "call it a lane at a time, or use driver='while'" + see("how_to_choose")
         ) from None
 
 

@@ -16,6 +16,8 @@ of the gradient of every step. Nothing of the steps is stored.
 Blondel et al. (2022), "Efficient and modular implicit differentiation", section 2.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -33,6 +35,7 @@ from .._core.compat import call_jaxpr, depends_on, on_a_mesh
 from .._core.programs import compiled
 from .._core.pytrees import function, pytree
 from .._core.sharding import explicit_axes
+from .._core.shown import see
 from .._core.types import Function, PyTree
 from .._core.values import Structural, describe
 from .linear import Map, Solver, as_solver, one_or_nan, pack, solve_or_nan
@@ -134,7 +137,7 @@ def run_implicit(
     if on_a_mesh():
         raise ValueError(
             "driver='implicit' inside shard_map: each device would solve a linear system of its "
-            "own; put the shard_map into the step, or use driver='scan'"
+            "own; put the shard_map into the step, or use driver='scan'" + see("how_to_choose")
         )
     if tracing():
         return _run_implicit(program, settings, start, state, key, run=run, **options)
@@ -271,19 +274,19 @@ def _take_step(
     return jax.tree.leaves(new)
 
 
-def _alone(jaxpr: "ClosedJaxpr", k: int) -> bool:
+def _alone(jaxpr: ClosedJaxpr, k: int) -> bool:
     """Tell whether a program computes its k-th output of no floats but its k-th input."""
     read = depends_on(jaxpr, k)
     floats = [v for v in read if jnp.issubdtype(v.aval.dtype, jnp.inexact)]
     return all(v is jaxpr.jaxpr.invars[k] for v in floats)
 
 
-def _returns(jaxpr: "Jaxpr", k: int) -> bool:
+def _returns(jaxpr: Jaxpr, k: int) -> bool:
     """Tell whether a program returns its k-th input as its k-th output, through jits."""
     return _origin(jaxpr, jaxpr.outvars[k]) is jaxpr.invars[k]
 
 
-def _origin(jaxpr: "Jaxpr", value: PyTree) -> Any:
+def _origin(jaxpr: Jaxpr, value: PyTree) -> Any:
     """Return what a value in a program is a copy of."""
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("jit", "pjit") and value in equation.outvars:

@@ -14,6 +14,8 @@ Every lane of a `vmap` stops by itself:
 Array([ 3, 10], dtype=int32)
 """
 
+from __future__ import annotations
+
 import dataclasses
 from typing import Any, Literal, TypeVar
 
@@ -24,8 +26,9 @@ from jax import Array
 
 from .._core.checks import as_arrays, check_count, check_key, keystr, nearest, tracing
 from .._core.programs import compiled
+from .._core.shown import see
 from .._core.types import Function, PyTree
-from .._core.values import describe, hold, is_pytree
+from .._core.values import describe, hold, is_pytree, release
 from .callback import CallbackLike, callback_name, events_of, flatten
 from .drivers import DRIVERS, begin_python, refuse_tracing, run_loop, run_python
 from .facts import promote
@@ -130,6 +133,8 @@ def resume(
 ) -> LoopResult[S]:
     """Go on with a run: `resume(iterate(k), n)` equals `iterate(n)` bit for bit.
 
+    See also `LoopResult.again`, which starts anew with these memories.
+
     Give it the step, callbacks and key the run had. A run that a callback stopped stays stopped;
     to go on regardless, start anew from `result.state`.
 
@@ -183,6 +188,7 @@ def check_driver(driver: object, who: str) -> None:
     if driver not in known and not isinstance(driver, Implicit):
         raise ValueError(
             f"{who}: no driver {driver!r}; known are {', '.join(known)}{nearest(driver, known)}"
+            f"{see('how_to_choose')}"
         )
 
 
@@ -192,7 +198,7 @@ def check_blocks(check_every: object, driver: object, who: str) -> int:
     if size > 1 and driver != "while" and settings_of(driver) is None:
         raise ValueError(
             f"{who}: check_every is {size}, but driver={driver!r} takes each step by itself; "
-            "leave check_every out, or use driver='while'"
+            f"leave check_every out, or use driver='while'{see('how_to_choose')}"
         )
     return size
 
@@ -275,7 +281,10 @@ def to_result(plan: Plan, carry: Carry, finished: Carry) -> LoopResult[PyTree]:
         if part.init is not None
     )
     steps, mask = jnp.asarray(carry.step), jnp.asarray(carry.mask)
-    return LoopResult(finished.state, steps, mask, memory, resumable, names)
+    asks = tuple(part.extract for part in plan.listeners)
+    # Copies: a result that is donated must not take the numbers of a fold along.
+    asks = tuple(release(jax.tree.map(jnp.array, hold(ask))) for ask in asks) if any(asks) else ()
+    return LoopResult(finished.state, steps, mask, memory, resumable, asks, names)
 
 
 def to_carry(plan: Plan, result: LoopResult[PyTree], who: str = "resume") -> Carry:

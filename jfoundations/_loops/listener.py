@@ -44,12 +44,14 @@ class Listener:
         who: how messages call it.
         init: how its memory is made; None where it has none.
         handlers: by event.
+        extract: what makes of its memory the answer that tables show; None: the memory.
     """
 
     name: str
     who: str
     init: Start | None
     handlers: dict[str, Handler]
+    extract: Callable[[PyTree], PyTree] | None = None
 
     def start(self, state: PyTree, max_steps: int | None, others: Memories = ()) -> Any:
         """Return the first memory, `()` where there is none; `max_steps` is None in a scan's."""

@@ -20,6 +20,7 @@ from jax.typing import ArrayLike
 from .._core.checks import as_arrays, check_stop
 from .._core.compat import cond
 from .._core.types import Function, Live, PyTree
+from .._core.values import partial
 from .collectives import check_gate
 from .handlers import Caller, Calls, Context, Hearing, call_checked, freeze, in_turn
 from .listener import Listener, hear_all
@@ -195,6 +196,15 @@ class ResolvedCombined:
         """Whether there is any memory."""
         return bool(self.own) or any(part.init is not None for part in self.listeners)
 
+    @property
+    def extract(self) -> Function | None:
+        """What makes answers of the memories in its own; None where no member has one."""
+        asks = {part.name: part.extract for part in self.listeners if part.extract}
+        if not asks or not self.transparent:
+            return partial(_by_name, asks) if asks else None
+        each = tuple(part.extract for part in self.listeners)
+        return each[0] if len(each) == 1 else partial(_in_turn, each)
+
     def begin(self, state: PyTree, context: Context) -> Calls:
         """Make the memory."""
         memories = []
@@ -233,6 +243,14 @@ class ResolvedCombined:
             return {}, [memory] if len(self.listeners) == 1 else list(memory)
         memories = [memory.get(part.name, ()) for part in self.listeners]
         return {name: memory[name] for name in self.own}, memories
+
+
+def _by_name(asks: dict[str, Function], memory: dict[str, PyTree]) -> dict[str, Any]:
+    return {name: asks[name](m) if name in asks else m for name, m in memory.items()}
+
+
+def _in_turn(asks: tuple[Function | None, ...], memory: tuple[PyTree, ...]) -> tuple[Any, ...]:
+    return tuple(m if ask is None else ask(m) for ask, m in zip(asks, memory, strict=True))
 
 
 def _ask(caller: Caller, context: Context, state: PyTree, *, where: Live = True) -> Any:

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from .._core.checks import check_like
 from .._core.programs import compiled
 from .._core.types import Function, Live, PyTree, Stop
-from .._core.values import Structural, describe, hold, release
+from .._core.values import Structural, describe, hold, node, release
 from .._pipes.pipe import Pipe
 from .callback import KEEP, RUN_EVENTS, CallbackLike
 from .handlers import Caller, Context, caller, cure_of
@@ -49,7 +49,7 @@ class Carry(NamedTuple):
     memories: Memories
 
 
-@jax.tree_util.register_pytree_node_class
+@node
 class StepAndCallbacks(Structural):
     """The step and the callbacks as one pytree argument: arrays are leaves, functions static."""
 
@@ -57,12 +57,12 @@ class StepAndCallbacks(Structural):
         self.step: Callable[..., Any] = step
         self.callbacks: tuple[Any, ...] = callbacks
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+    def _flatten(self) -> tuple[tuple[Any, ...], None]:
         """Return the step and the callbacks as children."""
         return tuple(map(hold, (self.step, *self.callbacks))), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, held: tuple[PyTree, ...]) -> "StepAndCallbacks":
+    def _unflatten(cls, _: None, held: tuple[PyTree, ...]) -> "StepAndCallbacks":
         """Rebuild from the held functions."""
         step, *callbacks = map(release, held)
         return cls(step, tuple(callbacks))

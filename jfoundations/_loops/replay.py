@@ -13,6 +13,8 @@ last copy before a step the loop goes on to it, to the same bits.
 14
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -139,6 +141,8 @@ def first(
     key: jax.Array | None = None,
 ) -> jax.Array:
     """Return the first step of a run after which a predicate of the state holds.
+
+    See also `folds.first`, the first element of data.
 
     The run is gone through again, from its start to that step. A predicate that holds to the end
     once it has held, as that the state is nan, is found faster with `monotone=True`: it is asked of

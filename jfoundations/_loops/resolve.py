@@ -90,9 +90,8 @@ def _resolve(callback: CallbackLike, name: str, who: str, given: Container[str])
     if init is None:
         return Listener(name, who, None, handlers)
     found = caller(init, 1, f"{who}, init", given, (*INIT_CONTEXT, *others))
-    return Listener(
-        name, who, Start(found.words, functools.partial(_begin, found, f"{who}, init")), handlers
-    )
+    start = Start(found.words, functools.partial(_begin, found, f"{who}, init"))
+    return Listener(name, who, start, handlers, getattr(callback, "extract", None))
 
 
 def _begin(init: Caller, who: str, state: PyTree, context: Context) -> Calls:
@@ -136,7 +135,7 @@ def _resolve_combined(callback: Combined, name: str, who: str, given: Container[
         handlers[event] = Handler(f"{who}, {event}", words, True, at)
     # Named whether a member needs it or not: a resumed run then checks the memory it is given.
     start = Start(frozenset({"max_steps"}), whole.begin) if whole.remembers else None
-    return Listener(name, who, start, handlers)
+    return Listener(name, who, start, handlers, whole.extract)
 
 
 def _event_cure(event: str, known: Iterable[str]) -> str:

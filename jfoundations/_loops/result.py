@@ -7,8 +7,11 @@ LoopResult(4 steps, stopped by small, state=float32[],
 memory={history: History(buffer=float32[9], seen=int32[])})
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -17,15 +20,16 @@ import numpy as np
 from jax.core import Tracer
 
 from .._core.checks import keystr, nearest
-from .._core.pytrees import pytree, static
-from .._core.types import PyTree
+from .._core.pytrees import function, pytree, static
+from .._core.types import Function, PyTree
+from .._core.values import hold, node, release
 from .tables import brief, counted, describe_lane, is_few, on_host, show, text_table
 
 S = TypeVar("S")
 LANES = 100  # shown at most
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class Memories(dict[str, Any]):
     """The callbacks' memories by name: a dict that says which names it has."""
 
@@ -37,12 +41,12 @@ class Memories(dict[str, Any]):
             f"{', '.join(map(repr, self))}{nearest(name, self)}"
         )
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
+    def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
         """Return the memories in the order of their names, as of any dict."""
         return [(jax.tree_util.DictKey(n), self[n]) for n in sorted(self)], tuple(self)
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], memories: Iterable[PyTree]) -> "Memories":
+    def _unflatten(cls, names: tuple[str, ...], memories: Iterable[PyTree]) -> Memories:
         """Rebuild, in the callbacks' order."""
         held = dict(zip(sorted(names), memories, strict=True))
         return cls((name, held[name]) for name in names)
@@ -52,12 +56,28 @@ class Memories(dict[str, Any]):
 class LoopResult(Generic[S]):
     """What a loop leaves: a pytree, so it comes out of `jit` and `vmap` whole.
 
+    Out of `shard_map` too: where all devices take the same steps to the same state, with the
+    `out_specs` `P()`. Where each stops by itself, its steps have no axis that could lie along the
+    mesh: give every leaf one, and it is a batch of runs, a lane a device.
+
+    >>> import jfoundations as jf
+    >>> mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
+    >>> small = jf.stop_when(lambda x: jnp.all(x < 0.1), name="small")
+    >>> def run(x):
+    ...     result = jf.iterate(lambda x: x / 2, x, small, max_steps=9)
+    ...     return jax.tree.map(lambda leaf: leaf[None], result)
+    >>> spec = jax.sharding.PartitionSpec("data")
+    >>> jax.shard_map(run, mesh=mesh, in_specs=spec, out_specs=spec)(jnp.ones(mesh.size))
+    LoopResult(1 lane, 4 steps, stopped by small: 1, state=float32[1,1])
+
     Attributes:
         state: the last state, after `after_run`.
         steps: int32, steps taken since the run began.
         stopped_by: uint32 mask, bit k set where callback k asked to stop; 0 when nobody did.
         memory: the memory of every callback that has one, by name.
         resumable: the state and memories before `after_run`, where some callback hears it.
+        extracts: what makes an answer of a memory, a fold's for example, or None, for each name;
+            empty where nothing does.
         names: the callbacks' names, in order.
         limit: what ended the run where no callback did: "max_steps", or the "time_budget" of
             `chunks`.
@@ -68,6 +88,7 @@ class LoopResult(Generic[S]):
     stopped_by: jax.Array
     memory: dict[str, Any]
     resumable: Any
+    extracts: tuple[Function | None, ...] = function(default=())
     names: tuple[str, ...] = static(default=())
     limit: str = static(default="max_steps")
 
@@ -103,7 +124,7 @@ class LoopResult(Generic[S]):
             )
         return self.stopped_by >> self.names.index(name) & 1 != 0
 
-    def again(self) -> "LoopResult[S]":
+    def again(self) -> LoopResult[S]:
         """Return this result as the start of another run, in which the callbacks go on remembering.
 
         `resume(result.again(), step, …)` counts its steps from 0, whoever stopped the run before,
@@ -122,12 +143,14 @@ class LoopResult(Generic[S]):
         (3, 2, 10)
         """
         steps, nobody = jnp.zeros_like(self.steps), jnp.zeros_like(self.stopped_by)
-        return LoopResult(self.state, steps, nobody, self.memory, None, self.names)
+        start = {"steps": steps, "stopped_by": nobody, "resumable": None, "limit": "max_steps"}
+        return replace(self, **start)
 
     def table(self) -> str:
         """Return steps, reasons, state and memories as a text, of a batch a line a lane.
 
-        A few numbers are shown, of larger arrays the dtype and shape. On the host only.
+        Of a fold that is watched the answer is shown, not its memory. A few numbers are shown, of
+        larger arrays the dtype and shape. On the host only.
 
         >>> import jfoundations as jf
         >>> small = jf.stop_when(lambda x: x < 0.1, name="small")
@@ -159,7 +182,7 @@ def _line_of(result: LoopResult[PyTree]) -> str:
     parts = list(_end(result)) if on_host(result.stopped_by) and on_host(result.steps) else []
     parts.append(f"state={brief(result.state)}")
     if result.memory:
-        memory = ", ".join(f"{name}: {brief(m)}" for name, m in _memories(result))
+        memory = ", ".join(f"{name}: {brief(m)}" for name, m in _memories(result, _shapes))
         parts.append(f"memory={{{memory}}}")
     return f"LoopResult({', '.join(parts)})"
 
@@ -210,11 +233,33 @@ def _table_of(result: LoopResult[PyTree]) -> str:
 
 
 def _named_leaves(result: LoopResult[PyTree]) -> Iterator[tuple[str, Any]]:
-    for root, tree in (("state", result.state), *_memories(result)):
+    for root, tree in (("state", result.state), *_memories(result, _called)):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             yield keystr(path, root), leaf
 
 
-def _memories(result: LoopResult[PyTree]) -> list[tuple[str, Any]]:
-    # In the callbacks' order: `jit` sorts the dict.
-    return [(name, result.memory[name]) for name in result.names if name in result.memory]
+def _memories(result: LoopResult[PyTree], call: Function) -> Iterator[tuple[str, Any]]:
+    """Yield the memories, or the answers in them, in the callbacks' order: `jit` sorts the dict."""
+    asks = result.extracts or (None,) * len(result.names)
+    for name, ask in zip(result.names, asks, strict=True):
+        if name in result.memory:
+            memory = result.memory[name]
+            answer = _asked
+            for _ in range(np.ndim(result.steps)):
+                answer = jax.vmap(answer)
+            yield name, memory if ask is None else call(answer, hold(ask), memory)
+
+
+def _asked(ask: PyTree, memory: PyTree) -> Any:
+    return release(ask)(memory)
+
+
+def _shapes(answer: Function, ask: PyTree, memory: PyTree) -> Any:
+    try:
+        return jax.eval_shape(answer, ask, memory)
+    except Exception:  # what a `tree.map` has put there: a repr must not raise
+        return memory
+
+
+def _called(answer: Function, *given: PyTree) -> Any:
+    return jax.jit(answer)(*given)

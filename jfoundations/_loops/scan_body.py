@@ -13,6 +13,8 @@
 (4, ('near',))
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -21,7 +23,7 @@ from jax import Array, lax
 from .._core.checks import as_arrays, check_count, check_function, check_key
 from .._core.compat import on_a_mesh
 from .._core.types import PyTree, View
-from .._core.values import Structural, describe, hold, release
+from .._core.values import Structural, describe, hold, node, release
 from .callback import CallbackLike, callback_name
 from .drivers import skip_or_step, strong_counters
 from .facts import find_facts, is_weak, promote, take_step, trace_step
@@ -37,7 +39,7 @@ def as_scan_body(
     max_steps: int | None = None,
     key: jax.Array | None = None,
     of: View | None = None,
-) -> "ScanBody":
+) -> ScanBody:
     """Make a step with callbacks the body of a `lax.scan`, or of any loop of your own.
 
         body = as_scan_body(step, *callbacks)
@@ -81,7 +83,7 @@ def as_scan_body(
     return ScanBody(make_program(step, callbacks, "as_scan_body"), key, of, max_steps)
 
 
-@jax.tree_util.register_pytree_node_class
+@node
 class ScanBody(Structural):
     """A step with callbacks, called as `(carry, x) -> (carry, y)`; made by `as_scan_body`.
 
@@ -93,12 +95,12 @@ class ScanBody(Structural):
     ):
         self._program, self._key, self._of, self._max_steps = program, key, of, max_steps
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], int | None]:
+    def _flatten(self) -> tuple[tuple[Any, ...], int | None]:
         """Return the arrays of step and callbacks as children, plain functions static."""
         return (self._program, self._key, hold(self._of)), self._max_steps
 
     @classmethod
-    def tree_unflatten(cls, max_steps: int | None, children: tuple[PyTree, ...]) -> "ScanBody":
+    def _unflatten(cls, max_steps: int | None, children: tuple[PyTree, ...]) -> ScanBody:
         """Rebuild from the held functions."""
         program, key, of = children
         return cls(program, key, release(of), max_steps)

@@ -16,6 +16,8 @@ lane  steps  stopped by  state
 3     9      max_steps   1.95312e+06
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ from jax.sharding import Mesh
 from .._core.checks import as_arrays, check_count, check_key, tracing
 from .._core.compat import on_a_mesh, one_way
 from .._core.programs import compiled
+from .._core.shown import see
 from .._core.types import PyTree
 from .callback import CallbackLike
 from .chunks import (
@@ -57,7 +60,7 @@ SHARE = 16  # runs a lane, by default, of many
 NO_REVERSE = (
     "a sweep has no gradient in reverse mode (grad, vjp, jacrev), as it does not store its steps; "
     "map iterate with driver='scan' or driver='checkpointed' by vmap, or take the gradient in "
-    "forward mode: jax.jvp or jax.jacfwd"
+    "forward mode: jax.jvp or jax.jacfwd" + see("how_to_choose")
 )
 
 
@@ -71,6 +74,8 @@ def sweep(
     key: jax.Array | None = None,
 ) -> LoopResult[S]:
     """Run a loop from each of many starts, a few at a time, and return all their results.
+
+    See also `sweep_chunks`, which shows how far it is.
 
     It returns what `jax.vmap(lambda s: iterate(step, s, *callbacks, max_steps=n))(states)` does,
     in the order of the starts, and each run is its own `iterate` (to the bit, as far as that is
@@ -173,6 +178,7 @@ def sweep_chunks(
     if tracing():
         raise TypeError(
             "sweep_chunks runs on the host and cannot be traced by jit; use sweep there"
+            + see("how_to_choose")
         )
     who = "sweep_chunks"
     loop, start, mesh = _prepare(step, states, callbacks, max_steps, lanes, in_axes, key, who)
@@ -205,6 +211,7 @@ class CompiledSweep(CompiledLoop):
         if isinstance(result.steps, Tracer) or isinstance(result.stopped_by, Tracer):
             raise TypeError(
                 "sweep_chunks runs on the host and cannot be mapped by vmap; use sweep there"
+                + see("how_to_choose")
             )
         over = (np.asarray(result.stopped_by) != 0) | (np.asarray(result.steps) >= self.max_steps)
         return LoopProgress(0, bool(over.all()), True)

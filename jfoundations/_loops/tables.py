@@ -13,10 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .._core.shown import FEW
 from .._core.types import PyTree
 from .._core.values import describe
-
-FEW = 4  # elements of an array that are shown, not described
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:

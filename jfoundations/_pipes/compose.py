@@ -1,12 +1,15 @@
 """Functions made of functions: one after another, and side by side."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar, overload
 
 from .._core.pytrees import function, pytree
 from .._core.types import Function
 from .._core.values import Structural, name_of
-from .pipe import Fn, Pipe, check_callable
+from .pipe import Fn, Pipe
+from .stages import check_callable
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -36,6 +39,8 @@ def compose(
 def compose(*functions: Function) -> Pipe[Any, Any]:
     """Return the composition, last first, as in mathematics: `compose(f, g)(x) == f(g(x))`.
 
+    See also `Pipe`, first to last and with names.
+
     Raises:
         TypeError: one of them is not callable.
 
@@ -51,6 +56,8 @@ def compose(*functions: Function) -> Pipe[Any, Any]:
 class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used like a function)
     """Apply several functions to one value, side by side: `juxt(f, g)(x) == (f(x), g(x))`.
 
+    See also `combine`, which does so with folds; `compose`, one function after another.
+
     As a container it holds the functions in order: `len(j)`, iteration, `j[1]`.
 
     Raises:
@@ -63,18 +70,18 @@ class juxt(Structural, Generic[Z, T]):  # noqa: N801  (the field's name, used li
     functions: tuple[Function, ...] = function()
 
     @overload
-    def __init__(self: "juxt[Any, tuple[()]]") -> None: ...
+    def __init__(self: juxt[Any, tuple[()]]) -> None: ...
     @overload
-    def __init__(self: "juxt[X, tuple[A]]", f: Fn[X, A], /) -> None: ...
+    def __init__(self: juxt[X, tuple[A]], f: Fn[X, A], /) -> None: ...
     @overload
-    def __init__(self: "juxt[X, tuple[A, B]]", f: Fn[X, A], g: Fn[X, B], /) -> None: ...
+    def __init__(self: juxt[X, tuple[A, B]], f: Fn[X, A], g: Fn[X, B], /) -> None: ...
     @overload
     def __init__(
-        self: "juxt[X, tuple[A, B, C]]", f: Fn[X, A], g: Fn[X, B], h: Fn[X, C], /
+        self: juxt[X, tuple[A, B, C]], f: Fn[X, A], g: Fn[X, B], h: Fn[X, C], /
     ) -> None: ...
     @overload
     def __init__(
-        self: "juxt[X, tuple[Any, ...]]",
+        self: juxt[X, tuple[Any, ...]],
         f: Fn[X, Any],
         g: Fn[X, Any],
         h: Fn[X, Any],

@@ -10,8 +10,10 @@
 centred (unfitted) >> scale
 >>> fitted = jf.fit(pipe, jnp.array([1.0, 3.0]))
 >>> fitted, float(fitted(5.0))
-(centred >> scale, 30.0)
+(centred(mean=2) >> scale, 30.0)
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
@@ -20,6 +22,7 @@ import jax
 
 from .._core.checks import check_function
 from .._core.pytrees import function, pytree, static
+from .._core.shown import settings_of
 from .._core.types import PyTree
 from .._core.values import Structural, name_of
 
@@ -95,7 +98,8 @@ class Learned(Structural, Generic[A, B]):
         )
 
     def __repr__(self) -> str:
-        return f"{self.name} (unfitted)"
+        settings = settings_of(self)[2:]
+        return f"{self.name}{settings and f'({settings})'} (unfitted)"
 
 
 def learned_in(stage: PyTree) -> list[Learned[Any, Any]]:

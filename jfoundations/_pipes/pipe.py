@@ -15,15 +15,27 @@ center >> scale
 [-1.  0.  1.]
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
 import jax
 
+from .._core.checks import nearest
 from .._core.types import Function, PyTree
-from .._core.values import Structural, describe, hold, identity, name_of, partial, release
-from .learned import learned_in
+from .._core.values import (
+    Structural,
+    describe,
+    hold,
+    identity,
+    name_of,
+    node,
+    partial,
+    release,
+)
+from .stages import check_callable, shown_as, turned
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -37,7 +49,7 @@ Y = TypeVar("Y")
 Fn = Callable[[X], Y]
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Pipe(Structural, Generic[A, B]):
     """Named pure functions, one after another: `Pipe(f, g)(x) == g(f(x))`.
@@ -51,6 +63,7 @@ class Pipe(Structural, Generic[A, B]):
     | `p >> q`, `p >> f`, `f >> p` | one flat pipe, from left to right; begin with `Pipe()` |
     | `x >> p` | `p(x)`, also of a NumPy array |
     | `len(p)`, iteration, `p[1]`, `p["scale"]`, `p[:2]` | its stages, in order; a slice is a pipe |
+    | `p.replace(scale=f)` | the pipe with another function in a stage's place |
     | `f in p`, `"scale" in p` | whether it has a stage, by function or name |
     | `p == q`, `hash(p)` | equal names, functions and array leaves, to the bit |
 
@@ -77,32 +90,30 @@ class Pipe(Structural, Generic[A, B]):
     __array_ufunc__ = None
 
     @overload
-    def __init__(self: "Pipe[X, X]") -> None: ...
+    def __init__(self: Pipe[X, X]) -> None: ...
     @overload
-    def __init__(self: "Pipe[Any, Any]", **named: Function) -> None: ...
+    def __init__(self: Pipe[Any, Any], **named: Function) -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Y]", f: Fn[X, Y], /) -> None: ...
+    def __init__(self: Pipe[X, Y], f: Fn[X, Y], /) -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Any]", f: Fn[X, Any], /, **named: Function) -> None: ...
+    def __init__(self: Pipe[X, Any], f: Fn[X, Any], /, **named: Function) -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, Y], /) -> None: ...
+    def __init__(self: Pipe[X, Y], f: Fn[X, C], g: Fn[C, Y], /) -> None: ...
     @overload
-    def __init__(
-        self: "Pipe[X, Any]", f: Fn[X, C], g: Fn[C, Any], /, **named: Function
-    ) -> None: ...
+    def __init__(self: Pipe[X, Any], f: Fn[X, C], g: Fn[C, Any], /, **named: Function) -> None: ...
     @overload
-    def __init__(self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, Y], /) -> None: ...
+    def __init__(self: Pipe[X, Y], f: Fn[X, C], g: Fn[C, D], h: Fn[D, Y], /) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[X, Any]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, Any], /, **named: Function
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: "Pipe[X, Y]", f: Fn[X, C], g: Fn[C, D], h: Fn[D, E], i: Fn[E, Y], /
+        self: Pipe[X, Any], f: Fn[X, C], g: Fn[C, D], h: Fn[D, Any], /, **named: Function
     ) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[X, Any]",
+        self: Pipe[X, Y], f: Fn[X, C], g: Fn[C, D], h: Fn[D, E], i: Fn[E, Y], /
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Pipe[X, Any],
         f: Fn[X, C],
         g: Fn[C, D],
         h: Fn[D, E],
@@ -112,7 +123,7 @@ class Pipe(Structural, Generic[A, B]):
     ) -> None: ...
     @overload
     def __init__(
-        self: "Pipe[X, Any]",
+        self: Pipe[X, Any],
         f: Fn[X, Any],
         g: Function,
         h: Function,
@@ -140,19 +151,17 @@ class Pipe(Structural, Generic[A, B]):
         object.__setattr__(self, "stages", stages)
 
     @classmethod
-    def _make(cls, names: tuple[str, ...], stages: tuple[Function, ...]) -> "Pipe[Any, Any]":
+    def _make(cls, names: tuple[str, ...], stages: tuple[Function, ...]) -> Pipe[Any, Any]:
         pipe = object.__new__(cls)
         pipe._set(names, stages)
         return pipe
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
-        """Return the stages as children (plain functions static) and the names as structure."""
+    def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
         keys = map(jax.tree_util.GetAttrKey, self.names)
         return list(zip(keys, map(hold, self.stages), strict=True)), self.names
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> "Pipe[Any, Any]":
-        """Rebuild the pipe from its names and stages."""
+    def _unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> Pipe[Any, Any]:
         return cls._make(names, tuple(map(release, held)))
 
     def __call__(self, x: A) -> B:
@@ -181,7 +190,7 @@ class Pipe(Structural, Generic[A, B]):
             raise
 
     @property
-    def inverse(self) -> "Pipe[B, A]":
+    def inverse(self) -> Pipe[B, A]:
         """The inverses of the stages, last first: `pipe.inverse(pipe(x))` is `x`.
 
         A stage is reversible if it has an `inverse` itself, as `Reversible`s and pipes do. Its name
@@ -252,14 +261,14 @@ class Pipe(Structural, Generic[A, B]):
         return consumer
 
     @overload
-    def __rshift__(self, other: "Pipe[B, C]") -> "Pipe[A, C]": ...
+    def __rshift__(self, other: Pipe[B, C]) -> Pipe[A, C]: ...
     @overload
-    def __rshift__(self, other: Callable[[B], C]) -> "Pipe[A, C]": ...
-    def __rshift__(self, other: object) -> "Pipe[Any, Any]":
+    def __rshift__(self, other: Callable[[B], C]) -> Pipe[A, C]: ...
+    def __rshift__(self, other: object) -> Pipe[Any, Any]:
         return Pipe(self, other) if callable(other) else NotImplemented
 
     @overload
-    def __rrshift__(self, other: Callable[[C], A]) -> "Pipe[C, B]": ...
+    def __rrshift__(self, other: Callable[[C], A]) -> Pipe[C, B]: ...
     @overload
     def __rrshift__(self, other: A) -> B: ...
     def __rrshift__(self, other: Any) -> Any:
@@ -280,7 +289,7 @@ class Pipe(Structural, Generic[A, B]):
         return iter(self.stages)
 
     @overload
-    def __getitem__(self, key: slice) -> "Pipe[Any, Any]": ...
+    def __getitem__(self, key: slice) -> Pipe[Any, Any]: ...
     @overload
     def __getitem__(self, key: int | str) -> Callable[[Any], Any]: ...
     def __getitem__(self, key: int | str | slice) -> Any:
@@ -288,35 +297,42 @@ class Pipe(Structural, Generic[A, B]):
             return self._make(self.names[key], self.stages[key])
         if not isinstance(key, str):
             return self.stages[key]
-        if (count := self.names.count(key)) != 1:
-            found = "no stage" if count == 0 else f"{count} stages"
-            raise KeyError(f"{found} named {key!r} in the pipe {self!r}; use an index")
-        return self.stages[self.names.index(key)]
+        return self.stages[self._place(key)]
+
+    def _place(self, name: str) -> int:
+        if (count := self.names.count(name)) != 1:
+            found, cure = f"{count} stages", "; use an index"
+            if not count:
+                found, cure = "no stage", nearest(name, self.names) or cure
+            raise KeyError(f"{found} named {name!r} in the pipe {self!r}{cure}")
+        return self.names.index(name)
+
+    def replace(self, **named: Function) -> Pipe[Any, Any]:
+        """Return the pipe with other functions at the places of stages, by name.
+
+        A pipe given stays one stage; `identity` leaves a stage out. The same function again makes
+        an equal pipe, which does not retrace.
+
+        Args:
+            **named: the functions, by the names of stages, which stay.
+
+        Raises:
+            KeyError: no stage has that name, or several have.
+            TypeError: a value is not callable.
+
+        >>> p = Pipe(double=lambda x: 2 * x, inc=lambda x: x + 1)
+        >>> p.replace(inc=lambda x: x - 1)(3), p.replace(double=p["double"]) == p
+        (5, True)
+        """
+        stages = list(self.stages)
+        for name, stage in named.items():
+            check_callable(stage, f"stage {name!r}", "Pipe.replace")
+            stages[self._place(name)] = stage
+        return self._make(self.names, tuple(stages))
 
     def __repr__(self) -> str:
         shown = map(shown_as, self.names, self.stages)
         return " >> ".join(shown) or "Pipe()"
-
-
-def shown_as(name: str, stage: Function) -> str:
-    """Return what a pipe's repr says of a stage."""
-    return f"{name} (unfitted)" if learned_in(stage) else name
-
-
-def check_callable(stage: object, which: str, who: str = "Pipe") -> None:
-    """Raise unless a stage is callable."""
-    if not callable(stage):
-        raise TypeError(
-            f"{who}: {which} is {stage!r}, which is not callable; give a function of one value"
-        )
-
-
-INVERSE = "_inverse"
-
-
-def turned(name: str) -> str:
-    """Return the name of the inverse of a stage of some name; twice is the name itself."""
-    return name.removesuffix(INVERSE) if name.endswith(INVERSE) else name + INVERSE
 
 
 def map_before(function: Function, consumer: Any, name: str) -> Any:

@@ -10,11 +10,14 @@
 shift_inverse >> log_inverse
 """
 
+from __future__ import annotations
+
 from typing import Generic, TypeVar
 
 from .._core.pytrees import function, pytree
 from .._core.values import Structural, name_of
-from .pipe import Fn, check_callable
+from .pipe import Fn
+from .stages import check_callable
 
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -48,7 +51,7 @@ class Reversible(Structural, Generic[X, Y]):
         object.__setattr__(self, "_inverse", inverse)
 
     @property
-    def inverse(self) -> "Reversible[Y, X]":
+    def inverse(self) -> Reversible[Y, X]:
         """The same, turned around."""
         return Reversible(self._inverse, self.forward)
 

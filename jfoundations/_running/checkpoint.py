@@ -21,6 +21,7 @@ import numpy as np
 
 from .._core.save import first_leaf, load, save
 from .._core.settings import settings
+from .._core.shown import see
 from .._core.types import PyTree
 from .._folds.fold import FIELDS, Fold
 from .fingerprint import fingerprint
@@ -234,7 +235,7 @@ def _seen(a_fold: Fold[Any]) -> str:
         raise TypeError(
             f"fold: checkpoint= knows a fold by all that it computes with, and in {a_fold.name} "
             f"{error}; use functions of a module with plain values, or give checkpoint_id=, a name "
-            "that is another whenever the fold is"
+            "that is another whenever the fold is" + see("array_to_cluster")
         ) from None
 
 

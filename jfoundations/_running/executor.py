@@ -1,5 +1,7 @@
 """The base class of executors, which fold the chunks of a run, and the plainest of them."""
 
+from __future__ import annotations
+
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -67,7 +69,7 @@ class Executor(ABC):
     numbers. Only such an executor is given a fold without a merge."""
 
     @abstractmethod
-    def run(self, chunks: "Chunks", progress: "Progress") -> None:
+    def run(self, chunks: Chunks, progress: Progress) -> None:
         """Fold all chunks, and give each to `progress`."""
 
     def together(self, function: Callable[[], R]) -> R:
@@ -95,7 +97,7 @@ class Local(Executor):
 
     keeps_order: ClassVar[bool] = True
 
-    def run(self, chunks: "Chunks", progress: "Progress") -> None:
+    def run(self, chunks: Chunks, progress: Progress) -> None:
         """Fold all chunks."""
         for i, block in chunks:
             progress.fold(i, block)

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from .._core.types import PyTree
+from .._core.values import describe
 
 KINDS = (".npy", ".parquet", ".zarr")
 Stamp = tuple[str, int, int]  # a file's name without its folder, its bytes, how many blocks it has
@@ -189,6 +190,9 @@ class Slices:
 
     data: Any
     size: int | None
+
+    def __repr__(self) -> str:
+        return f"Slices({describe(self.data)}, size={self.size})"
 
     def __len__(self) -> int:
         return len(self.data) if self.size is None else max(1, -(-len(self.data) // self.size))

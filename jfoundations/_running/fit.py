@@ -10,6 +10,8 @@
 (0.0, 2.0)
 """
 
+from __future__ import annotations
+
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -42,7 +44,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_id: str | None = None,
     checkpoint_every: int | None = None,
-    progress: "Report | None" = None,
+    progress: Report | None = None,
 ) -> Pipe[A, B]:
     """Return a pipe with what its stages learn from data in the place of each `Learned`.
 

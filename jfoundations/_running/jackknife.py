@@ -5,6 +5,8 @@ a chunk. Nothing is taken out of a sum, so no digit is lost to the chunk that is
 where it is nan.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ from .._core.compat import vary_as
 from .._core.programs import compiled
 from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
+from .._core.shown import see
 from .._core.types import PyTree
 from .._folds.fold import Fold
 from .._folds.given import check_fold
@@ -38,7 +41,7 @@ def jackknife(
     chunks: ArrayLike | Iterable[PyTree],
     executor: Executor | None = None,
     *,
-    progress: "Report | None" = None,
+    progress: Report | None = None,
 ) -> tuple[R, R]:
     """Return a fold's answer of all chunks, and its answers with each of them left out.
 
@@ -75,7 +78,7 @@ def jackknife(
     if a_fold.merge is None:
         raise TypeError(
             f"jackknife: {a_fold.name} depends on the order of its elements (its merge is None), "
-            "so none of them can be left out; write a merge"
+            "so none of them can be left out; write a merge" + see("array_to_cluster")
         )
     data = cut(chunks) if is_whole(chunks, "jackknife's chunks") else chunks
     data, executor = checked("jackknife", a_fold, data, executor, progress)

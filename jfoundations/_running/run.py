@@ -11,6 +11,8 @@ that the bits depend on how the data is cut, and on nothing else.
 (4.5, 4.5)
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +24,7 @@ from .._core.checks import check_count, tracing
 from .._core.inputs import as_block
 from .._core.programs import compiled
 from .._core.sharding import automatic
+from .._core.shown import see
 from .._core.types import PyTree
 from .._folds.fold import Fold
 from .._folds.given import check_fold
@@ -42,9 +45,11 @@ def fold(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_id: str | None = None,
     checkpoint_every: int | None = None,
-    progress: "Report | None" = None,
+    progress: Report | None = None,
 ) -> R:
     """Run a fold over data and return its answer.
+
+    See also `reduce`, along axes of an array, and `jackknife`, with each chunk left out.
 
     Args:
         a_fold: the fold.
@@ -135,6 +140,7 @@ def checked(
         raise TypeError(
             f"{who}: executor is {executor!r}; give one of jfoundations.executors, as in "
             "executors.Pool(workers=4), or one of a class that extends executors.Executor"
+            + see("how_to_choose")
         )
     if not isinstance(data, Iterable):
         raise TypeError(
@@ -144,11 +150,12 @@ def checked(
         raise TypeError(
             f"{who}: {a_fold.name} depends on the order of its elements (its merge is None), so "
             f"{type(executor).__name__} cannot split it; leave out the executor, or write a merge"
+            + see("array_to_cluster")
         )
     return data, executor
 
 
-def completed(executor: Executor, opened: "Callable[[], Progress]") -> "Progress":
+def completed(executor: Executor, opened: Callable[[], Progress]) -> Progress:
     """Return a progress that an executor has brought to its end; what was done is kept anyway."""
     state = executor.together(opened)
     try:
@@ -160,7 +167,7 @@ def completed(executor: Executor, opened: "Callable[[], Progress]") -> "Progress
     return state
 
 
-def answer_of(a_fold: Fold[R], state: "Progress") -> R:
+def answer_of(a_fold: Fold[R], state: Progress) -> R:
     """Return the fold's answer of all chunks."""
     return compiled(_extracted, a_fold)(state.memory())
 

@@ -1,5 +1,7 @@
 """Numbered blocks of data."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +65,7 @@ class Source:
     @classmethod
     def of(
         cls, data: Any, size: int | None = None, *, columns: Sequence[str] | None = None
-    ) -> "Source":
+    ) -> Source:
         """Cut data into blocks of `size` rows; the last has what is left.
 
         Args:
@@ -132,6 +134,9 @@ class Rows:
 
     data: Any
     size: int
+
+    def __repr__(self) -> str:
+        return f"Rows({describe(self.data)}, size={self.size})"
 
     def __call__(self, i: int) -> Any:
         """Return the block of a number."""

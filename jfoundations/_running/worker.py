@@ -21,6 +21,7 @@ from .._core.inputs import as_block
 from .._core.programs import compiled
 from .._core.pytrees import FlatTree
 from .._core.settings import under
+from .._core.shown import see
 from .._core.types import PyTree
 from .._folds.fold import Fold
 from .lengths import block_memory, filled
@@ -116,6 +117,7 @@ def pack(value: object, who: str, what: str) -> bytes:
         raise TypeError(
             f"{who}: {what} cannot be sent to another process ({error}); use functions of a module "
             "with jfoundations.partial for what they close over, or install cloudpickle"
+            + see("array_to_cluster")
         ) from error
     return buffer.getvalue()
 

@@ -20,6 +20,7 @@ listen, `swap` to what; `jfoundations.Combined` makes such a combinator of your 
 (('early_stopping & lambda',), 6)
 """
 
+from .._core.checks import suggest_nearest as _suggest_nearest
 from .._loops.combinators import after, once
 from . import schedules
 from ._best import Best, best
@@ -60,3 +61,5 @@ __all__ = [
     "until",
     "watch",
 ]
+
+_suggest_nearest(globals())

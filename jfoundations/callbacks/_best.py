@@ -1,5 +1,7 @@
 """The best state so far."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -38,6 +40,8 @@ class Best:
 
 def best(of: Metric, *, mode: str = "min") -> Callback:
     """Remember the state at which a monitored number was best, the last step included.
+
+    See also `rollback_on_nonfinite`, which goes back to such a state by itself.
 
     nan is never the best; of equals, the first is kept.
 

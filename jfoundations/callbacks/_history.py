@@ -1,5 +1,7 @@
 """A record of every step."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -88,6 +90,8 @@ def history(
 ) -> Callback:
     """Record a function of the state, or several by name, after each step (or every so many).
 
+    See also `watch`, which keeps a fold of the values, and `snapshots`, whole states.
+
     The buffer is allocated once; a record is one write, under `vmap` too. Steps beyond the
     capacity are not recorded.
 
@@ -119,12 +123,13 @@ def history(
     for name, value in (("initial", initial), ("steps", steps)):
         if not isinstance(value, bool | np.bool_):
             raise TypeError(f"history: {name} is {value!r}, True or False is needed")
-    kind = every, bool(initial), bool(steps)
+    kind = bool(initial), bool(steps)
+    thinned = None if every == 1 else every
     events = {"before_run": partial(_record_first, view)} if initial else {}
     return Callback(
-        partial(_start_for_all, view, kind)
+        partial(_start_for_all, view, thinned, kind)
         if capacity is None
-        else partial(_start, view, kind, capacity),
+        else partial(_start, view, thinned, kind, capacity),
         name="history",
         after_step=partial(_record, view),
         **events,
@@ -148,22 +153,23 @@ def _each(views: dict[str, View], state: PyTree) -> dict[str, Any]:
 
 
 def _start_for_all(
-    of: View, kind: tuple[int, bool, bool], state: PyTree, *, max_steps: int
+    of: View, every: int | None, kind: tuple[bool, bool], state: PyTree, *, max_steps: int
 ) -> History:
-    every, initial, _ = kind
-    return _start(of, kind, max_steps // every + initial, state)
+    return _start(of, every, kind, max_steps // (every or 1) + kind[0], state)
 
 
-def _start(of: View, kind: tuple[int, bool, bool], length: int, state: PyTree) -> History:
+def _start(
+    of: View, every: int | None, kind: tuple[bool, bool], capacity: int, state: PyTree
+) -> History:
     def empty(leaf: PyTree) -> jax.Array:
         nothing = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
         # Broadcast, not `full`: where a mesh has explicit axes, a row has its record's sharding.
-        return lax.broadcast(jnp.full_like(leaf, nothing), (length,))
+        return lax.broadcast(jnp.full_like(leaf, nothing), (capacity,))
 
-    every, initial, numbered = kind
+    initial, numbered = kind
     buffer = jax.tree.map(empty, jax.eval_shape(of, state))
-    steps = jnp.zeros(length, np.int32) if numbered else None
-    return History(buffer, jnp.zeros((), np.int32), steps, every, initial)
+    steps = jnp.zeros(capacity, np.int32) if numbered else None
+    return History(buffer, jnp.zeros((), np.int32), steps, every or 1, initial)
 
 
 def _record_first(of: View, memory: History, state: PyTree, *, live: Live = True) -> Any:

@@ -1,5 +1,7 @@
 """What callbacks that look at a number share: reading it, what counts as better, their settings."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

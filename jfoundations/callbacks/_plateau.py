@@ -1,5 +1,7 @@
 """Reduce something when a monitored number rests."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +43,8 @@ def reduce_on_plateau(
     mode: str = "min",
 ) -> Callback:
     """Reduce something in the state, a learning rate say, when a number has stopped improving.
+
+    See also `schedule`, by the step alone.
 
     An improvement is `value + atol + rtol·|best| < best` ("max": mirrored), from a best of +inf on;
     anything else, nan included, is a wait. After `patience` waits the state becomes

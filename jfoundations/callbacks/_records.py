@@ -1,5 +1,7 @@
 """What a run has recorded, as rows: for csv, JSON lines, pandas or any logger."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 

@@ -1,5 +1,7 @@
 """Go back to a good state when a step has failed."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

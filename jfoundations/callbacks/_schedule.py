@@ -1,5 +1,7 @@
 """Set something in the state by the step."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -16,6 +18,8 @@ def schedule(
     update: Callable[[PyTree, Array], PyTree], values: Callable[[Array], ArrayLike]
 ) -> Callback:
     """Set something in the state, a learning rate say, to a function of the step.
+
+    See also `reduce_on_plateau`, by how a number goes.
 
     It is heard before each step: step k, counted from 0, runs with `values(k)`, also in a run that
     is resumed.

@@ -1,5 +1,7 @@
 """Copies of all that a loop carries, to go back to."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

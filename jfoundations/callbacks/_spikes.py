@@ -1,5 +1,7 @@
 """Go back to the state before a step that made a number leap."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -9,6 +9,8 @@
 ('converged',)
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -49,6 +51,8 @@ def early_stopping(
     divergence_threshold: ArrayLike | None = None,
 ) -> StopPredicate:
     """Stop when a monitored number has not improved for `patience` steps, is good or bad enough.
+
+    See also `converged`, of what is looked at holding still.
 
     An improvement is `value + min_delta < best` ("max": mirrored), from a best of +inf on; anything
     else, nan included, is a wait. With patience 2 a constant metric stops at its third step.
@@ -128,6 +132,8 @@ def converged(
 ) -> StopPredicate:
     """Stop when what is looked at changes by no more than atol + rtol·|value| in a step.
 
+    See also `early_stopping`, of a number not getting better.
+
     Every leaf and every element must hold still; nan never does, an infinity does where it stays.
     Its memory is the value before.
     Where a step may be rejected and change nothing, as in a line search, let it look at accepted
@@ -200,6 +206,8 @@ def _near_integers(a: jax.Array, b: jax.Array, atol: ArrayLike, rtol: ArrayLike)
 
 def terminate_on_nonfinite(of: View = identity) -> StopPredicate:
     """Stop when anything looked at is nan or infinite.
+
+    See also `rollback_on_nonfinite`, which goes back and tries again.
 
     Args:
         of: `state -> pytree of arrays`; integers are always finite.

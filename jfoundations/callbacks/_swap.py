@@ -1,5 +1,7 @@
 """Show callbacks another state than the loop goes on with."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

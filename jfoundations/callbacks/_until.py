@@ -1,5 +1,7 @@
 """Stop when what a callback remembers says so."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from .._core.checks import check_function, check_stop
@@ -22,6 +24,8 @@ def until(
     name: str | None = None,
 ) -> Combined:
     """Watch a fold, and stop when a predicate of its answer holds.
+
+    See also `stop_when`, of the state alone.
 
     It is `watch(fold, of)` that asks to stop: its name and memory are those of that. In the fold's
     place any callback with memory may stand; then the predicate sees this memory, and is asked

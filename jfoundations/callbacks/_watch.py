@@ -1,12 +1,14 @@
 """The bridge between loops and folds."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
 
 from .._core.sharding import automatic
-from .._core.types import PyTree, View
-from .._core.values import identity, maker_of, partial
+from .._core.types import Function, PyTree, View
+from .._core.values import identity, maker_of, node, partial
 from .._folds.fold import Fold, like_of
 from .._loops.callback import Callback
 from ._monitor import check_of
@@ -15,7 +17,10 @@ from ._monitor import check_of
 def watch(fold: Fold[Any], of: View = identity, *, name: str | None = None) -> Callback:
     """Feed a fold with a function of the state after each step.
 
-    The memory is the fold's: ask it by `fold.extract(result.memory[name])`.
+    See also `history`, which keeps each value, and `until`, which stops on the answer.
+
+    The memory is the fold's: ask it by `fold.extract(result.memory[name])`; `result.table()` shows
+    the answer.
 
     Args:
         fold: any fold.
@@ -39,9 +44,20 @@ def watch(fold: Fold[Any], of: View = identity, *, name: str | None = None) -> C
             "watch(fold, of)"
         )
     check_of(of, "watch")
-    return Callback(
+    return Watching(
         partial(_start, fold, of), name=name or fold.name, after_step=partial(_feed, fold, of)
     )
+
+
+@node
+class Watching(Callback):
+    """A callback whose memory is that of a fold, its `init`'s first argument."""
+
+    @property
+    def extract(self) -> Function:
+        """What makes an answer of the memory, for those who show it."""
+        start: Any = self.init
+        return start.args[0].extract
 
 
 def _start(fold: Fold[Any], of: View, state: PyTree) -> Any:

@@ -9,6 +9,8 @@ in the default float; a state of another dtype casts in `update`.
 [0.0, 0.05, 0.1, 0.05, 0.0, 0.0]
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +19,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from .._core.checks import check_function, count_leaf
+from .._core.checks import check_function, count_leaf, suggest_nearest
 from .._core.rounding import divide, protect
 from .._core.values import partial
 from ._monitor import float_leaf
 
+__all__ = ["constant", "cosine", "linear", "warm_up"]
+
 Schedule = Callable[[ArrayLike], Any]
+
+suggest_nearest(globals())
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def constant(value: ArrayLike) -> Schedule:

@@ -15,9 +15,12 @@ Streams, one draw of all chains after another, have `folds.rhat`, `folds.ess`, `
 `folds.autocov`; on these, `callbacks.until` stops the sampler itself.
 """
 
+from .._core.checks import suggest_nearest as _suggest_nearest
 from ._autocov import autocorr, autocov
 from ._ess import ess
 from ._mcse import mcse
 from ._rhat import rhat
 
 __all__ = ["autocorr", "autocov", "ess", "mcse", "rhat"]
+
+_suggest_nearest(globals())

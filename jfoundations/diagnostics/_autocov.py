@@ -1,5 +1,7 @@
 """Autocovariance and autocorrelation at every lag, by the Fourier transform."""
 
+from __future__ import annotations
+
 import jax.numpy as jnp
 from jax import Array
 

@@ -1,5 +1,7 @@
 """The effective sample size: as many independent draws would tell as much."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 

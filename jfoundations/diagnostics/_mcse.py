@@ -1,5 +1,7 @@
 """The Monte Carlo standard error: how far an estimate of draws is from that of endless ones."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 

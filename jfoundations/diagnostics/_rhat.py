@@ -1,5 +1,7 @@
 """R-hat: how much further apart chains are than their own spread explains."""
 
+from __future__ import annotations
+
 from typing import Literal, TypeAlias
 
 import jax.numpy as jnp

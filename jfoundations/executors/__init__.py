@@ -11,6 +11,7 @@
 True
 """
 
+from .._core.checks import suggest_nearest as _suggest_nearest
 from .._running.executor import Executor, Local
 from ._dask import Dask
 from ._devices import Devices
@@ -25,3 +26,5 @@ __all__ = [
     "Pool",
     "Processes",
 ]
+
+_suggest_nearest(globals())

@@ -1,5 +1,7 @@
 """A cluster of Dask's, for those who have outgrown one machine."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -41,7 +43,7 @@ class Dask(Executor):
         TimeoutError: while it runs, when a chunk takes longer than `timeout`. It names the chunk.
     """
 
-    client: "Client"
+    client: Client
     ahead: int = 3
     timeout: float | None = None
 
@@ -81,7 +83,7 @@ class _Tasks:
         suspects: chunks that were at a worker that died.
     """
 
-    def __init__(self, client: "Client", packed: bytes, timeout: float | None):
+    def __init__(self, client: Client, packed: bytes, timeout: float | None):
         from distributed import as_completed  # type: ignore[import-not-found]
 
         self.client, self.timeout = client, timeout
@@ -114,7 +116,7 @@ class _Tasks:
                 yield i, folded
 
 
-def _gathered(client: "Client", batch: list["Future"]) -> Iterable[FoldedChunk | None]:
+def _gathered(client: Client, batch: list[Future]) -> Iterable[FoldedChunk | None]:
     try:
         folded: Any = client.gather(batch)  # in one go: each costs a round trip
         return folded
@@ -147,7 +149,7 @@ def _within(timeout: float | None, packed: bytes, i: int) -> FoldedChunk:
     return folded
 
 
-def _result(future: "Future") -> Any:
+def _result(future: Future) -> Any:
     """Return what a task came to, or None if its workers died."""
     from distributed import KilledWorker  # type: ignore[import-not-found]
 

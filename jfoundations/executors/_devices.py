@@ -1,5 +1,7 @@
 """The devices of a mesh, a chunk each."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._core.programs import compiled
+from .._core.shown import see
 from .._core.types import Function, PyTree
 from .._folds.fold import Fold
 from .._running.executor import Executor
@@ -55,6 +58,7 @@ class Devices(Executor):
             raise ValueError(
                 "Devices: the mesh has devices of other processes; let each process fold on its "
                 "own: Processes(Devices(mesh of jax.local_devices(), axis))"
+                + see("array_to_cluster")
             )
 
     def run(self, chunks: Chunks, progress: Progress) -> None:
@@ -71,7 +75,7 @@ class Devices(Executor):
         for one in pending:
             _add(progress, *one)
 
-    def _fold(self, a_fold: Fold[Any], round_: "list[_Chunk]") -> Any:
+    def _fold(self, a_fold: Fold[Any], round_: list[_Chunk]) -> Any:
         size = self.mesh.shape[self.axis]
         blocks = [chunk.filled for chunk in round_]
         blocks += blocks[-1:] * (size - len(blocks))  # the devices left over repeat the last
@@ -127,7 +131,7 @@ class _Chunk(NamedTuple):
     element: PyTree
     rows: int
 
-    def goes_with(self, other: "_Chunk") -> bool:
+    def goes_with(self, other: _Chunk) -> bool:
         """Tell whether one program folds both."""
         (block, count), (others, of_others) = self.filled, other.filled
         return rows_in(block) == rows_in(others) and (count is None) == (of_others is None)

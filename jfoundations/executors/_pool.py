@@ -1,5 +1,7 @@
 """Processes of this machine, with the standard library alone."""
 
+from __future__ import annotations
+
 import contextlib
 import multiprocessing
 import os
@@ -12,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .._core.checks import check_count
+from .._core.shown import see
 from .._running.executor import Executor
 from .._running.progress import Chunks, Progress
 from .._running.worker import FoldedChunk, run_chunk
@@ -63,7 +66,7 @@ class Pool(Executor):
         if multiprocessing.current_process().daemon:
             raise RuntimeError(
                 "Pool: this process is a worker itself, and workers have no workers of their own; "
-                "fold without an executor here"
+                "fold without an executor here" + see("array_to_cluster")
             )
         function, numbers = chunks.for_workers(self)
         size = min(self.workers, len(numbers))
@@ -81,7 +84,7 @@ def _good(answer: bytes, chunk: str) -> Any:
     return value
 
 
-def _deadly(worker: "_Worker", chunk: str, progress: Progress) -> RuntimeError:
+def _deadly(worker: _Worker, chunk: str, progress: Progress) -> RuntimeError:
     for _ in range(100):  # not by join: it trusts a pipe that the loader may have written to
         if worker.process.exitcode is None:
             time.sleep(0.01)
@@ -143,7 +146,7 @@ class _Team:
         self.pool, self.packed, self.progress = pool, packed, progress
         self.workers = [_Worker(packed) for _ in range(size)]
 
-    def __enter__(self) -> "_Team":
+    def __enter__(self) -> _Team:
         return self
 
     def __exit__(self, *_: object) -> None:

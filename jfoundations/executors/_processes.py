@@ -1,5 +1,7 @@
 """The processes of one JAX program that runs on several machines."""
 
+from __future__ import annotations
+
 import os
 import pickle
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from .._core.shown import see
 from .._running.executor import Executor, Local
 from .._running.progress import Chunks, Progress
 
@@ -131,6 +134,7 @@ def _exchanged(told: str | None, value: object) -> list[Any]:
             "fold: another process was lost before it gave what it had done"
             + (f", and here there was {told}" if told else "")
             + "; run all again: with checkpoint= each goes on from what it has kept"
+            + see("array_to_cluster")
         ) from error
     return [pickle.loads(row[:size].tobytes()) for row, size in zip(blobs, sizes, strict=True)]
 

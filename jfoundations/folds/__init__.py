@@ -116,4 +116,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    raise _refuse(name, sorted(globals()))
+    raise _refuse(name, __all__)

@@ -1,5 +1,7 @@
 """The range of the elements, and all that is to be known of them at a glance."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -82,9 +84,9 @@ def describe(
 
 def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> _Range:
     (x,), weights = rows_of(taken, xs, kept)
-    if taken.kind is None:
+    if taken.weights is None:
         x = jnp.asarray(xs)  # bools stay bools
-    count = None if weights is None else taken.kind and taken.kind(weights)
+    count = None if weights is None else taken.weights and taken.weights(weights)
     where = weights if count is None else None
     low, high = minmax_of(x, axis=0, weights=count, where=where)
     some = (
@@ -101,7 +103,7 @@ def _init(taken: Taken, like: PyTree) -> _Range:
 
 def _step(taken: Taken, memory: _Range, x: Any) -> _Range:
     (value,), weights = rows_of(taken, one(x))
-    value = jnp.asarray(x if taken.kind is None else value[0])  # bools stay bools
+    value = jnp.asarray(x if taken.weights is None else value[0])  # bools stay bools
     if weights is None:
         return _merge(memory, _Range(value, value, jnp.full(value.shape, True)))
     some = counted(weights[0])

@@ -14,6 +14,8 @@ algorithm"; Ertl (2017), "New cardinality estimation algorithms for HyperLogLog 
 estimate, which needs no corrections where there are few elements.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

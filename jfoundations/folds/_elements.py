@@ -4,7 +4,7 @@ Where a fold takes weights, an element is `(what it takes without, weight)`, so 
 either: `folds.mean(weights=stats.Frequency).of(lambda e: (e["x"], e["times"]))`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
@@ -30,9 +30,10 @@ class Taken:
     Two are equal where their memories are, so who asks is left out of it.
     """
 
-    kind: Kind
-    nan: Nan
-    pairs: bool
+    weights: Kind = None
+    nan: Nan = "propagate"
+    pairs: bool = field(default=False, repr=False)
+    order: int = field(default=0, repr=False)  # of moments, the highest that is kept
 
 
 def checked(who: str, weights: Any, nan: Nan, *, pairs: bool = False) -> Taken:
@@ -68,7 +69,7 @@ def rows_of(
         ValueError: x and y, or the weights, do not fit.
     """
     weights = None
-    if taken.kind is not None:
+    if taken.weights is not None:
         what = "((x, y), weight)" if taken.pairs else "(x, weight)"
         xs, weights = _two(xs, what)
     values = _two(xs, "(x, y)") if taken.pairs else (xs,)
@@ -82,7 +83,7 @@ def rows_of(
     if len(values) == 2 and values[0].shape != values[1].shape:
         x, y = (v.shape[1:] for v in values)
         raise ValueError(f"x has shape {x} and y {y}; pairs need equal shapes")
-    kind = taken.kind
+    kind = taken.weights
     shape = values[0].shape
     where = None if kept is None else _spread(kept, shape)
     data = Data(values, kind and kind(_spread(weights, shape)), where)

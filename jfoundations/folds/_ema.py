@@ -1,5 +1,7 @@
 """The exponentially weighted mean of a stream."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """The smallest and largest element, and how many there were."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """Counts of elements in bins that are given beforehand."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -71,8 +73,8 @@ def _block(taken: Taken, bins: Any, range: Any, xs: PyTree, kept: jax.Array | No
     (x,), weights = rows_of(taken, xs, kept)
     # half precision may not tell the edges apart
     x = x.astype(accumulator(x.dtype)) if jnp.issubdtype(x.dtype, jnp.inexact) else x
-    given = None if taken.kind is None else taken.kind(weights)
-    where = weights if taken.kind is None else None
+    given = None if taken.weights is None else taken.weights(weights)
+    where = weights if taken.weights is None else None
     found, edges = histogram_of(x, bins, range=range, axis=0, weights=given, where=where)
     counted = found.dtype == np.int32
     return _Bins(Count.from_array(found) if counted else Words.of(found), edges)

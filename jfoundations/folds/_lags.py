@@ -7,6 +7,8 @@ deviations from the mean are made in the end. For one stream of n elements and l
     Σ (y_t - d)(y_{t+k} - d) = Σ y_t y_{t+k} - n d² + d (the first k + the last k) - k d².
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """Linear regression as a fold: what is kept does not grow with the rows."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -72,8 +74,8 @@ def linear_fit(
 
 
 def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> _Rows:
-    xs, weights = (elements(xs), None) if taken.kind is None else _pair(elements(xs), _WEIGHTED)
-    x, y = _pair(xs, _PLAIN if taken.kind is None else _WEIGHTED)
+    xs, weights = (elements(xs), None) if taken.weights is None else _pair(elements(xs), _WEIGHTED)
+    x, y = _pair(xs, _PLAIN if taken.weights is None else _WEIGHTED)
     if any(map(is_pytree, (x, y))) or not _fits(x, y):
         x, y = (like_of_block(v) for v in (x, y))
         raise TypeError(
@@ -85,10 +87,10 @@ def _block(taken: Taken, xs: PyTree, kept: jax.Array | None = None) -> _Rows:
     if taken.nan == "omit" and jnp.issubdtype(rows.dtype, jnp.floating):
         known = ~jnp.any(jnp.isnan(rows), axis=1)
         kept = known if kept is None else kept & known
-    kind = None if taken.kind is None else taken.kind(weights)
+    kind = None if taken.weights is None else taken.weights(weights)
     weights = join(Data((rows[:, 0],), kind, kept))
     counts = jnp.ones_like(rows, bool, shape=len(rows)) if weights is None else weights
-    if taken.kind is not Frequency:
+    if taken.weights is not Frequency:
         counts = counted(counts)
     dtype, whole = accumulator(rows.dtype), jnp.issubdtype(rows.dtype, jnp.integer)
     if counts.dtype == np.bool_:

@@ -1,5 +1,7 @@
 """Whether any element is true, or all are."""
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,7 @@
 """The logarithm of a sum of exponentials."""
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 import numpy as np

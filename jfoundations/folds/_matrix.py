@@ -1,5 +1,7 @@
 """Covariance and correlation matrices of vectors as folds: a block is a matrix product."""
 
+from __future__ import annotations
+
 import functools
 from math import prod
 from typing import Any

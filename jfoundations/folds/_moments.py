@@ -1,6 +1,9 @@
 """Mean, variance, shape, covariance and correlation as folds."""
 
+from __future__ import annotations
+
 import functools
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -220,26 +223,27 @@ def make_fold(
     *,
     pairs: bool = False,
 ) -> Fold[Any]:
-    made = _of_arrays(checked(name, weights, nan, pairs=pairs), order, extract, name)
+    taken = replace(checked(name, weights, nan, pairs=pairs), order=order)
+    made = _of_arrays(taken, extract, name)
     return made if pairs else leafwise(made, weighted=weights is not None)
 
 
-def _of_arrays(taken: Taken, order: int, extract: Any, name: str) -> Fold[Any]:
-    init, step, block = (partial(f, taken, order) for f in (_init, _step, _block))
+def _of_arrays(taken: Taken, extract: Any, name: str) -> Fold[Any]:
+    init, step, block = (partial(f, taken) for f in (_init, _step, _block))
     functions = (init, step, merge_all, extract, block)
     return Fold(*functions, block_where=block, unmerge=_unmerge_all, name=name)
 
 
 def powers(weights: Kind, nan: Nan) -> Fold[Any]:
     """Return the fold, of single arrays, whose answer is the memory of order 4 itself."""
-    return _of_arrays(checked("describe", weights, nan), 4, identity, "describe")
+    return _of_arrays(replace(checked("describe", weights, nan), order=4), identity, "describe")
 
 
-def _block(taken: Taken, order: int, xs: PyTree, kept: Any = None) -> tuple[Memory, ...]:
+def _block(taken: Taken, xs: PyTree, kept: Any = None) -> tuple[Memory, ...]:
     """Return a memory for real data, two for complex ones, four for complex pairs."""
     values, weights = rows_of(taken, xs, kept)
-    kind = taken.kind
-    return tuple(gather(v, weights, kind, order) for v in real_parts(values))
+    kind = taken.weights
+    return tuple(gather(v, weights, kind, taken.order) for v in real_parts(values))
 
 
 def merge_all(a: Any, b: Any) -> Any:
@@ -251,15 +255,16 @@ def _unmerge_all(whole: Any, part: Any) -> Any:
     return tuple(map(unmerge, whole, part))
 
 
-def _init(taken: Taken, order: int, like: PyTree) -> tuple[Memory, ...]:
-    return _block(taken, order, zero_rows(like))
+def _init(taken: Taken, like: PyTree) -> tuple[Memory, ...]:
+    return _block(taken, zero_rows(like))
 
 
-def _step(taken: Taken, order: int, memory: PyTree, x: Any) -> tuple[Memory, ...]:
+def _step(taken: Taken, memory: PyTree, x: Any) -> tuple[Memory, ...]:
     values, weights = rows_of(taken, one(x))
     weight = None if weights is None else weights[0]
     rows = (tuple(v[0] for v in part) for part in real_parts(values))
-    return merge_all(memory, tuple(of_element(row, weight, taken.kind, order) for row in rows))
+    kind, order = taken.weights, taken.order
+    return merge_all(memory, tuple(of_element(row, weight, kind, order) for row in rows))
 
 
 def only(memory: PyTree, who: str) -> Memory:

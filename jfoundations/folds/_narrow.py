@@ -4,6 +4,8 @@ A quantile lies in an interval of keys, which the pass before has found; this on
 2**16 equal slices and counts. With slices of one key it is exact.
 """
 
+from __future__ import annotations
+
 from functools import partial as partial_of
 from typing import Any
 

@@ -9,6 +9,8 @@ and Woodruff (2016), "Frequent directions: simple and deterministic matrix sketc
 and the merge.
 """
 
+from __future__ import annotations
+
 from math import ceil
 
 import jax

@@ -4,6 +4,8 @@ The order of the elements decides, and yet memories merge: the parts of a stream
 their order.
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +31,8 @@ class Held:
 
 def first() -> Fold[PyTree]:
     """Return the fold of the first element, a pytree of arrays; zeros over nothing.
+
+    See also `last`; `jfoundations.first` is the first step where something holds.
 
     >>> import jfoundations as jf
     >>> int(jf.fold(first(), [jnp.array([3, 1]), jnp.array([2])]))

@@ -7,6 +7,8 @@
 (1.0, inf)
 """
 
+from __future__ import annotations
+
 from math import isqrt
 
 import jax

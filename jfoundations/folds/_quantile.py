@@ -9,6 +9,8 @@
 3.0
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -37,6 +39,8 @@ def sketch(
     nan: Nan = "propagate",
 ) -> Fold[Sketch]:
     """Return the fold of a `Sketch`: counts in bins, which know every quantile nearly.
+
+    See also `quantile`, which answers given probabilities at once, and `narrow`, a second pass.
 
     Each order statistic is found to `accuracy` of its value where that is within 6.3 octaves, a
     factor of 79, of the largest magnitude; to twice that within 4.2 octaves more, and so on five
@@ -233,7 +237,7 @@ def _sketch(who: str, accuracy: Any, around: Any, weights: Kind, nan: Nan) -> Fo
 def _block(
     taken: Taken, ladder: Ladder, around: jax.Array, xs: PyTree, kept: jax.Array | None = None
 ) -> Sketch:
-    data = xs if taken.kind is None or not isinstance(xs, tuple) else xs[0]
+    data = xs if taken.weights is None or not isinstance(xs, tuple) else xs[0]
     if isinstance(data, dict | list | tuple) or jnp.iscomplexobj(data):
         what = "complex" if hasattr(data, "dtype") else "trees"
         raise TypeError(
@@ -242,7 +246,7 @@ def _block(
         )
     (x,), times = rows_of(taken, xs, kept)
     x, bad = (x.astype(np.uint8) if x.dtype == np.bool_ else x), None
-    if taken.kind is not None:
+    if taken.weights is not None:
         times, bad = _times(xs[1], times, x.ndim)
     fixed = carrier(x.dtype)
     around = jnp.asarray(around, fixed)

@@ -1,6 +1,6 @@
 """What no fold can be: statistics that one pass over parts of the data does not give."""
 
-from .._core.checks import nearest
+from .._core.checks import no_attribute
 
 _ABOUT_THE_MEAN = "deviations from the mean are not known before all data are"
 _ORDER = "it needs the data in order, which parts of them do not give"
@@ -22,6 +22,4 @@ def refuse(name: str, known: list[str]) -> AttributeError:
     """Return the error for a name that folds do not have."""
     if name in REFUSED:
         return AttributeError(f"there is no folds.{name}: {REFUSED[name]}")
-    return AttributeError(
-        f"module 'jfoundations.folds' has no attribute {name!r}{nearest(name, known)}"
-    )
+    return no_attribute("jfoundations.folds", name, known)

@@ -4,6 +4,8 @@ Where the middle of a stream will be is not known in advance. So moments are kep
 length; where there is room for no more blocks, each two become one of twice the length.
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 import numpy as np

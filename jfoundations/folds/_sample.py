@@ -14,6 +14,8 @@ parts they came.
 Source: Efraimidis and Spirakis (2006), "Weighted random sampling with a reservoir".
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -81,7 +83,7 @@ def sample(k: int, *, key: jax.Array, weights: Kind = None) -> Fold[tuple[PyTree
     check_key(key, "folds.sample")
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     seed = jax.random.key_data(key) if typed else jnp.asarray(key)
-    weighted = checked("sample", weights, "propagate").kind is not None
+    weighted = checked("sample", weights, "propagate").weights is not None
     init, step, block = (partial(f, k, seed, weighted) for f in (_init, _step, _block))
     merge = partial(_merge, weighted)
     return Fold(init, step, merge, _answer, block, block_where=block, name="sample")

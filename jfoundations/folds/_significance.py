@@ -1,5 +1,7 @@
 """Folds whose answers the tests of `stats` take."""
 
+from __future__ import annotations
+
 from .._core.types import PyTree
 from .._folds.fold import Fold
 from .._kernels.moments.moments import Moments

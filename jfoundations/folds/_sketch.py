@@ -3,12 +3,13 @@
 The bins are those of `_kernels.order.log_bins`: which there are depends on the largest magnitudes
 alone. So a sketch is a function of the elements, in whatever order and parts they came.
 
->>> import jax.numpy as jnp
->>> import jfoundations as jf
->>> found = jf.fold(jf.folds.sketch(), jnp.array([1.0, 2.0, 4.0, 18.0]))
+>>> from jfoundations import fold, folds
+>>> found = fold(folds.sketch(), np.array([1.0, 2.0, 4.0, 18.0], np.float32))
 >>> int(found.count), found.maximum.tolist(), abs(float(found.quantile(0.9)) - 13.8) <= 0.138
 (4, 18.0, True)
 """
+
+from __future__ import annotations
 
 from math import prod
 from typing import Any
@@ -61,10 +62,7 @@ class Sketch:
 
     @property
     def count(self) -> jax.Array | Count:
-        """How many elements there are but nan: int64 under x64, else a `Count`; of weights float32.
-
-        It is their total weight.
-        """
+        """How many elements there are but nan: int64 under x64, else a `Count`; weights add up."""
         size = _size(self.bins.wide())
         return size.answer() if isinstance(size, Count) else size.value
 

@@ -1,5 +1,7 @@
 """The sum as a fold, kept in two words: a million blocks round no more than one."""
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 from jax import lax

@@ -1,5 +1,7 @@
 """The largest elements."""
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 from jax import lax

@@ -14,6 +14,7 @@ default float; other arrays keep their dtype, half precision is computed in floa
 own is a `jfoundations.Learned`.
 """
 
+from .._core.checks import suggest_nearest as _suggest_nearest
 from ._rotate import pca, whiten
 from ._scale import quantile_clip, standardize
 
@@ -23,3 +24,5 @@ __all__ = [
     "standardize",
     "whiten",
 ]
+
+_suggest_nearest(globals())

@@ -1,5 +1,7 @@
 """Stages that take the numbers of an element together: without correlations, or fewer of them."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """Stages that take each number of an element by itself: to units of its spread, or to a range."""
 
+from __future__ import annotations
+
 from typing import Any, Literal
 
 import jax

@@ -19,6 +19,7 @@ there are: what the others hold, nan even, is nothing to the answer or its gradi
 `jf.fold` does that by itself with the blocks of a list, a stream or a `Source`.
 """
 
+from .._core.checks import suggest_nearest as _suggest_nearest
 from .._kernels.moments.components import Components
 from .._kernels.moments.least_squares import LinearFit
 from .._kernels.moments.moments import Moments
@@ -133,3 +134,5 @@ __all__ = [
     "var",
     "welch",
 ]
+
+_suggest_nearest(globals())

@@ -12,6 +12,8 @@ Weights and masks are the same on every function:
 (2.33333..., 0.1875)
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

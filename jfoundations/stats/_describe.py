@@ -7,6 +7,8 @@ Description(count=4, minimum=1., maximum=18., mean=6.25, var=47.1875,
             skew=1.07..., kurtosis=-0.73...)
 """
 
+from __future__ import annotations
+
 import dataclasses
 from math import prod
 from typing import Any

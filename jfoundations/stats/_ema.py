@@ -10,6 +10,8 @@ no digit shows it.
 Array([1.    , 1.6667, 3.    ], dtype=float32)
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -32,6 +34,8 @@ def ema(
     nan: str = "propagate",
 ) -> jax.Array:
     """Return the exponentially weighted mean up to each element; `folds.ema` gives the last.
+
+    See also `callbacks.ema`, of the states of a loop.
 
     It is free of bias from the start. The weight of an element k places back is decay**k, over the
     sum of the weights so far (pandas' `ewm(alpha=1 - decay, adjust=True)`). A hidden element counts

@@ -1,10 +1,11 @@
 """Counts of elements in bins.
 
 >>> from jfoundations import stats
->>> counts, edges = stats.histogram([1.0, 2.0, 4.0, 18.0], bins=2)
->>> counts.tolist(), edges.tolist()
-([3, 1], [1.0, 9.5, 18.0])
+>>> [found.tolist() for found in stats.histogram([1.0, 2.0, 4.0, 18.0], bins=2)]
+[[3, 1], [1.0, 9.5, 18.0]]
 """
+
+from __future__ import annotations
 
 import functools
 import operator
@@ -20,7 +21,6 @@ from jax.typing import ArrayLike, DTypeLike
 from .._core.rounding import divide, protect
 from .._core.types import PyTree
 from .._kernels.numbers import two_words
-from .._kernels.numbers.two_words import Pair
 from .._kernels.numbers.units import binary_unit, inverse_unit
 from .._kernels.order.counting import add, in_blocks
 from .._kernels.order.fractions import roomy
@@ -226,7 +226,7 @@ def _count_rows(x: jax.Array, counts: Any, edges: jax.Array, even: bool) -> jax.
     def count(found: jax.Array, x: jax.Array, counts: Any) -> jax.Array:
         return add(found, place(x), counts)
 
-    def weigh(found: Pair, x: jax.Array, counts: Any) -> Pair:
+    def weigh(found: two_words.Pair, x: jax.Array, counts: Any) -> two_words.Pair:
         return two_words.add(found, binned(place(x), counts, bins))
 
     def row(x: jax.Array, counts: Any) -> jax.Array:
@@ -257,7 +257,7 @@ def below(x: jax.Array, dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def binned(index: jax.Array, weights: jax.Array, bins: int) -> Pair:
+def binned(index: jax.Array, weights: jax.Array, bins: int) -> two_words.Pair:
     """Return the sums of weights ≥ 0 in bins, in two words; indices past the end add nothing.
 
     Weights are cut, in units of the largest in their bin, into digits that integers add up exactly.

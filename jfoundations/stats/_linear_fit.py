@@ -10,6 +10,8 @@
 'the columns are independent'
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import jax

@@ -14,6 +14,8 @@ A row that is hidden, weightless or, with `nan="omit"`, not complete, is dropped
  [1. 1.]]
 """
 
+from __future__ import annotations
+
 import functools
 from typing import Literal
 

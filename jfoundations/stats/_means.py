@@ -7,6 +7,8 @@
 [2.0, 1.7143, 2.6458]
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 from jax import lax

@@ -6,6 +6,8 @@
 [1, 3]
 """
 
+from __future__ import annotations
+
 import math
 
 import jax

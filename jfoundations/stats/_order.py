@@ -9,6 +9,8 @@ Short rows are sorted; long ones are counted on a CPU, with the same bits.
 (3.0, 5.75, 1.5)
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -86,7 +88,7 @@ def quantile(
     where: ArrayLike | None = None,
     nan: Nan = "propagate",
 ) -> jax.Array:
-    """Return quantiles, by default by linear interpolation, as NumPy does.
+    """Return quantiles, by default linearly interpolated, as NumPy does; streams: `folds.quantile`.
 
     With total weight W, the linear quantile is the mean, over the window [h, h + 1] with
     h = q·(W − 1), of the step function on [0, W] in which each element, in ascending order, is as

@@ -9,6 +9,8 @@ Of other statistics of order, and of whatever else is a fold, `jfoundations.roll
 Array([2., 2.], dtype=float32)
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

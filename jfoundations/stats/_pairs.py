@@ -7,6 +7,8 @@
 (94.375, 1.0)
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from jax.typing import ArrayLike
@@ -32,6 +34,8 @@ def cov(
     return_bound: bool = False,
 ) -> Any:
     """Return the covariance Σw(x − mean x)·conj(y − mean y) / (W − correction) of pairs.
+
+    See also `cov_matrix`, of the columns of one array.
 
     `cov(x, y)` is `cov(y, x)` conjugated, to the bit, and `cov(x, x)` is `var(x)`.
 

@@ -8,6 +8,8 @@
 ([0.436, 0.8999], 0.9987)
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike

@@ -7,6 +7,8 @@
 1.0
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -12,6 +12,8 @@ Array([ 1.5,  3. , 11. ], dtype=float32)
 Source: the binary method of powers (Knuth, The Art of Computer Programming 2, 4.6.3), of merges.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

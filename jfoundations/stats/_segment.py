@@ -2,12 +2,12 @@
 
 Each is that of the array function of its name, in one pass; what is not made of moments has none.
 
->>> import jax.numpy as jnp
 >>> from jfoundations import stats
->>> x = jnp.array([1.0, 2.0, 4.0, 18.0])
->>> stats.segment_mean(x, jnp.array([0, 0, 1, 1]), num_segments=3)
+>>> stats.segment_mean([1.0, 2.0, 4.0, 18.0], [0, 0, 1, 1], num_segments=3)
 Array([ 1.5, 11. ,  nan], dtype=float32)
 """
+
+from __future__ import annotations
 
 from typing import Any, Literal
 

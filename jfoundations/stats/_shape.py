@@ -7,6 +7,8 @@
 (1.0716, -0.7351)
 """
 
+from __future__ import annotations
+
 from typing import Literal
 
 import jax
@@ -46,6 +48,8 @@ def moment(
     nan: Nan = "propagate",
 ) -> jax.Array:
     """Return a central moment, Σw(x − mean)^order / W, or one about another center.
+
+    See also `moments`, the value that formulas are made of.
 
     Args:
         x: real array of any shape; bool and int become the default float.

@@ -15,6 +15,8 @@ by `folds.moments`, of any stream.
 Paired samples are one, of their differences: ``ttest(a - b)``.
 """
 
+from __future__ import annotations
+
 import functools
 from typing import Literal
 
@@ -62,6 +64,8 @@ def moments(
     nan: Nan = "propagate",
 ) -> Moments:
     """Return the `Moments` of a sample up to squares, for tests and for formulas of one's own.
+
+    See also `moment`, one central moment as a number.
 
     Args:
         x: real array of any shape; bool and int become the default float.

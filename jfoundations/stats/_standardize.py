@@ -6,6 +6,8 @@
 Array([-1.,  1.], dtype=float32)
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 from jax import lax

@@ -10,6 +10,8 @@ The coefficient of variation, of an array and of its columns, with weights and m
 (1.0991, 0.5345)
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +65,9 @@ class Statistic:
     order: int = 2
     variables: int = 1
     name: str = "statistic"
+
+    def __repr__(self) -> str:
+        return f"Statistic({self.name}, order={self.order}, variables={self.variables})"
 
     def __post_init__(self) -> None:
         if self.order not in (0, 2, 4):

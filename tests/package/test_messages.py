@@ -174,7 +174,7 @@ MISTAKES = {
         ValueError,
         (
             "iterate: no driver 'wihle'; known are while, scan, checkpointed, implicit, python; "
-            "did you mean while?"
+            "did you mean while?; see jfoundations.guide.how_to_choose"
         ),
     ),
     "a mode misspelt": (

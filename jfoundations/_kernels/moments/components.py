@@ -1,5 +1,7 @@
 """Principal components of a covariance matrix, with signs that do not depend on the solver."""
 
+from __future__ import annotations
+
 import jax.numpy as jnp
 from jax import Array
 

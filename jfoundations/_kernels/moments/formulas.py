@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
+from ..._core.shown import see
 from ..numbers.units import binary_unit, coarse_unit, inverse_unit, unit_of
 from ..sample.arguments import (
     REAL,
@@ -51,7 +52,10 @@ def call(
     accuracy, nan = options.get("accuracy", "default"), options["nan"]
     bounded = bool(options.get("return_bound", False))
     if accuracy not in ("default", "high"):
-        raise ValueError(f"{who}: accuracy is {accuracy!r}; it must be 'default' or 'high'")
+        raise ValueError(
+            f"{who}: accuracy is {accuracy!r}; it must be 'default' or 'high'"
+            + see("how_to_choose")
+        )
     real = "" if who in _COMPLEX else REAL
     data, axes = check(who, named, axis, options["weights"], options["where"], nan, real=real)
     if options.get("reproducible", False):

@@ -7,6 +7,8 @@ left is not swept: it depends on those before it.
 Source: Goodnight (1979), "A tutorial on the SWEEP operator".
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import jax.numpy as jnp

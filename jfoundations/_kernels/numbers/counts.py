@@ -15,6 +15,8 @@ any size, since a type cannot depend on values inside jit:
 (5, Array(True, dtype=bool), 1099511627781, Array(2.5, dtype=float32))
 """
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -32,7 +34,7 @@ from ..._core.pytrees import pytree
 def _floating(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return a method that works on rounded counts."""
 
-    def method(self: "Count", other: object) -> Any:
+    def method(self: Count, other: object) -> Any:
         return op(*_floats(self, other)) if _is_number(other) else NotImplemented
 
     return method
@@ -41,7 +43,7 @@ def _floating(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 def _comparing(op: Any, of: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return a comparison, exact with counts and ints, of rounded counts with other numbers."""
 
-    def method(self: "Count", other: object) -> Any:
+    def method(self: Count, other: object) -> Any:
         if isinstance(other := _whole(other), Count):
             return of(*_ordered(self, other))
         return op(*_floats(self, other)) if _is_number(other) else NotImplemented
@@ -78,13 +80,13 @@ class Count:
     __hash__: ClassVar[Any] = None
 
     @classmethod
-    def of(cls, n: int, shape: tuple[int, ...] = ()) -> "Count":
+    def of(cls, n: int, shape: tuple[int, ...] = ()) -> Count:
         """Return a Python int below 2⁶⁴ as an array of counts."""
         high, low = divmod(n, 2**32)
         return cls(jnp.full(shape, high, np.uint32), jnp.full(shape, low, np.uint32))
 
     @classmethod
-    def from_array(cls, n: jax.Array) -> "Count":
+    def from_array(cls, n: jax.Array) -> Count:
         """Return a non-negative int32 array as counts."""
         low = n.astype(np.uint32)
         return cls(jnp.zeros_like(low), low)
@@ -98,7 +100,7 @@ class Count:
 
     __radd__: ClassVar[Any] = __add__
 
-    def sum(self, axis: int | tuple[int, ...] | None = None) -> "Count":
+    def sum(self, axis: int | tuple[int, ...] | None = None) -> Count:
         """Add up along axes, by default all, exactly."""
         zero = np.uint32(0)
         given = range(self.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -118,7 +120,7 @@ class Count:
         """Tell whether anything was counted."""
         return (self.high | self.low) != 0
 
-    def answer(self) -> "jax.Array | Count":
+    def answer(self) -> jax.Array | Count:
         """Return an int64 array where there are any, else the count itself."""
         if jnp.result_type(int) == np.int64:
             return (self.high.astype(np.int64) << 32) | self.low.astype(np.int64)
@@ -147,10 +149,10 @@ class Count:
     def __len__(self) -> int:
         return len(self.low)
 
-    def __iter__(self) -> Iterator["Count"]:
+    def __iter__(self) -> Iterator[Count]:
         return (self[k] for k in range(len(self)))
 
-    def __getitem__(self, key: Any) -> "Count":
+    def __getitem__(self, key: Any) -> Count:
         return Count(self.high[key], self.low[key])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
@@ -194,7 +196,7 @@ class Count:
         found = _difference(self, other)
         return found if found is NotImplemented else -found
 
-    def __pos__(self) -> "Count":
+    def __pos__(self) -> Count:
         return self
 
     __abs__: ClassVar[Any] = __pos__

@@ -20,7 +20,7 @@ relative-error guarantees"; Epicoco et al. (2020), "UDDSketch", for joining bins
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
@@ -46,8 +46,8 @@ class Ladder:
     """
 
     accuracy: float
-    octave: int
-    span: int
+    octave: int = field(repr=False)
+    span: int = field(repr=False)
 
     @classmethod
     def of(cls, accuracy: float) -> "Ladder":

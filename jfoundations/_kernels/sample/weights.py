@@ -9,6 +9,8 @@
 4.0
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -15,6 +15,7 @@ eager, jitted alone and inside a larger graph, because compilers contract differ
 >>> checks.assert_grad_matches(jf.stats.var, jnp.arange(4.0))
 """
 
+from ..._core.checks import suggest_nearest as _suggest_nearest
 from ._gradients import assert_grad_matches
 from ._memory import assert_abstract_init, assert_donatable
 from ._same import assert_same
@@ -31,3 +32,5 @@ __all__ = [
     "assert_traces",
     "assert_vmap_invariant",
 ]
+
+_suggest_nearest(globals())

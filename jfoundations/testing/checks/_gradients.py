@@ -1,5 +1,7 @@
 """Whether derivatives are those of the function: forward, backward, and by differences."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What memories must be to be carried: made from shapes alone, and of buffers of their own."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar

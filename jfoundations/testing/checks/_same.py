@@ -1,5 +1,7 @@
 """Whether two pytrees are the same: to the bit, exactly, or to a bound that is said out loud."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """How often functions run: once a trace, if they are jitted."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

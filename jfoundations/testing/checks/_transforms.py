@@ -1,5 +1,7 @@
 """Whether a transform changes an answer: `jit`, `vmap`, and a mesh of devices."""
 
+from __future__ import annotations
+
 import jax
 import numpy as np
 from jax import Array

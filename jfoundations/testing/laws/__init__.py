@@ -25,6 +25,7 @@ A law that says nothing of a value raises `NotApplicable`. Called inside a `@giv
 needs `@settings(suppress_health_check=[HealthCheck.nested_given])` there.
 """
 
+from ..._core.checks import suggest_nearest as _suggest_nearest
 from ._callback import callback
 from ._chain import chain_monoid
 from ._check import NotApplicable
@@ -71,3 +72,5 @@ __all__ = [
     "translation",
     "var_is_cov",
 ]
+
+_suggest_nearest(globals())

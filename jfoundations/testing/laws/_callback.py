@@ -1,5 +1,7 @@
 """What makes a callback one: all laws of the loop together, and of chains."""
 
+from __future__ import annotations
+
 from ..._core.types import PyTree
 from ..._core.values import partial
 from ..._loops.callback import CallbackLike

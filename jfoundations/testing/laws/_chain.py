@@ -1,5 +1,7 @@
 """The monoid of callbacks."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

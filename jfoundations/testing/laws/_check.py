@@ -1,5 +1,7 @@
 """How a law is run: Hypothesis, without its ceremony; and how several laws are."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -7,6 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
+from ..._core.shown import see
 from ..._core.values import name_of
 
 MAX_EXAMPLES = 30
@@ -81,4 +84,6 @@ def check_all(
     texts = [f"{who}: {', '.join(names)}\n  fails {', '.join(failed)}{left_out}"]
     for name, error in failed.items():
         texts.append("\n".join([f"{name}: {error}", *getattr(error, "__notes__", [])]))
-    raise AssertionError("\n\n".join(texts)) from next(iter(failed.values()))
+    raise AssertionError("\n\n".join(texts) + see("testing_your_own")) from next(
+        iter(failed.values())
+    )

@@ -1,5 +1,7 @@
 """Which laws a function keeps, found by trying them all."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 from dataclasses import replace

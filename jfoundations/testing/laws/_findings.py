@@ -1,5 +1,7 @@
 """What was found: a value that says which laws hold, prints as a table, and writes their tests."""
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,7 +47,7 @@ class Finding:
             return f"to {self.units:.3g} ulp"
         return f"exact, or to {self.units:.3g} ulp" if self.units else "exact"
 
-    def keeps(self, other: "Finding") -> bool:
+    def keeps(self, other: Finding) -> bool:
         """Tell whether this is at least what was found before."""
         same = self.constant == other.constant and self.exact >= other.exact
         return bool(self.holds) and same and self.units <= other.units

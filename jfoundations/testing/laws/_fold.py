@@ -1,5 +1,7 @@
 """What a fold promises: its memories are a monoid, and it maps concatenation to merge."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 

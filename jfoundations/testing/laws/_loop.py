@@ -1,5 +1,7 @@
 """What a loop promises whatever its callbacks are, and what a callback must keep for that."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """What covariance and correlation keep: of two samples, exactly."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

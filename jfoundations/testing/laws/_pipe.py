@@ -1,5 +1,7 @@
 """The monoid of pipes, and what makes a pipe a value."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

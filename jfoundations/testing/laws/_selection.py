@@ -1,5 +1,7 @@
 """What a statistic makes of a selection: order, masks, weights, and what a mask hides."""
 
+from __future__ import annotations
+
 import inspect
 from typing import Any
 

@@ -1,5 +1,7 @@
 """A statistic of your own, held to all that statistics keep."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

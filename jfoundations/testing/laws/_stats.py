@@ -1,5 +1,7 @@
 """What a statistic of one sample makes of constants, translations and powers of two: exactly."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What any value keeps: a monoid its unit, a pytree its parts, an inverse the way back."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import jax

@@ -18,6 +18,7 @@ sets Hypothesis up for suites that compile.
 >>> test_square_is_not_negative()
 """
 
+from ..._core.checks import suggest_nearest as _suggest_nearest
 from ._arrays import LENGTHS, arrays, floats_with_offset, ill_conditioned, strategy_of
 from ._nouns import callbacks, folds, pipes
 from ._profiles import register_profiles
@@ -45,3 +46,5 @@ __all__ = [
     "tolerance",
     "weights",
 ]
+
+_suggest_nearest(globals())

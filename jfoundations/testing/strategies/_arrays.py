@@ -1,5 +1,7 @@
 """Arrays drawn as a seed and a design."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The library's own nouns: callbacks, folds and pipes."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

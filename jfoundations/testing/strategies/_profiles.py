@@ -1,5 +1,7 @@
 """Hypothesis profiles for suites that compile."""
 
+from __future__ import annotations
+
 import os
 
 from hypothesis import HealthCheck, settings

@@ -1,5 +1,7 @@
 """What goes with a sample: which of it counts, how much, in which order, in which blocks."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

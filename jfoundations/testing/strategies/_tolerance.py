@@ -9,6 +9,8 @@ So data with an outlier, an offset or two values raise no false alarm, and where
 error of a few hundred units in the last place is one.
 """
 
+from __future__ import annotations
+
 import math
 
 import jax.numpy as jnp

@@ -1,5 +1,7 @@
 """Keys, pytrees, and meshes of devices."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
