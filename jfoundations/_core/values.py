@@ -42,11 +42,11 @@ def node(cls: type[T]) -> type[T]:
     With these names, unlike JAX's own, they are in nobody's way in `dir` and in `help`.
     """
     made: Any = cls
-    flatten, with_keys = (getattr(made, n, None) for n in ("_flatten", "_flatten_with_keys"))
-    if with_keys is None:
-        jax.tree_util.register_pytree_node(made, flatten, made._unflatten)
+    if hasattr(made, "_flatten_with_keys"):
+        how = made._flatten_with_keys, made._unflatten, getattr(made, "_flatten", None)
+        jax.tree_util.register_pytree_with_keys(made, *how)
     else:
-        jax.tree_util.register_pytree_with_keys(made, with_keys, made._unflatten, flatten)
+        jax.tree_util.register_pytree_node(made, made._flatten, made._unflatten)
     return cls
 
 

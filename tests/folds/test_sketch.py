@@ -206,7 +206,10 @@ def test_fractional_weights():
 
 @pytest.mark.parametrize("far", [1e30, -1e30, np.inf])
 def test_what_counts_no_times_hides_nothing(far):
-    x, there = jnp.array([far, 1.0, -2.0, far, 3.0], jnp.float32), np.array([0, 2, 1, 0, 1], np.int32)
+    x, there = (
+        jnp.array([far, 1.0, -2.0, far, 3.0], jnp.float32),
+        np.array([0, 2, 1, 0, 1], np.int32),
+    )
     right = jf.fold(SKETCH, jnp.repeat(x, there))
     for times in (there, (there / 4).astype(np.float32)):
         found = jf.fold(WEIGHTED, (x, jnp.asarray(times)))
