@@ -16,7 +16,7 @@ from ..._folds.fold import Fold
 from ..._loops.callback import RUN_EVENTS, Callback
 from ..._pipes.pipe import Pipe
 from ._algebra import LAWS, Law, Sides
-from ._attempt import Subject, find
+from ._attempt import Subject, conditioned, find
 from ._draws import Draws, domain_of
 from ._findings import Finding, Findings
 from ._lanes import Batched
@@ -56,6 +56,10 @@ def discover(
     is reported is four times what was seen, rounded up to a power of two. A law that fails
     is reported with the smallest failure: of few elements, then of small integers.
 
+    On ill-conditioned data: *offset to* `1e+06` is a law that holds, to those units, of normal
+    numbers moved by 1, 10, … 1e6 times their spread. They may fail where all others hold, and the
+    other way about: `f(x + c) == f(x)` of a textbook's variance fails, and holds of a small offset.
+
     What holds of all examples drawn may fail of others: a report is no proof. The examples follow
     from the seed alone. They are those for which f is a number, of five domains the first.
 
@@ -83,7 +87,13 @@ def discover(
     >>> report["odd"]
     odd: fails, f(-x) == -f(x); [-1., 0.] and [ 0., -1.], x = [1., 0.]
     """
-    kind = np.dtype(jnp.result_type(float) if dtype is None else dtype)
+    if not callable(f) and not isinstance(f, Fold | Pipe | Callback):
+        raise TypeError(f"discover: {f!r} is no function, fold, callback or pipe")
+    if not isinstance(shape, tuple):
+        raise TypeError(f"discover: shape is {shape!r}; give a tuple, as (5,)")
+    kind = _dtype(float if dtype is None else dtype)
+    if kind.kind == "b" or not jnp.issubdtype(kind, jnp.number):
+        raise ValueError(f"discover: dtype is {kind}; laws are tried of integers, floats, complex")
     given = {"inverse": inverse, "arrays": arrays, "shape": shape, "dtype": dtype, "dtypes": dtypes,
              "max_examples": max_examples, "seed": seed}  # fmt: skip
     if max_examples < 1:
@@ -105,12 +115,16 @@ def discover(
         domain = domain_of(batch, taken, shape, kind, lanes)
         subject = Subject(plain, batch, taken, shape, kind, domain, lanes, seed)
         with np.errstate(all="ignore"):  # examples go where there are no numbers
-            found += _of_arrays(subject, inverse, tuple(np.dtype(one) for one in dtypes), turns)
+            found += _of_arrays(subject, inverse, tuple(map(_dtype, dtypes)), turns)
         if noun is f:
             found += _of_words(f, found, few)
         words = f"{kind.name}[{','.join(map(str, shape))}]"
         about = f"{words}, {domain}, {lanes * turns} examples, seed {seed}"
     return Findings(name_of(f), about, tuple(found), f, options)
+
+
+def _dtype(dtype: DTypeLike) -> np.dtype:
+    return np.dtype(jnp.result_type(dtype))  # 64 bits are 32 where JAX has no others
 
 
 def _function(f: Function) -> Function:
@@ -134,7 +148,7 @@ def _is_taken(batch: Batched, ones: list[np.ndarray]) -> None:
         error.add_note(
             f"discover: {name_of(batch.f)} was called with {ones[0].dtype}s of shape {shape}, "
             f"{'two arrays' if len(ones) > 1 else 'one array'} of them; shape=, dtype= and arrays= "
-            "say what it takes"
+            "say what it takes, and a lambda fixes what is no array of data: lambda x: f(key, x)"
         )
         raise
 
@@ -183,10 +197,17 @@ def arrays_of(f: Function) -> int:
         return known - len(getattr(f, "args", ()))
     try:
         parameters = inspect.signature(f).parameters.values()
-        places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        known = sum(p.kind in places and p.default is p.empty for p in parameters)
     except (TypeError, ValueError):
-        known = None
+        parameters = None
+    if parameters is not None:
+        needed = [p for p in parameters if p.default is p.empty]
+        named = [p.name for p in needed if p.kind is p.KEYWORD_ONLY]
+        if named:
+            raise TypeError(
+                f"discover: {name_of(f)} needs {', '.join(named)} by keyword; fix it: "
+                f"jf.partial({name_of(f)}, {named[0]}=…)"
+            )
+        known = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed)
     if known not in (1, 2):
         raise TypeError(
             f"discover: {name_of(f)} takes {known if known is not None else 'unknown'} arrays by "
@@ -208,6 +229,10 @@ def _of_arrays(
             if found[k].holds:
                 now = find(law, f, subject, more, name, before=found[k])
                 found[k] = found[k] if now.holds is None else now
+    if subject.offsets:
+        moved = subject.moved()
+        also = zip(laws(subject, moved), found, strict=True)
+        found = [conditioned(law, f, subject, moved, one) for (_, law, f), one in also]
     found += transforms(subject, d)
     held = {one.law for one in found if one.holds}
     for dtype in dtypes:

@@ -84,6 +84,8 @@ class Lanes:
         sign = row * (rng.integers(0, 2, self.value.shape) * 2 - 1)
         if jnp.issubdtype(self.dtype, jnp.inexact):
             sign = sign * (step * self.size)
+        if jnp.issubdtype(self.dtype, jnp.complexfloating):
+            sign = sign * rng.choice([1, 1j], sign.shape)
         return replace(self, value=self.value + sign)
 
 
@@ -138,7 +140,10 @@ class Batched:
 
     def _one_by_one(self, *inputs: np.ndarray) -> PyTree:
         answers = [self.f(*map(jnp.asarray, lane)) for lane in zip(*inputs, strict=True)]
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(a) for a in leaves]), *answers)
+        # what NumPy answers has the dtype that JAX would give it: it may be wider than its rounding
+        return jax.tree.map(
+            lambda *leaves: np.stack([np.asarray(jnp.asarray(a)) for a in leaves]), *answers
+        )
 
     def __call__(self, *inputs: Lanes) -> Lanes:
         """Return the answers, with their sizes if inputs are moved."""
@@ -175,7 +180,8 @@ class Batched:
         wide = [widen(as_float(leaf)) for leaf in leaves]
         if len(wide) == 1:
             return wide[0], dtype
-        return np.concatenate([w.reshape(len(w), -1) for w in wide], axis=1), dtype
+        # an axis more, since several arrays together have no shape of x
+        return np.concatenate([w.reshape(len(w), 1, -1) for w in wide], axis=-1), dtype
 
 
 def _largest(inputs: Sequence[Lanes], axes: int) -> np.ndarray:
