@@ -56,9 +56,9 @@ def discover(
     is reported is four times what was seen, rounded up to a power of two. A law that fails
     is reported with the smallest failure: of few elements, then of small integers.
 
-    On ill-conditioned data: *offset to* `1e+06` is a law that holds, to those units, of normal
-    numbers moved by 1, 10, … 1e6 times their spread. They may fail where all others hold, and the
-    other way about: `f(x + c) == f(x)` of a textbook's variance fails, and holds of a small offset.
+    On ill-conditioned data: *offset to* `1e+06` is a law that holds of normal numbers moved by 0,
+    1, 10, … 1e6 times their spread, to no more than those 64 units. A law that fails may hold of a
+    small offset, as `f(x[order]) == f(x)` of a textbook's variance.
 
     What holds of all examples drawn may fail of others: a report is no proof. The examples follow
     from the seed alone. They are those for which f is a number, of five domains the first.

@@ -140,10 +140,8 @@ class Batched:
 
     def _one_by_one(self, *inputs: np.ndarray) -> PyTree:
         answers = [self.f(*map(jnp.asarray, lane)) for lane in zip(*inputs, strict=True)]
-        # what NumPy answers has the dtype that JAX would give it: it may be wider than its rounding
-        return jax.tree.map(
-            lambda *leaves: np.stack([np.asarray(jnp.asarray(a)) for a in leaves]), *answers
-        )
+        # in JAX's dtypes: what NumPy answers may be in a wider one than it was computed in
+        return jax.tree.map(lambda *leaves: np.stack(list(map(jnp.asarray, leaves))), *answers)
 
     def __call__(self, *inputs: Lanes) -> Lanes:
         """Return the answers, with their sizes if inputs are moved."""
