@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from known_words import EACH, LINEAR, LOCATION, SPREAD, known
 
 import jfoundations as jf
@@ -158,11 +157,12 @@ def looks_at_others(state):
     return state, beyond(state)
 
 
-HOST = np.random.default_rng(0)
+def follows_others(state):
+    return jnp.where(beyond(state), state / 2, state * 1.5)
 
 
-def noisy(state):
-    return state / 2 + HOST.random()
+def asks(x):
+    return x / 2 if isinstance(x, jax.core.Tracer) else x / 3
 
 
 # Nouns with a planted breach, and the laws of which none may be found to hold.
@@ -185,6 +185,6 @@ BREACHES = {
     "counts on the host": (Counts(), {"driver_equivalence"}),
     "ends the run": (Ends(), {"observer", "frozen"}),
     "looks at other lanes": (looks_at_others, {"lane"}),
-    "draws on the host": (noisy, {"driver_equivalence"}),
-    "pipes noise": (jf.Pipe(jnp.abs, noisy), {"pipe"}),
+    "follows other lanes": (follows_others, {"lane", "vmap"}),
+    "asks how it is called": (jf.Pipe(jnp.abs, asks), {"pipe", "jit"}),
 }

@@ -208,7 +208,14 @@ def _slopes(f: Function, d: Draws) -> list[tuple[np.ndarray, np.ndarray, np.ndar
     if unit(d.x.dtype):
         x = d.x * tiny
         some = x.choose(d.mask, d.y), (d.x * two).choose(d.mask, d.y)
-        pairs += [(f, d.x, d.near), (beyond, d.x * far, d.y * far), (f, x, d.y * tiny), (f, *some)]
+        # where all move one way, a sum is steepest
+        pairs += [
+            (f, d.x, d.near),
+            (f, d.x, d.x + d.t),
+            (beyond, d.x * far, d.y * far),
+            (f, x, d.y * tiny),
+            (f, *some),
+        ]
     found = []
     for g, x, y in pairs:
         a, b = g(x), g(y)
@@ -306,7 +313,7 @@ LAWS = {
             ("x", "y"),
             _lipschitz,
             _lipschitz_bound,
-            {"x": ("x",) * 5, "y": ("y",) * 5},
+            {"x": ("x",) * 6, "y": ("y",) * 6},
         ),
     )
 }

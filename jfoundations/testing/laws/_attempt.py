@@ -60,9 +60,9 @@ class Subject:
 
     @property
     def levels(self) -> np.ndarray:
-        """Which offset each lane has: every other none, the rest one of the others."""
-        lane = np.arange(self.lanes)
-        return np.where(lane % 2 == 0, 0, 1 + lane // 2 % (len(self.offsets) - 1))
+        """Which offset each lane has: half of them none, the rest one of the others."""
+        pair = np.arange(self.lanes) // 2  # of whose two `increasing` moves one by little
+        return np.where(pair % 2 == 0, 0, 1 + pair // 2 % (len(self.offsets) - 1))
 
     def simple(self, shape: tuple[int, ...]) -> Draws:
         """Return simple examples of a shape."""

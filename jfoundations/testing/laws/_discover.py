@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -114,7 +115,9 @@ def discover(
         turns = 1 if batch.slow else -(-max_examples // lanes)
         domain = domain_of(batch, taken, shape, kind, lanes)
         subject = Subject(plain, batch, taken, shape, kind, domain, lanes, seed)
-        with np.errstate(all="ignore"):  # examples go where there are no numbers
+        # examples go where there are no numbers
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
             found += _of_arrays(subject, inverse, tuple(map(_dtype, dtypes)), turns)
         if noun is f:
             found += _of_words(f, found, few)
@@ -143,6 +146,7 @@ def _is_taken(batch: Batched, ones: list[np.ndarray]) -> None:
     try:
         if not jax.tree.leaves(batch.run(*ones)):
             raise TypeError(f"discover: {name_of(batch.f)} answers no array")
+        first, again = (batch.f(*(jnp.asarray(one[0]) for one in ones)) for _ in range(2))
     except Exception as error:
         shape = ones[0].shape[1:]
         error.add_note(
@@ -151,6 +155,13 @@ def _is_taken(batch: Batched, ones: list[np.ndarray]) -> None:
             "say what it takes, and a lambda fixes what is no array of data: lambda x: f(key, x)"
         )
         raise
+    same = jax.tree.map(lambda a, b: bool(jnp.all((a == b) | (a != a))), first, again)
+    if not all(jax.tree.leaves(same)):
+        raise ValueError(
+            f"discover: {name_of(batch.f)} answers two calls on one input differently, and laws "
+            "are of pure functions; make what it draws or counts an argument, and fix that: "
+            "lambda x: f(key, x)"
+        )
 
 
 def _plain(value: Any) -> Any:

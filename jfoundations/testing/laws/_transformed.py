@@ -158,6 +158,11 @@ def _differences(
 def _shard(subject: Subject, d: Draws) -> list[Finding]:
     devices = np.array(jax.devices())
     shape = (len(devices), *subject.shape[1:])
+    try:
+        subject.f(*[jnp.ones(shape, subject.dtype)] * subject.arrays)
+    except Exception:  # it may take one length alone
+        why = f"it takes no array of shape {shape}, of which each device has a part"
+        return [Finding(*SHARD, None, why=why)]
     rng = np.random.default_rng(subject.seed)
     many = draw(rng, FEW, shape, subject.dtype, subject.domain)
     inputs = _inputs(subject, many)
