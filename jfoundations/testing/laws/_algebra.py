@@ -208,14 +208,8 @@ def _slopes(f: Function, d: Draws) -> list[tuple[np.ndarray, np.ndarray, np.ndar
     if unit(d.x.dtype):
         x = d.x * tiny
         some = x.choose(d.mask, d.y), (d.x * two).choose(d.mask, d.y)
-        # where all move one way, a sum is steepest
-        pairs += [
-            (f, d.x, d.near),
-            (f, d.x, d.x + d.t),
-            (beyond, d.x * far, d.y * far),
-            (f, x, d.y * tiny),
-            (f, *some),
-        ]
+        pairs += [(f, d.x, d.near), (f, d.x, d.x + d.t)]  # a sum is steepest where all rise
+        pairs += [(beyond, d.x * far, d.y * far), (f, x, d.y * tiny), (f, *some)]
     found = []
     for g, x, y in pairs:
         a, b = g(x), g(y)

@@ -200,6 +200,8 @@ def arrays_of(f: Function) -> int:
 
     >>> arrays_of(jnp.sin), arrays_of(jnp.add), arrays_of(lambda x, y, *, scale=1.0: x)
     (1, 2, 2)
+    >>> arrays_of(functools.partial(jnp.clip, min=0))  # of which all have defaults
+    1
     """
     if isinstance(f, partial):
         f = functools.partial(f.func, *f.args, **f.keywords)
@@ -218,7 +220,8 @@ def arrays_of(f: Function) -> int:
                 f"discover: {name_of(f)} needs {', '.join(named)} by keyword; fix it: "
                 f"jf.partial({name_of(f)}, {named[0]}=…)"
             )
-        known = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed)
+        first = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        known = sum(p in needed for p in first) or len(first[:1])
     if known not in (1, 2):
         raise TypeError(
             f"discover: {name_of(f)} takes {known if known is not None else 'unknown'} arrays by "

@@ -141,7 +141,7 @@ class Batched:
     def _one_by_one(self, *inputs: np.ndarray) -> PyTree:
         answers = [self.f(*map(jnp.asarray, lane)) for lane in zip(*inputs, strict=True)]
         # in JAX's dtypes: what NumPy answers may be in a wider one than it was computed in
-        return jax.tree.map(lambda *leaves: np.stack(list(map(jnp.asarray, leaves))), *answers)
+        return jax.tree.map(_stacked, *answers)
 
     def __call__(self, *inputs: Lanes) -> Lanes:
         """Return the answers, with their sizes if inputs are moved."""
@@ -180,6 +180,13 @@ class Batched:
             return wide[0], dtype
         # an axis more, since several arrays together have no shape of x
         return np.concatenate([w.reshape(len(w), 1, -1) for w in wide], axis=-1), dtype
+
+
+def _stacked(*leaves: Any) -> np.ndarray:
+    arrays = list(map(jnp.asarray, leaves))
+    if len({array.shape for array in arrays}) > 1:
+        raise ValueError("the shape of its answer depends on the numbers")
+    return np.stack(arrays)
 
 
 def _largest(inputs: Sequence[Lanes], axes: int) -> np.ndarray:
