@@ -73,7 +73,7 @@ def test_the_smallest_failure_has_few_elements_and_small_integers(reports):
     assert reports["abs"]["odd"].why == "[1.] and [-1.], x = [1.]"
     assert reports["sort"]["odd"].why.endswith("x = [0., 1.]")  # of one element it is odd
     assert reports["dot"]["antisymmetric"].why == "1. and -1., x = [1.], y = [1.]"
-    assert reports["add"]["odd in x"].why == "1. and -1., x = [0.], w = [1.]"  # w is the other
+    assert reports["add"]["odd in x"].why == "[1.] and [-1.], x = [0.], w = [1.]"
 
 
 def test_exact_and_to_a_bound():
