@@ -166,8 +166,8 @@ def _is_taken(batch: Batched, ones: list[np.ndarray]) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple) and not all(isinstance(v, int) for v in value):
-        return tuple(np.dtype(v).name for v in value)
-    return np.dtype(value).name if isinstance(value, type | np.dtype) else value
+        return tuple(_dtype(v).name for v in value)
+    return _dtype(value).name if isinstance(value, type | np.dtype) else value
 
 
 def _by_noun(f: Any, few: int) -> tuple[list[Finding], Function | None]:

@@ -233,7 +233,7 @@ def apart(left: Lanes, right: Lanes) -> tuple[Any, Any, Any]:
     """Return how far each lane is apart, whether it is so exactly, and whether it says anything.
 
     How far is in units in the last place of the larger size. A lane on whose two sides there is no
-    finite number, or one near the ends of the range, says nothing, unless just one of them is nan.
+    finite number, or one near the ends of the range, says nothing; a nan beside one does.
     """
     a, b = aligned(left, right)
     shape = np.broadcast_shapes(a.value.shape, b.value.shape)
@@ -247,7 +247,8 @@ def apart(left: Lanes, right: Lanes) -> tuple[Any, Any, Any]:
         gap = np.abs(x - y)
         units = np.where(same, 0, gap / (max(unit(dtype), np.finfo(float).tiny) * size))
         units = np.where(np.isnan(units), np.inf, units)
-        silent = nan | np.isinf(size) & ~(np.isnan(x) ^ np.isnan(y))
+        silent = ~np.isfinite(x) & ~np.isfinite(y)
+        silent |= np.isinf(size) & ~(np.isnan(x) ^ np.isnan(y))
         if unit(dtype):
             info = jnp.finfo(dtype)
             high, low = float(info.max) / 4, float(info.smallest_normal) / float(info.eps)
