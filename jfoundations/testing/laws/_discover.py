@@ -80,7 +80,7 @@ def discover(
 
     Raises:
         TypeError: f is no function of one or two arrays, or answers none.
-        ValueError: there are no examples, or no elements.
+        ValueError: there are no examples, or no elements; f answers one input now so, now so.
 
     >>> report = discover(jnp.sort, dtypes=())
     >>> report["permutation_invariant"].verdict, report["idempotent"].verdict
