@@ -118,10 +118,6 @@ def textbook(m):
     return m[2] / m[0] - (m[1] / m[0]) ** 2
 
 
-def of_numbers(x):
-    return jnp.zeros(()) * float(jnp.sum(jnp.asarray(x)))
-
-
 class Counts:
     """A callback that stops when the host has heard it often, as a print or a log file would."""
 
@@ -180,7 +176,6 @@ BREACHES = {
         ),
         {"fold", "translation_invariant"},
     ),
-    "starts from data": (jf.Fold(of_numbers, jnp.add, jnp.add), {"abstract_init"}),
     "clips": (clip, {"observer"}),
     "counts on the host": (Counts(), {"driver_equivalence"}),
     "ends the run": (Ends(), {"observer", "frozen"}),

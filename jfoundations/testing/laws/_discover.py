@@ -106,7 +106,7 @@ def discover(
     about = f"{few} examples of each law"
     if plain is not None:
         taken = 1 if plain is not f else arrays_of(plain) if arrays is None else arrays
-        noun, plain = plain, _function(plain)
+        noun, plain = plain, _function(plain, name_of(f))
         batch = Batched(plain, seed)
         ones = [np.ones((1, *shape), kind)] * taken
         batch.trace(*ones)
@@ -130,12 +130,12 @@ def _dtype(dtype: DTypeLike) -> np.dtype:
     return np.dtype(jnp.result_type(dtype))  # 64 bits are 32 where JAX has no others
 
 
-def _function(f: Function) -> Function:
+def _function(f: Function, name: str) -> Function:
     # JAX crashes on callables that cannot be referenced weakly, as NumPy's functions
     def call(*arrays: PyTree) -> PyTree:
         return f(*arrays)
 
-    call.__name__ = name_of(f)
+    call.__name__ = name
     return call
 
 
@@ -152,7 +152,8 @@ def _is_taken(batch: Batched, ones: list[np.ndarray]) -> None:
         error.add_note(
             f"discover: {name_of(batch.f)} was called with {ones[0].dtype}s of shape {shape}, "
             f"{'two arrays' if len(ones) > 1 else 'one array'} of them; shape=, dtype= and arrays= "
-            "say what it takes, and a lambda fixes what is no array of data: lambda x: f(key, x)"
+            "say what it takes, and a lambda fixes what is no array of data: lambda x: f(key, x); "
+            "a fold of elements of another kind is tried by laws.fold(f, elements)"
         )
         raise
     same = jax.tree.map(lambda a, b: bool(jnp.all((a == b) | (a != a))), first, again)
