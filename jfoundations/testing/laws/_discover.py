@@ -88,8 +88,6 @@ def discover(
     >>> report["odd"]
     odd: fails, f(-x) == -f(x); [-1., 0.] and [ 0., -1.], x = [1., 0.]
     """
-    if not callable(f) and not isinstance(f, Fold | Pipe | Callback):
-        raise TypeError(f"discover: {f!r} is no function, fold, callback or pipe")
     if not isinstance(shape, tuple):
         raise TypeError(f"discover: shape is {shape!r}; give a tuple, as (5,)")
     kind = _dtype(float if dtype is None else dtype)
@@ -179,6 +177,8 @@ def _by_noun(f: Any, few: int) -> tuple[list[Finding], Function | None]:
         return of_pipe(f, few), f
     if isinstance(f, Callback) or any(hasattr(f, event) for event in RUN_EVENTS) or _asks(f):
         return of_callback(f, few), None
+    if not callable(f):
+        raise TypeError(f"discover: {f!r} is no function, fold, callback or pipe")
     return [], f
 
 
