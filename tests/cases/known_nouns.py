@@ -130,7 +130,7 @@ class Counts:
 
 
 class Ends:
-    """A callback that changes the state whenever a run ends, and so again after it is resumed."""
+    """A callback that changes the state when the run ends."""
 
     def after_step(self, state):
         return state, jnp.max(state) > 0.5
@@ -178,7 +178,7 @@ BREACHES = {
     ),
     "clips": (clip, {"observer"}),
     "counts on the host": (Counts(), {"driver_equivalence"}),
-    "ends the run": (Ends(), {"observer", "frozen"}),
+    "ends the run": (Ends(), {"observer"}),
     "looks at other lanes": (looks_at_others, {"lane"}),
     "follows other lanes": (follows_others, {"lane", "vmap"}),
     "asks how it is called": (jf.Pipe(jnp.abs, asks), {"pipe", "jit"}),
