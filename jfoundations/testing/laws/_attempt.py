@@ -177,11 +177,11 @@ def bound_of(worst: float) -> float:
 def smallest(law: Law, f: Function, subject: Subject, d: Draws, constant: Any, tried: Tried) -> str:
     """Return the smallest failure in words: of few elements, then of small integers."""
     shapes = [(1,), (2,), subject.shape] if len(subject.shape) == 1 else [subject.shape]
-    alone = hasattr(f, "beside")  # of one of two arrays: with the other, w
-    law = replace(law, uses=(*law.uses, "w")) if alone else law
+    beside = getattr(f, "beside", None)  # of one of two arrays: with the other, w
+    law = replace(law, uses=(*law.uses, "w")) if beside else law
     for shape in shapes:
         plain = subject.simple(shape)
-        g = f.beside(plain) if alone else f
+        g = beside(plain) if beside else f
         try:
             again = attempt(law, g, subject.batch, plain, constant)
         except Exception:  # a function may refuse fewer elements

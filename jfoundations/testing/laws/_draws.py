@@ -142,7 +142,7 @@ def simple(
     order = np.argsort(_complexity(x) + _complexity(y) + _complexity(w), kind="stable")
     x, y, w = x[order], y[order], w[order]
 
-    def number(values: list[float]) -> Lanes:
+    def number(values: list[Any]) -> Lanes:
         return _lanes(np.resize(values, lanes), dtype)
 
     n = shape[0] if shape else 1
