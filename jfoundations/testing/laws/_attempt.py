@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from ..._core.types import Function
 from ._algebra import Law
 from ._check import NotApplicable
-from ._draws import Draws, draw, simple
+from ._draws import Draws, draw, offsets, simple
 from ._findings import Finding
 from ._lanes import FAR_STEP, NEAR_STEP, Batched, Lanes, apart, coarsest, limit, narrow, widen
 
@@ -46,6 +46,23 @@ class Subject:
         """Return the examples of a turn."""
         rng = np.random.default_rng([self.seed, turn])
         return draw(rng, self.lanes, self.shape, self.dtype, self.domain)
+
+    @property
+    def offsets(self) -> list[float]:
+        """By how much ill-conditioned data are moved, relative to their spread."""
+        return offsets(self.shape, self.dtype, self.domain)
+
+    def moved(self) -> Draws:
+        """Return data with one offset after another, lane by lane."""
+        rng = np.random.default_rng(self.seed)
+        by = np.array(self.offsets)[self.levels]
+        return draw(rng, self.lanes, self.shape, self.dtype, self.domain, by)
+
+    @property
+    def levels(self) -> np.ndarray:
+        """Which offset each lane has: half of them none, the rest one of the others."""
+        pair = np.arange(self.lanes) // 2  # of whose two `increasing` moves one by little
+        return np.where(pair % 2 == 0, 0, 1 + pair // 2 % (len(self.offsets) - 1))
 
     def simple(self, shape: tuple[int, ...]) -> Draws:
         """Return simple examples of a shape."""
@@ -129,12 +146,27 @@ def find(
     if worst <= tried.most:
         kind = (np.dtype(subject.dtype).name,)
         units = bound_of(worst) if tried.exact else max(bound_of(worst), LEAST)
-        now = Finding(name, law.says, True, tried.exact, units, constant, kind)
+        now = Finding(name, law.says, True, tried.exact, units, constant, dtypes=kind)
         if before is None:
             return now
         return replace(now, exact=now.exact and before.exact, units=max(units, before.units))
     why = smallest(law, f, subject, d, constant, tried)
     return Finding(name, law.says, False, constant=constant, why=why)
+
+
+def conditioned(law: Law, f: Function, subject: Subject, d: Draws, one: Finding) -> Finding:
+    """Return a finding with the largest offset up to which the law holds of moved data."""
+    if one.holds is None or law.find and one.constant is None:
+        return one
+    tried = attempt(law, f, subject.batch, d, one.constant)
+    fails = (tried.units > tried.most) & tried.speaks
+    found, levels = None, np.resize(subject.levels, len(fails))
+    for k, offset in enumerate(subject.offsets):
+        there = levels == k
+        if fails[there].any() or tried.speaks[there].mean() < SPOKEN:
+            break
+        found = offset
+    return replace(one, offset=found)
 
 
 def bound_of(worst: float) -> float:
@@ -145,10 +177,13 @@ def bound_of(worst: float) -> float:
 def smallest(law: Law, f: Function, subject: Subject, d: Draws, constant: Any, tried: Tried) -> str:
     """Return the smallest failure in words: of few elements, then of small integers."""
     shapes = [(1,), (2,), subject.shape] if len(subject.shape) == 1 else [subject.shape]
+    beside = getattr(f, "beside", None)  # of one of two arrays: with the other, w
+    law = replace(law, uses=(*law.uses, "w")) if beside else law
     for shape in shapes:
         plain = subject.simple(shape)
+        g = beside(plain) if beside else f
         try:
-            again = attempt(law, f, subject.batch, plain, constant)
+            again = attempt(law, g, subject.batch, plain, constant)
         except Exception:  # a function may refuse fewer elements
             continue
         failing = np.flatnonzero((again.units > again.most) & again.speaks)

@@ -58,16 +58,27 @@ class Draws:
 
 
 def draw(
-    rng: np.random.Generator, lanes: int, shape: tuple[int, ...], dtype: DTypeLike, domain: str
+    rng: np.random.Generator,
+    lanes: int,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    domain: str,
+    offset: np.ndarray | None = None,
 ) -> Draws:
-    """Draw examples of a shape and dtype from a domain, small integers among them."""
+    """Draw examples of a shape and dtype from a domain, small integers among them.
+
+    With an offset for each lane they are normal numbers, moved by it.
+    """
     dtype = np.dtype(dtype)
     size = (lanes, *shape)
     kind = _kinds(rng, lanes, len(shape))
     whole = jnp.issubdtype(dtype, jnp.integer)
 
+    by = 0 if offset is None else offset.reshape((-1,) + (1,) * len(shape))
+
     def array() -> Lanes:
-        return _lanes(DOMAINS[domain](_mixed(rng, size, kind, dtype)), dtype)
+        drawn = _mixed(rng, size, kind, dtype) if offset is None else rng.normal(size=size) + by
+        return _lanes(DOMAINS[domain](drawn), dtype)
 
     def number(values: list[float], spread: float) -> Lanes:
         drawn = rng.choice(values, lanes)
@@ -75,24 +86,43 @@ def draw(
             drawn = np.where(rng.random(lanes) < 0.5, drawn, rng.uniform(1, 2, lanes) * spread)
         return _lanes(drawn, dtype)
 
+    def turned(values: list[float], spread: float) -> Lanes:
+        drawn = number(values, spread)
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            drawn = Lanes.of(drawn.value * rng.choice([1, 1j, -1j], lanes), dtype)
+        return drawn
+
     x, y, w = array(), array(), array()
     # as near as finite differences look, and half as far as y
     gap = np.where(rng.random(size) < 0.5, 2.0**-6, 0.5)
     near = x.value + (y.value - x.value) * gap
+    grid = _quarters(rng, size, dtype) + by
     return Draws(
         x=x,
         y=y,
         w=w,
         near=x if whole else _lanes(near, dtype),
-        grid=_lanes(DOMAINS[domain](_quarters(rng, size, dtype)), dtype),
-        c=number([1, -1, 2, -3, 100, 2**10, -(2**15)] if not whole else [1, -1, 2, -3], 3.0),
-        t=_lanes(number([1, -1, 2, -3, 100, 2**10], 3.0).value * _spread(x), dtype),
+        grid=_lanes(DOMAINS[domain](grid), dtype),
+        c=turned([1, -1, 2, -3, 100, 2**10, -(2**15)] if not whole else [1, -1, 2, -3], 3.0),
+        t=_lanes(turned([1, -1, 2, -3, 100, 2**10], 3.0).value * _spread(x), dtype),
         s=_powers(number([4, 16, 0.25, 2.0**-4] if not whole else [2, 4], 1.0)),
-        a=number([1, -1, 2, -2, 3] if whole else [1, -1, 2, 0.5, -3], 0.0),
-        b=number([1, -1, 2] if whole else [1, -1, 2, -0.5], 1.0),
+        a=turned([1, -1, 2, -2, 3] if whole else [1, -1, 2, 0.5, -3], 0.0),
+        b=turned([1, -1, 2] if whole else [1, -1, 2, -0.5], 1.0),
         order=rng.permuted(np.tile(np.arange(shape[0] if shape else 1), (lanes, 1)), axis=1),
         mask=rng.random(size) < 0.5,
     )
+
+
+def offsets(shape: tuple[int, ...], dtype: DTypeLike, domain: str) -> list[float]:
+    """Return by how much data of a spread of 1 are moved: 0, and what leaves them three bits.
+
+    >>> offsets((5,), jnp.float32, "x > 0")[-1], offsets((5,), jnp.float32, "0 < x < 1")
+    (1000000.0, [])
+    """
+    if not jnp.issubdtype(dtype, jnp.floating) or "< 1" in domain or np.prod(shape) < 2:
+        return []
+    most = 2.0 ** (jnp.finfo(dtype).nmant - 3)
+    return [0.0, *(10.0**k for k in range(20) if 10.0**k <= most)]
 
 
 def simple(
@@ -101,6 +131,7 @@ def simple(
     """Draw examples of small integers, or of halves in a small domain, the simplest first."""
     dtype = np.dtype(dtype)
     size = (lanes, *shape)
+    turn = 1j if jnp.issubdtype(dtype, jnp.complexfloating) else 1
     largest = 1 + np.arange(lanes) * 2 // lanes  # up to 1, then up to 2
 
     def array() -> np.ndarray:
@@ -111,7 +142,7 @@ def simple(
     order = np.argsort(_complexity(x) + _complexity(y) + _complexity(w), kind="stable")
     x, y, w = x[order], y[order], w[order]
 
-    def number(values: list[float]) -> Lanes:
+    def number(values: list[Any]) -> Lanes:
         return _lanes(np.resize(values, lanes), dtype)
 
     n = shape[0] if shape else 1
@@ -121,10 +152,10 @@ def simple(
         w=_lanes(w, dtype),
         near=_lanes((x + y) / 2 if jnp.issubdtype(dtype, jnp.inexact) else y, dtype),
         grid=_lanes(x, dtype),
-        c=number([1, -1, 2]),
-        t=number([1, -1, 2]),
+        c=number([1, -turn, 2]),
+        t=number([1, -turn, 2]),
         s=number([4]),
-        a=number([1, -1, 2, -2]),
+        a=number([1, -turn, 2, -2]),
         b=number([1, 1, -1]),
         order=np.tile(np.arange(n)[::-1], (lanes, 1)),
         mask=np.broadcast_to(np.arange(int(np.prod(shape))).reshape(shape) % 2 == 1, size),

@@ -23,6 +23,8 @@ class Finding:
         units: how far they may be apart elsewhere, or at all: in units in the last place of
             `|f| + |f′||x|`, see `laws.discover`; for `grad` relative to the derivative.
         constant: the degree, or the bound, that the law speaks of.
+        offset: up to which offset of the data, in units of their spread, it holds; None where data
+            with an offset do not say so.
         dtypes: in which dtypes it holds.
         why: the smallest failure, or why it says nothing.
     """
@@ -33,6 +35,7 @@ class Finding:
     exact: bool = False
     units: float = 0.0
     constant: float | None = None
+    offset: float | None = None
     dtypes: tuple[str, ...] = ()
     why: str = ""
 
@@ -50,7 +53,8 @@ class Finding:
     def keeps(self, other: Finding) -> bool:
         """Tell whether this is at least what was found before."""
         same = self.constant == other.constant and self.exact >= other.exact
-        return bool(self.holds) and same and self.units <= other.units
+        offset = (self.offset or 0) >= (other.offset or 0)
+        return bool(self.holds) and same and offset and self.units <= other.units
 
     def __repr__(self) -> str:
         said = self.says if self.constant is None else self.says.format(f"{self.constant:g}")
@@ -94,14 +98,15 @@ class Findings(Mapping[str, Finding]):
         return tuple(one.law for one in self.findings if one.holds)
 
     def __repr__(self) -> str:
-        rows = [("law", "verdict", "in", "says, and the smallest failure")]
+        rows = [("law", "verdict", "offset to", "in", "says, and the smallest failure")]
         some = sorted((one for one in self.findings if one.holds is not None),
                       key=lambda one: not one.holds)  # fmt: skip
         for one in some:
             said = one.says if one.constant is None else one.says.format(f"{one.constant:g}")
             said = said if one.holds else f"{said}: {one.why}"
-            rows.append((one.law, one.verdict, " ".join(one.dtypes), said))
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+            offset = "" if one.offset is None else f"{one.offset:g}"
+            rows.append((one.law, one.verdict, offset, " ".join(one.dtypes), said))
+        widths = [max(len(row[k]) for row in rows) for k in range(4)]
         lines = [f"{self.name}: {self.about}"]
         for *cells, last in rows:
             padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
@@ -134,7 +139,9 @@ class Findings(Mapping[str, Finding]):
         for one in self.findings:
             if one.holds:
                 words = f"{one.law!r}, {one.says!r}, True, {one.exact}, {one.units!r}"
-                words += f", {one.constant!r}" if one.constant is not None else ""
+                for name in ("constant", "offset"):
+                    value = getattr(one, name)
+                    words += f", {name}={value!r}" if value is not None else ""
                 kept.append(f"    laws.Finding({words}),\n")
         text = FILE.format(
             name=where,

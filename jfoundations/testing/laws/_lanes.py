@@ -84,6 +84,8 @@ class Lanes:
         sign = row * (rng.integers(0, 2, self.value.shape) * 2 - 1)
         if jnp.issubdtype(self.dtype, jnp.inexact):
             sign = sign * (step * self.size)
+        if jnp.issubdtype(self.dtype, jnp.complexfloating):
+            sign = sign * rng.choice([1, 1j], sign.shape)
         return replace(self, value=self.value + sign)
 
 
@@ -138,7 +140,8 @@ class Batched:
 
     def _one_by_one(self, *inputs: np.ndarray) -> PyTree:
         answers = [self.f(*map(jnp.asarray, lane)) for lane in zip(*inputs, strict=True)]
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(a) for a in leaves]), *answers)
+        # in JAX's dtypes: what NumPy answers may be in a wider one than it was computed in
+        return jax.tree.map(_stacked, *answers)
 
     def __call__(self, *inputs: Lanes) -> Lanes:
         """Return the answers, with their sizes if inputs are moved."""
@@ -175,7 +178,15 @@ class Batched:
         wide = [widen(as_float(leaf)) for leaf in leaves]
         if len(wide) == 1:
             return wide[0], dtype
-        return np.concatenate([w.reshape(len(w), -1) for w in wide], axis=1), dtype
+        # an axis more, since several arrays together have no shape of x
+        return np.concatenate([w.reshape(len(w), 1, -1) for w in wide], axis=-1), dtype
+
+
+def _stacked(*leaves: Any) -> np.ndarray:
+    arrays = list(map(jnp.asarray, leaves))
+    if len({array.shape for array in arrays}) > 1:
+        raise ValueError("the shape of its answer depends on the numbers")
+    return np.stack(arrays)
 
 
 def _largest(inputs: Sequence[Lanes], axes: int) -> np.ndarray:
@@ -222,7 +233,7 @@ def apart(left: Lanes, right: Lanes) -> tuple[Any, Any, Any]:
     """Return how far each lane is apart, whether it is so exactly, and whether it says anything.
 
     How far is in units in the last place of the larger size. A lane on whose two sides there is no
-    finite number, or one near the ends of the range, says nothing, unless just one of them is nan.
+    finite number, or one near the ends of the range, says nothing; a nan beside one does.
     """
     a, b = aligned(left, right)
     shape = np.broadcast_shapes(a.value.shape, b.value.shape)
@@ -236,7 +247,8 @@ def apart(left: Lanes, right: Lanes) -> tuple[Any, Any, Any]:
         gap = np.abs(x - y)
         units = np.where(same, 0, gap / (max(unit(dtype), np.finfo(float).tiny) * size))
         units = np.where(np.isnan(units), np.inf, units)
-        silent = nan | np.isinf(size) & ~(np.isnan(x) ^ np.isnan(y))
+        silent = ~np.isfinite(x) & ~np.isfinite(y)
+        silent |= np.isinf(size) & ~(np.isnan(x) ^ np.isnan(y))
         if unit(dtype):
             info = jnp.finfo(dtype)
             high, low = float(info.max) / 4, float(info.smallest_normal) / float(info.eps)

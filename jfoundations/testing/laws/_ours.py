@@ -40,7 +40,7 @@ def held(law: str, says: str, *ways: tuple[Held, float]) -> Finding:
     for way, bound in ways:
         try:
             way()
-            return Finding(law, says, True, not bound, bound, None, (_default(),))
+            return Finding(law, says, True, not bound, bound, dtypes=(_default(),))
         except NotApplicable as error:
             return Finding(law, says, None, why=str(error))
         except AssertionError as error:

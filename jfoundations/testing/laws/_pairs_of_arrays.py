@@ -74,6 +74,10 @@ class InOne:
     def __call__(self, x: Lanes) -> Lanes:
         return self.f(x, self.w) if self.place == 0 else self.f(self.w, x)
 
+    def beside(self, d: Draws) -> "InOne":
+        """Return the function whose fixed array is that of other draws."""
+        return InOne(self.f, d.w, self.place)
+
     @property
     def beyond(self) -> "InOne":
         """The function where the fixed array is far out."""

@@ -72,7 +72,7 @@ def _compared(law: tuple[str, str], left: Lanes, right: Lanes, given: list[np.nd
     at = int(units.argmax())
     kind = (given[0].dtype.name,)
     if units[at] <= limit(left.dtype):
-        return Finding(*law, True, bool(equal.all()), bound_of(units[at]), None, kind)
+        return Finding(*law, True, bool(equal.all()), bound_of(units[at]), dtypes=kind)
     told = ", ".join(f"{n} = {show(x[at])}" for n, x in zip("xy", given, strict=False))
     return Finding(*law, False, why=f"{show(left.value[at])} and {show(right.value[at])}, {told}")
 
@@ -104,7 +104,7 @@ def _grad(subject: Subject, d: Draws) -> list[Finding]:
     if not clear.any():
         first = Finding(*GRAD, None, why="it is no number")
     elif ratio[at] <= most:
-        first = Finding(*GRAD, True, False, float(f"{most:.2g}"), None, kind)
+        first = Finding(*GRAD, True, False, float(f"{most:.2g}"), dtypes=kind)
     else:
         why = f"{float(found[at]):.6g} along v, differences say {float(middle[at]):.6g}"
         first = Finding(*GRAD, False, why=f"{why}, {_told(given, at)}")
@@ -117,7 +117,7 @@ def _grad(subject: Subject, d: Draws) -> list[Finding]:
     poles = np.flatnonzero(inside & ~np.asarray(finite))
     if poles.size:
         return [first, Finding(*FINITE, False, why=f"nan or inf, {_told(given, poles[0])}")]
-    return [first, Finding(*FINITE, True, True, 0.0, None, kind)]
+    return [first, Finding(*FINITE, True, True, 0.0, dtypes=kind)]
 
 
 def _told(given: list[np.ndarray], at: int) -> str:
@@ -158,6 +158,11 @@ def _differences(
 def _shard(subject: Subject, d: Draws) -> list[Finding]:
     devices = np.array(jax.devices())
     shape = (len(devices), *subject.shape[1:])
+    try:
+        subject.f(*[jnp.ones(shape, subject.dtype)] * subject.arrays)
+    except Exception:  # it may take one length alone
+        why = f"it takes no array of shape {shape}, of which each device has a part"
+        return [Finding(*SHARD, None, why=why)]
     rng = np.random.default_rng(subject.seed)
     many = draw(rng, FEW, shape, subject.dtype, subject.domain)
     inputs = _inputs(subject, many)
