@@ -6,9 +6,11 @@ from ..._loops.callback import CallbackLike
 from ..._loops.plan import Step
 from ._chain import chain_monoid
 from ._check import check_all
+from ._failure import law
 from ._loop import chunking, driver_equivalence, frozen, lane, logistic, observer, resume
 
 
+@law
 def callback(
     *callbacks: CallbackLike,
     step: Step[PyTree] = logistic,

@@ -12,14 +12,15 @@ from ..._core.types import PyTree
 from ..._core.values import partial
 from ..._folds.fold import Fold, like_of_block
 from ..._folds.rows import is_by_rows
-from ..checks import assert_same
 from ..strategies import LENGTHS, arrays, floats_with_offset, ill_conditioned, strategy_of
 from ._check import check
+from ._failure import law, same
 
 ULPS = 128
 Near: TypeAlias = Callable[[PyTree, PyTree, str], None]  # two answers, and what they are
 
 
+@law
 def fold(
     a_fold: Fold[Any],
     elements: PyTree = None,
@@ -61,9 +62,9 @@ def fold(
     def fold_laws(elements: PyTree) -> None:
         found, scales = answers(a_fold, elements)
         law(found, partial(_near, rtol, scales))
-        assert_same(found["map"], found["whole"], what="f.map(identity), and f")
-        assert_same(found["map twice"], found["map once"], what="f.map(g).map(h), and f.map(h ∘ g)")
-        assert_same(found["of twice"], found["of once"], what="f.of(g).of(h), and f.of(g ∘ h)")
+        same(found["map"], found["whole"], what="f.map(identity), and f")
+        same(found["map twice"], found["map once"], what="f.map(g).map(h), and f.map(h ∘ g)")
+        same(found["of twice"], found["of once"], what="f.of(g).of(h), and f.of(g ∘ h)")
 
     given = _samples() if elements is None else strategy_of(elements)
     check(fold_laws, max_examples, elements=given)
@@ -75,8 +76,8 @@ def _samples() -> Any:
 
 def _homomorphism(found: PyTree, near: Near) -> None:
     whole = found["whole"]
-    assert_same(found["identity left"], whole, what="merge(init, m), and m")
-    assert_same(found["identity right"], whole, what="merge(m, init), and m")
+    same(found["identity left"], whole, what="merge(init, m), and m")
+    same(found["identity right"], whole, what="merge(m, init), and m")
     near(found["left"], found["right"], "merge(merge(a, b), c), and merge(a, merge(b, c))")
     near(whole, found["left"], "the fold of xs ++ ys, and the merge of their folds")
     near(found["step"], found["merge one"], "step(m, x), and merge(m, block([x]))")
@@ -84,7 +85,7 @@ def _homomorphism(found: PyTree, near: Near) -> None:
         near(found["kept"], found["alone"], "block_where(xs, kept), and block(xs[kept])")
     if "undone" in found:
         undone, a = map(_integers, (found["undone"], found["a"]))
-        assert_same(undone, a, what="unmerge(merge(a, b), b), and a")
+        same(undone, a, what="unmerge(merge(a, b), b), and a")
         # floats lose what the whole had lost of a; to the whole, put together again, it is nothing
         near(found["put back"], found["both"], "merge(unmerge(m, b), b), and m")
         near(found["emptied"], found["nothing"], "unmerge(unmerge(merge(a, b), b), a), and init")
@@ -96,11 +97,11 @@ def _goes_on(found: PyTree, near: Near) -> None:
 
 def _near(rtol: float | None, scales: Iterable[Array], a: PyTree, b: PyTree, what: str) -> None:
     if jax.tree.structure(a) != jax.tree.structure(b):
-        assert_same(a, b, what=what)
+        same(a, b, what=what)
     for x, y, scale in zip(jax.tree.leaves(a), jax.tree.leaves(b), scales, strict=True):
         inexact = jnp.issubdtype(x.dtype, jnp.inexact)
         bound = rtol if rtol is not None else ULPS * float(jnp.finfo(x.dtype).eps) if inexact else 0
-        assert_same(x, y, atol=bound * float(scale), what=what)
+        same(x, y, atol=bound * float(scale), what=what)
 
 
 def _answers(f: Fold[Any], xs: PyTree) -> tuple[dict[str, Any], Any]:

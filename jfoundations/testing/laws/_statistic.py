@@ -12,6 +12,7 @@ from ..._core.types import PyTree
 from ..._core.values import name_of, partial
 from ..strategies import condition, tolerance
 from ._check import MAX_EXAMPLES, check, check_all
+from ._failure import claim, law
 from ._near import LENGTHS, Statistic, of_mean, samples_of
 from ._selection import deletion, gradient, permutation, poison, repetition
 from ._stats import constant, scale, translation
@@ -19,6 +20,7 @@ from ._stats import constant, scale, translation
 Bound = float | Callable[[jax.Array], Any] | None
 
 
+@law
 def statistic(
     f: Statistic,
     *,
@@ -108,6 +110,7 @@ def _itself(c: jax.Array) -> jax.Array:
     return c
 
 
+@law
 def bounds(
     f: Statistic,
     *,
@@ -148,7 +151,8 @@ def bounds(
         assume(bool(jnp.any(x != x[0])))
         found = f(x)
         for leaf in jax.tree.leaves(found):
-            assert not bool(jnp.any(jnp.isnan(leaf))), f"f(x) is nan, of x that varies: {found!r}"
+            nan = bool(jnp.any(jnp.isnan(leaf)))
+            claim(not nan, "f(x) is nan, of x that varies", found, "a number")
             slack = tolerance(leaf.dtype, x.size, condition(x)) if rtol is None else rtol
             more = of_mean(x, leaf, mean) if mean else 0.0
             _beyond(leaf, lower, x, slack, more, -1)
@@ -165,5 +169,6 @@ def _beyond(
         return
     most = bound(x) if callable(bound) else bound
     limit = most + sign * (slack * abs(most) + more) if callable(bound) else most
-    side = "above" if sign > 0 else "below"
-    assert not bool(jnp.any(sign * found > sign * limit)), f"f(x) is {found!r}, {side} {most!r}"
+    side, within = ("above", "at most") if sign > 0 else ("below", "at least")
+    beyond = bool(jnp.any(sign * found > sign * limit))
+    claim(not beyond, f"f(x) is {side} {most}", found, f"{within} {limit}")
