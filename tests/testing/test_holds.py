@@ -3,6 +3,7 @@
 import functools
 import re
 import sys
+import textwrap
 import traceback
 
 import hypothesis
@@ -62,8 +63,8 @@ def test_each_law_of_each_value_is_an_item(mine):
     names = [line.partition("::")[2] for line in mine("--collect-only").outlines if "::" in line]
     assert names == [
         *(f"test_spread[{law}-{f}]"
-          for f in ("textbook", "var-correction=0")
-          for law in ("translation", "constant", "scale-power=2")),
+          for law in ("translation", "constant", "scale-power=2")
+          for f in ("textbook", "var-correction=0")),
         "TestTotal::test_total[permutation-sum]",
         "test_count[fold]",
     ]  # fmt: skip
@@ -85,7 +86,7 @@ def test_a_report_is_short_and_its_repro_repeats_it(mine, monkeypatch, pytester)
     program = re.search(rf"{REPRO}(.*?)\n(?:\S|$)", said, re.DOTALL)
     monkeypatch.syspath_prepend(pytester.path)
     with pytest.raises(AssertionError, match="translation of textbook: f\\(x \\+ c\\) is not"):
-        exec(program[1].replace("\n  ", "\n"), {})
+        exec(textwrap.dedent(program[1]), {})
 
 
 def failure(run):
@@ -138,7 +139,7 @@ FAILING = {
         jf.Fold(jnp.zeros_like, lambda m, x: x, lambda a, b: (a + b) / 2), jnp.ones(4)
     ),
     "a value of the module": lambda: laws.pytree(DROPPED["dropped"]),
-    "drawn pipes": lambda: laws.monoid(lambda p, q: q, jf.Pipe(), strategies.pipes()),
+    "what is drawn by a strategy": lambda: laws.monoid(lambda p, q: q, 0.0, strategies.pipes().map(len)),
 }
 
 
@@ -148,7 +149,7 @@ def test_a_repro_raises_the_same(name):
     report, _, program = text.partition(REPRO)
     assert "  law: " in report and "\n  expected: " in report and "\n  came: " in report
     with pytest.raises(AssertionError) as again:
-        exec(program.replace("\n    ", "\n").strip(), {})
+        exec(textwrap.dedent(program), {})
     assert str(again.value).partition(REPRO)[0].split(": ", 1)[1] == report.split(": ", 1)[1]
 
 
@@ -156,7 +157,7 @@ def test_a_traceback_without_pytest_has_no_frame_of_hypothesis():
     with pytest.raises(AssertionError) as caught:
         laws.permutation(first, max_examples=20)
     lines = "".join(traceback.format_exception(caught.value)).splitlines()
-    assert len(lines) <= 24 and not [line for line in lines if "hypothesis" in line]
+    assert len(lines) <= 24 and not [line for line in lines if "/hypothesis/" in line]
 
 
 def test_an_error_of_the_function_stays_what_it_is():
@@ -238,7 +239,7 @@ VALUES = [
     jnp.full((3, 4), 0.3),
     np.float32(0.1),
     np.arange(3.0),
-    (1, (2.5,), [None, {"a": float("inf"), 0: "b"}], 1j),
+    (1, (2.5,), [None, {"a": float("inf"), "b": 0}], 1j),
     jax.random.key(3),
 ]
 
@@ -255,12 +256,14 @@ def test_values_are_written_to_the_bit(value):
 
 def test_functions_are_written_by_name_or_source():
     space = globals()
-    for value in (stats.var, jnp.add, first, folds.mean(), jf.Pipe(jnp.abs, twice=first),
-                  jf.stop_when(biggest, name="big"), jf.partial(stats.std, correction=1),
-                  jf.callbacks.early_stopping(biggest, patience=2)):  # fmt: skip
+    for value in (stats.var, jnp.add, first, jf.Pipe(jnp.abs, twice=first),
+                  jf.partial(stats.std, correction=1),
+                  jf.Callback(biggest, after_step=first), jf.Fold(jnp.zeros_like, jnp.add, None),
+                  jf.Fold(first, jnp.add, jnp.add, block=jnp.sum, unmerge=jnp.subtract)):  # fmt: skip
         code = Code(space)
         made = {}
         exec(code.text([f"value = {code.of(value)}"]), made)
         assert made["value"] == value
-    with pytest.raises(Unwritable):
-        Code({}).of(object())
+    for value in (object(), folds.mean(), jf.callbacks.early_stopping(biggest)):
+        with pytest.raises(Unwritable):
+            Code({}).of(value)

@@ -6,7 +6,7 @@ import inspect
 import sys
 import textwrap
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Code:
         Raises:
             Unwritable: there is none.
         """
-        if value is None or value is Ellipsis or type(value) in (bool, int, str):
+        if value is None or type(value) in (bool, int, str):
             return repr(value)
         if type(value) in (float, complex):
             return repr(value) if np.isfinite(value) else f"{type(value).__name__}('{value}')"
@@ -96,13 +96,14 @@ class Code:
         for module in (*homes, "jax.numpy"):
             if name.isidentifier() and _get(sys.modules.get(module), name) is value:
                 return self._from(module, name)
-        for name, other in self.space.items():
+        module = self.space.get("__name__", "")
+        known = sys.modules.get(module)
+        for name, other in vars(known).items() if known else ():
             if other is value:
-                return self._from(self.space["__name__"], name)
-            if type(other) is dict:
-                for key, one in other.items():
-                    if one is value and isinstance(key, str):
-                        return f"{self._from(self.space['__name__'], name)}[{key!r}]"
+                return self._from(module, name)
+            for key, one in other.items() if type(other) is dict else ():
+                if one is value and type(key) in (int, str):
+                    return f"{self._from(module, name)}[{key!r}]"
         return ""
 
     def _from(self, module: str, name: str) -> str:
@@ -175,7 +176,7 @@ class Code:
             whole = space[name].__name__
             self.imports.add(f"import {whole}" + f" as {name}" * (whole != name))
         else:
-            self._from(space["__name__"], name)
+            self._from(space.get("__name__", ""), name)
 
     def text(self, lines: list[str]) -> str:
         """Return the program that ends with some lines."""
@@ -193,7 +194,8 @@ def _number(x: np.ndarray) -> str:
     said = str(x)
     if said.lstrip("-") in ("nan", "inf"):
         return said.replace("inf", "jnp.inf").replace("nan", "jnp.nan")
-    return said
+    whole = jnp.issubdtype(x.dtype, jnp.inexact) and said.lstrip("-").isdigit()
+    return f"{said}.0" if whole else said
 
 
 def _nested(x: np.ndarray) -> str:
@@ -205,29 +207,25 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*inner)
 
 
-def _source(function: Callable[..., Any]) -> str:
-    """Return the source of a local function, or of a lambda among what stands beside it."""
+def _source(function: types.FunctionType) -> str:
+    """Return the source of a local function, or of the lambda among those of its line."""
+    code = function.__code__
     try:
-        source = textwrap.dedent(inspect.getsource(function)).strip()
-    except (OSError, TypeError) as error:
+        if function.__name__ != "<lambda>":
+            return textwrap.dedent(inspect.getsource(function)).strip()
+        whole = "".join(inspect.findsource(function)[0])
+        nodes = [node for node in ast.walk(ast.parse(whole)) if isinstance(node, ast.Lambda)]
+    except (OSError, TypeError, SyntaxError) as error:
         raise Unwritable(name_of(function)) from error
-    if function.__name__ != "<lambda>":
-        return source
-    for text in (source, f"{source}\n    pass", f"({source}", source.rstrip(",)")):
-        try:
-            tree = ast.parse(text)
-        except SyntaxError:
-            continue
-        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
-        found = [ast.get_source_segment(text, node) or "" for node in nodes]
-        alike = [one for one in found if len(found) == 1 or _alike(one, function)]
-        if alike:
-            return alike[0]
+    found = [node for node in nodes if node.lineno == code.co_firstlineno]
+    sources = [ast.get_source_segment(whole, node) or "" for node in found]
+    for source in sources:
+        # in brackets a lambda of several lines is one expression
+        made = eval(f"lambda: ({source})").__code__.co_consts
+        traits = [_traits(one) for one in made if isinstance(one, types.CodeType)]
+        if len(sources) == 1 or _traits(code) in traits:
+            return source
     raise Unwritable("lambda")
-
-
-def _alike(source: str, function: Any) -> bool:
-    return _traits(function.__code__) == _traits(compile(source, "", "eval").co_consts[0])
 
 
 def _traits(code: types.CodeType) -> tuple[Any, ...]:

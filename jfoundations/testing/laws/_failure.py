@@ -18,7 +18,7 @@ from ..checks._same import difference
 from ._code import Code, Unwritable, user_space
 
 F = TypeVar("F", bound=Callable[..., None])
-HIDDEN = ("jfoundations.testing.", "hypothesis.")
+HIDDEN = ("jfoundations.testing.", "hypothesis.", "hypothesis_temporary_module_")
 LINES = 6  # of what came, and of what was expected
 
 
@@ -180,7 +180,6 @@ def _of_users(trace: types.TracebackType | None) -> types.TracebackType | None:
     if trace is None:
         return None
     rest, frame = _of_users(trace.tb_next), trace.tb_frame
-    # Hypothesis makes functions of a module without a name
-    if f"{frame.f_globals.get('__name__', 'hypothesis')}.".startswith(HIDDEN):
+    if f"{frame.f_globals.get('__name__', '')}.".startswith(HIDDEN):
         return rest
     return types.TracebackType(rest, frame, trace.tb_lasti, trace.tb_lineno)
