@@ -267,3 +267,33 @@ def test_functions_are_written_by_name_or_source():
     for value in (object(), folds.mean(), jf.callbacks.early_stopping(biggest)):
         with pytest.raises(Unwritable):
             Code({}).of(value)
+
+
+SPREAD_LAWS = {
+    "constant": {},
+    "translation": {},
+    "scale": {"power": 1},
+    "permutation": {"power": 1, "shift": 0},
+    "bounds": {"lower": 0},
+    "gradient": {},
+    "deletion": {"rtol": 0.0},
+    "repetition": {"rtol": 0.0},
+    "poison": {},
+}
+
+
+@pytest.mark.parametrize("name", SPREAD_LAWS)
+def test_a_law_draws_few_shapes(name):
+    """Each compiles anew: it is what a law costs."""
+    traces = []
+
+    @jax.jit
+    def extent(x, where=None, weights=None):
+        traces.append(x.shape)
+        where = jnp.ones(x.shape, bool) if where is None else where
+        where = where if weights is None else weights > 0
+        high, low = jnp.where(where, x, -jnp.inf), jnp.where(where, x, jnp.inf)
+        return jnp.max(high) - jnp.min(low)
+
+    getattr(laws, name)(extent, **SPREAD_LAWS[name])
+    assert len(traces) <= 8, traces

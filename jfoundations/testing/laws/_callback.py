@@ -35,7 +35,7 @@ def callback(
         max_examples: how many examples each law tries.
 
     Raises:
-        AssertionError: a law fails; the counter-examples are in the message.
+        AssertionError: a law fails; the message holds the counter-examples.
 
     >>> import jfoundations as jf
     >>> callback(jf.callbacks.history(), observes=True, max_examples=2)

@@ -45,7 +45,7 @@ def chain_monoid(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> chain_monoid(jf.callbacks.history(), max_examples=3)

@@ -99,7 +99,7 @@ def check(law: Callable[..., None], max_examples: int, **drawn: SearchStrategy[A
         failure = report(Breach(wrong, expected=cause), call, failing)
     except AssertionError as error:
         failure = report(error, call, failing)
-    except HypothesisException:
+    except (HypothesisException, NotApplicable):
         raise
     except Exception as error:
         error.add_note(f"in {report(Breach('an error'), call, failing)}")

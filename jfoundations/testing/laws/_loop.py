@@ -62,7 +62,7 @@ def driver_equivalence(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> driver_equivalence(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
@@ -95,7 +95,7 @@ def resume(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> resume(jf.callbacks.history(), max_examples=3)
@@ -129,7 +129,7 @@ def chunking(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> chunking(jf.callbacks.history(), max_examples=3)
@@ -162,7 +162,7 @@ def lane(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> lane(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
@@ -212,7 +212,7 @@ def frozen(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> frozen(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
@@ -255,7 +255,7 @@ def observer(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> observer(jf.callbacks.history(), max_examples=3)

@@ -41,7 +41,7 @@ def var_is_cov(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> var_is_cov(stats.var, stats.cov, max_examples=5)
@@ -73,7 +73,7 @@ def covariance(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> covariance(stats.cov, max_examples=5)
@@ -135,7 +135,7 @@ def correlation(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> correlation(stats.corr, max_examples=5)

@@ -38,7 +38,7 @@ def pipe(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> import jax.numpy as jnp
     >>> import jfoundations as jf

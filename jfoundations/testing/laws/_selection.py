@@ -17,7 +17,7 @@ from ._check import MAX_EXAMPLES, NotApplicable, check
 from ._failure import claim, law, same
 from ._near import Statistic, dtype_of, is_inexact, near, samples_of
 
-SHORT = (6, 24)  # every number of elements left is a shape to compile for
+SHORT = (6, 12)  # every number of elements left is a shape to compile for
 
 
 @law
@@ -49,7 +49,7 @@ def permutation(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> permutation(jnp.sum, power=1, max_examples=5)
@@ -90,7 +90,7 @@ def deletion(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
         NotApplicable: f takes no `where=`.
 
     >>> from jfoundations import stats
@@ -149,7 +149,7 @@ def repetition(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
         NotApplicable: f takes no `weights=`.
 
     >>> from jfoundations import stats
@@ -190,7 +190,7 @@ def poison(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
         NotApplicable: f takes no `where=`.
 
     >>> from jfoundations import stats
@@ -243,7 +243,7 @@ def gradient(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> gradient(stats.std, max_examples=3)

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from ..._core.types import PyTree
 from ..._core.values import name_of, partial
 from ..strategies import condition, tolerance
-from ._check import MAX_EXAMPLES, check, check_all
+from ._check import MAX_EXAMPLES, NotApplicable, check, check_all
 from ._failure import claim, law
 from ._near import LENGTHS, Statistic, of_mean, samples_of
 from ._selection import deletion, gradient, permutation, poison, repetition
@@ -64,7 +64,7 @@ def statistic(
         max_examples: how many examples each law tries.
 
     Raises:
-        AssertionError: a law fails; the counter-examples are in the message.
+        AssertionError: a law fails; the message holds the counter-examples.
         NotApplicable: no law says anything of f.
 
     >>> from jfoundations import stats
@@ -139,7 +139,8 @@ def bounds(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
+        NotApplicable: f answers complex numbers.
 
     >>> from jfoundations import stats
     >>> def popoviciu(x):
@@ -167,6 +168,8 @@ def _beyond(
 ) -> None:
     if bound is None:
         return
+    if jnp.iscomplexobj(found):
+        raise NotApplicable("bounds: the answer is complex, and complex numbers have no order")
     most = bound(x) if callable(bound) else bound
     limit = most + sign * (slack * abs(most) + more) if callable(bound) else most
     side, within = ("above", "at most") if sign > 0 else ("below", "at least")

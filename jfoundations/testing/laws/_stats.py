@@ -38,7 +38,7 @@ def constant(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> constant(stats.std, max_examples=5)
@@ -80,7 +80,7 @@ def translation(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> translation(stats.mean_abs_dev, max_examples=5)
@@ -132,7 +132,7 @@ def scale(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> scale(stats.var, power=2, max_examples=5)

@@ -37,7 +37,7 @@ def monoid(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> import jax.numpy as jnp
     >>> monoid(jnp.maximum, jnp.full(3, -jnp.inf), max_examples=5)
@@ -86,7 +86,7 @@ def inverse(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jax.numpy as jnp
     >>> inverse(lambda x: 4 * x, lambda y: y / 4, max_examples=5)
@@ -118,7 +118,7 @@ def pytree(value: PyTree, *, max_examples: int = 10) -> None:
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> pytree(jf.callbacks.early_stopping(abs, patience=2))
