@@ -65,7 +65,9 @@ def main():
     """Print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("pattern", nargs="?", default="")
-    parser.add_argument("--complex", action="store_true", help="of complex64, where dtype= is taken")
+    parser.add_argument(
+        "--complex", action="store_true", help="of complex64, where dtype= is taken"
+    )
     given = parser.parse_args()
     options = {"dtype": jnp.complex64} if given.complex else {}
     print(f"{'law':22}{'first':>8}{'again':>8}")

@@ -139,7 +139,9 @@ FAILING = {
         jf.Fold(jnp.zeros_like, lambda m, x: x, lambda a, b: (a + b) / 2), jnp.ones(4)
     ),
     "a value of the module": lambda: laws.pytree(DROPPED["dropped"]),
-    "what is drawn by a strategy": lambda: laws.monoid(lambda p, q: q, 0.0, strategies.pipes().map(len)),
+    "what is drawn by a strategy": lambda: laws.monoid(
+        lambda p, q: q, 0.0, strategies.pipes().map(len)
+    ),
 }
 
 
@@ -259,7 +261,7 @@ def test_functions_are_written_by_name_or_source():
     for value in (stats.var, jnp.add, first, jf.Pipe(jnp.abs, twice=first),
                   jf.partial(stats.std, correction=1),
                   jf.Callback(biggest, after_step=first), jf.Fold(jnp.zeros_like, jnp.add, None),
-                  jf.Fold(first, jnp.add, jnp.add, block=jnp.sum, unmerge=jnp.subtract)):  # fmt: skip
+                  jf.Fold(first, jnp.add, jnp.add, block=jnp.sum, unmerge=first)):  # fmt: skip
         code = Code(space)
         made = {}
         exec(code.text([f"value = {code.of(value)}"]), made)

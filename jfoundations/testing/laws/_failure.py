@@ -1,4 +1,4 @@
-"""What is said where a law fails: the law, what came, what was expected, and code that repeats it."""
+"""What is said where a law fails: what came, what was expected, and code that repeats it."""
 
 import functools
 import inspect
@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis.strategies import SearchStrategy
 
 from ..._core.types import PyTree
-from ..._core.values import name_of
+from ..._core.values import name_of, partial
 from ..checks._same import difference
 from ._code import Code, Unwritable, user_space
 
@@ -93,7 +93,7 @@ def label(value: object) -> str:
     """Return what a value is called in a message or in the name of a test."""
     if _has_name(value):
         return str(getattr(value, "name", ""))
-    held = getattr(value, "keywords", {})
+    held = value.keywords if isinstance(value, partial | functools.partial) else {}
     plain = {k: v for k, v in held.items() if isinstance(v, bool | int | float | str)}
     return "-".join([name_of(value), *(f"{k}={v}" for k, v in plain.items())])
 
@@ -104,14 +104,19 @@ def _has_name(value: object) -> bool:
 
 def report(error: AssertionError, call: Call, values: Mapping[str, Any]) -> str:
     """Return what is said of a failure: the law in words, what was expected, what came, a repro."""
-    breach = error if isinstance(error, Breach) else Breach(str(error) or "an assertion in it fails")
+    breach = (
+        error if isinstance(error, Breach) else Breach(str(error) or "an assertion in it fails")
+    )
     lines = [f"{call.words}: {breach.wrong}", f"  law: {_first_line(call.law)}"]
     for name, value in (("expected", breach.expected), ("came", breach.came)):
         if value is not None:
             text = shown(value).splitlines()
             cut = text[:LINES] + ["…"] * (len(text) > LINES)
             lines.append(f"  {name}: " + "\n      ".join(cut))
-    lines += ["  repro, with the smallest input found:", textwrap.indent(repro(call, values), "    ")]
+    lines += [
+        "  repro, with the smallest input found:",
+        textwrap.indent(repro(call, values), "    "),
+    ]
     return "\n".join(lines)
 
 
@@ -156,7 +161,7 @@ def repro(call: Call, values: Mapping[str, Any]) -> str:
 
 
 def law(function: F) -> F:
-    """Make a law of a function: where it fails, its caller sees the report, and no frame of ours."""
+    """Make a law of a function: where it fails its caller sees the report, and no frame of ours."""
 
     @functools.wraps(function)
     def held(*args: Any, **kwargs: Any) -> None:
@@ -167,7 +172,8 @@ def law(function: F) -> F:
         except AssertionError as error:
             failure = error
         except Exception as error:
-            raise error.with_traceback(_of_users(error.__traceback__))
+            error.__traceback__ = _of_users(error.__traceback__)
+            raise
         finally:
             CALL.reset(token)
         raise failure.with_traceback(None) from None
