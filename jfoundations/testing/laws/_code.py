@@ -57,9 +57,8 @@ class Code:
         if isinstance(value, jax.Array | np.ndarray | np.generic):
             return self._array(value)
         if type(value) in (tuple, list):
-            inner = ", ".join(map(self.of, value)) + ("," if type(value) is tuple else "")
-            inner = inner if len(value) == 1 else inner.rstrip(",")
-            return f"({inner})" if type(value) is tuple else f"[{inner}]"
+            inner = ", ".join(map(self.of, value))
+            return f"[{inner}]" if type(value) is list else f"({inner}{',' * (len(value) == 1)})"
         if type(value) is dict:
             return "{" + ", ".join(f"{self.of(k)}: {self.of(v)}" for k, v in value.items()) + "}"
         for way in (self._imported, self._held, self._made):
