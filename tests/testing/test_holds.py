@@ -266,7 +266,7 @@ def test_functions_are_written_by_name_or_source():
         made = {}
         exec(code.text([f"value = {code.of(value)}"]), made)
         assert made["value"] == value
-    for value in (object(), folds.mean(), jf.callbacks.early_stopping(biggest)):
+    for value in (object(), folds.mean(), jf.callbacks.best(biggest)):
         with pytest.raises(Unwritable):
             Code({}).of(value)
 

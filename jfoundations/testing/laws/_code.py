@@ -136,9 +136,10 @@ class Code:
             return f"{self._from('jfoundations', 'Callback')}({', '.join(words)})"
         if type(value) is Fold:
             return self._fold(value)
-        if hasattr(value, "lower") and hasattr(value, "__wrapped__"):
+        jitted = getattr(value, "__wrapped__", None)
+        if jitted is not None and hasattr(value, "lower"):
             self.imports.add("import jax")
-            return f"jax.jit({self.of(value.__wrapped__)})"
+            return f"jax.jit({self.of(jitted)})"
         return ""
 
     def _fold(self, fold: Fold[Any]) -> str:
@@ -187,7 +188,7 @@ def _get(module: types.ModuleType | None, name: str) -> Any:
     return getattr(module, name, None)
 
 
-def _number(x: np.ndarray) -> str:
+def _number(x: Any) -> str:
     if x.dtype.kind == "c":
         return f"complex({_number(x.real)}, {_number(x.imag)})"
     said = str(x)
