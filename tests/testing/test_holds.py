@@ -80,12 +80,12 @@ def test_a_report_is_short_and_its_repro_repeats_it(mine, monkeypatch, pytester)
     assert len(result.outlines) <= 30
     said = "\n".join(line.removeprefix("E").removeprefix("   ") for line in result.outlines)
     assert "ExceptionGroup" not in said and "hypothesis" not in said
-    for part in ("translation of textbook: f(x + c) is not f(x), c = ", "law: Hold a measure of",
+    for part in ("f(x + c) is not f(x), c = ", "law: translation of textbook: Hold a measure",
                  "expected: ", "came: ", "x = jnp.array([", "ulp apart"):  # fmt: skip
         assert part in said
     program = re.search(rf"{REPRO}(.*?)\n(?:\S|$)", said, re.DOTALL)
     monkeypatch.syspath_prepend(pytester.path)
-    with pytest.raises(AssertionError, match="translation of textbook: f\\(x \\+ c\\) is not"):
+    with pytest.raises(AssertionError, match="f\\(x \\+ c\\) is not"):
         exec(textwrap.dedent(program[1]), {})
 
 
@@ -152,7 +152,7 @@ def test_a_repro_raises_the_same(name):
     assert "  law: " in report and "\n  expected: " in report and "\n  came: " in report
     with pytest.raises(AssertionError) as again:
         exec(textwrap.dedent(program), {})
-    assert str(again.value).partition(REPRO)[0].split(": ", 1)[1] == report.split(": ", 1)[1]
+    assert str(again.value).partition(REPRO)[0] == report
 
 
 def test_a_traceback_without_pytest_has_no_frame_of_hypothesis():
@@ -167,7 +167,7 @@ def test_an_error_of_the_function_stays_what_it_is():
         laws.gradient(lambda x: x + missing)  # noqa: F821
     names = [frame.frame.f_globals["__name__"] for frame in caught.traceback]
     assert not [name for name in names if name.startswith("hypothesis")]
-    assert "in gradient of lambda: an error" in caught.value.__notes__[0]
+    assert "law: gradient of lambda: " in caught.value.__notes__[0]
     assert "x = jnp.array(" in caught.value.__notes__[0]
 
 

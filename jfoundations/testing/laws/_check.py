@@ -102,7 +102,7 @@ def check(law: Callable[..., None], max_examples: int, **drawn: SearchStrategy[A
     except (HypothesisException, NotApplicable):
         raise
     except Exception as error:
-        error.add_note(f"in {report(Breach('an error'), call, failing)}")
+        error.add_note(report(Breach("raised inside of a law"), call, failing))
         raise
     raise AssertionError(failure)
 
@@ -160,4 +160,4 @@ def check_all(
         return
     left_out = f"; {', '.join(silent)} left out" if silent else ""
     head = f"{who}: {', '.join(names)}\n  fails {', '.join(failed)}{left_out}"
-    raise AssertionError("\n\n".join([head, *map(str, failed.values())]))
+    raise AssertionError("\n\n".join([head, *(f"{name}: {e}" for name, e in failed.items())]))

@@ -107,7 +107,7 @@ def report(error: AssertionError, call: Call, values: Mapping[str, Any]) -> str:
     breach = (
         error if isinstance(error, Breach) else Breach(str(error) or "an assertion in it fails")
     )
-    lines = [f"{call.words}: {breach.wrong}", f"  law: {_first_line(call.law)}"]
+    lines = [breach.wrong, f"  law: {call.words}: {_first_line(call.law)}"]
     for name, value in (("expected", breach.expected), ("came", breach.came)):
         if value is not None:
             text = shown(value).splitlines()
