@@ -11,6 +11,7 @@ import pytest
 from helpers import breach
 from hypothesis import find
 
+import jfoundations as jf
 from jfoundations import folds, stats
 from jfoundations.testing import laws, strategies
 
@@ -40,6 +41,28 @@ def test_pairs_keep_their_laws():
 def test_folds_keep_their_laws(name):
     hard = strategies.ill_conditioned(C, 5) | strategies.floats_with_offset(C, (5,))
     laws.fold(getattr(folds, name)(), hard, max_examples=8)
+
+
+def test_loops_keep_their_laws():
+    def step(z):
+        return z * z * 0.5 + jnp.complex64(0.25 + 0.25j)
+
+    start = jnp.array([0.5 + 0.25j, -0.5j, 1.0], C)
+    watch = jf.callbacks.history(lambda z: jnp.max(jnp.abs(z)))
+    laws.callback(watch, step=step, states=start, observes=True, ulp=4, max_examples=2)
+
+
+def test_values_keep_their_laws():
+    small = strategies.arrays(C, (3,))
+    laws.monoid(jnp.multiply, jnp.ones(3, C), small, rtol=1e-5, max_examples=5)
+    laws.inverse(jnp.conj, jnp.conj, small, max_examples=5)
+    laws.pipe(jf.Pipe(jnp.conj, jnp.negative), small, max_examples=3)
+    laws.pytree({"z": jnp.ones(2, C)})
+
+
+def test_what_has_no_order_has_no_bounds():
+    with pytest.raises(laws.NotApplicable, match="complex numbers have no order"):
+        laws.bounds(stats.mean, lower=0, dtype=C, max_examples=2)
 
 
 def textbook(x):

@@ -147,8 +147,8 @@ def test_all_laws_run_and_the_message_has_each_that_fails():
     said = "\n  fails translation, constant, permutation; deletion, repetition, poison left out"
     assert head.endswith(said) and [text.partition(":")[0] for text in failures] == names
     assert failures[-1].startswith("permutation: f(x[order]) is not f(x)")
-    assert "order_is_not_seen(" in failures[-1]
-    assert isinstance(caught.value.__cause__, AssertionError)
+    assert "pair = (jnp.array(" in failures[-1]
+    assert caught.value.__cause__ is None
 
 
 def test_of_no_law_that_applies_nothing_is_claimed():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,23 +40,43 @@ def assert_same(
 
     >>> assert_same({"x": jnp.array([1.0, jnp.nan])}, {"x": jnp.array([1.0, jnp.nan])})
     """
-    what = f"{what}: " if what else ""
+    __tracebackhide__ = True
+    apart = difference(a, b, ulp=ulp, rtol=rtol, atol=atol, bits=bits)
+    if apart is not None:
+        both = (v if isinstance(v, str) else repr(v) for v in (apart.left, apart.right))
+        lines = [f"{what}: " * bool(what) + f"{apart.where} differs:", *both, apart.distance]
+        raise AssertionError("\n  ".join(lines).rstrip())
+
+
+class Difference(NamedTuple):
+    """Where two pytrees differ, what stands there in each, and how far apart that is."""
+
+    where: str
+    left: Any
+    right: Any
+    distance: str = ""
+
+
+def difference(
+    a: PyTree, b: PyTree, *, ulp: float, rtol: float, atol: float, bits: bool
+) -> Difference | None:
+    """Return where two pytrees differ first, or None; bounds as in `assert_same`."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(a)
     others, other_structure = jax.tree.flatten(b)
     if structure != other_structure:
-        raise AssertionError(f"{what}structures differ:\n  {structure}\n  {other_structure}")
+        return Difference("the structure", str(structure), str(other_structure))
     for (path, x), y in zip(leaves, others, strict=True):
-        where = f"{what}{jax.tree_util.keystr(path) or 'the value'}"
+        where = jax.tree_util.keystr(path) or "the value"
         x, y = _concrete(x), _concrete(y)
         if (x.dtype, x.shape) != (y.dtype, y.shape):
-            kinds = f"{x.dtype}{list(x.shape)} and {y.dtype}{list(y.shape)}"
-            raise AssertionError(f"{where} differs: {kinds}")
+            return Difference(where, f"{x.dtype}{list(x.shape)}", f"{y.dtype}{list(y.shape)}")
         if bits and not ulp and not rtol and not atol:
             equal = x.tobytes() == y.tobytes()
         else:
             equal = bool(np.all(_close(x, y, ulp, rtol, atol)))
         if not equal:
-            raise AssertionError(f"{where} differs:\n  {x!r}\n  {y!r}{_distance(x, y)}")
+            return Difference(where, x, y, _distance(x, y))
+    return None
 
 
 def _concrete(leaf: PyTree) -> np.ndarray:
@@ -92,4 +112,4 @@ def _distance(x: np.ndarray, y: np.ndarray) -> str:
     wide_x, wide_y = _wide(x), _wide(y)
     with np.errstate(all="ignore"):
         apart = np.abs(wide_x - wide_y) / _spacing(np.maximum(np.abs(wide_x), np.abs(wide_y)), x)
-    return f"\n  at most {np.nanmax(np.where(np.isnan(apart), 0, apart)):.3g} ulp apart"
+    return f"at most {np.nanmax(np.where(np.isnan(apart), 0, apart)):.3g} ulp apart"

@@ -8,9 +8,11 @@ from ..._loops.callback import CallbackLike
 from ..._loops.plan import Step
 from ._chain import chain_monoid
 from ._check import check_all
+from ._failure import law
 from ._loop import chunking, driver_equivalence, frozen, lane, logistic, observer, resume
 
 
+@law
 def callback(
     *callbacks: CallbackLike,
     step: Step[PyTree] = logistic,
@@ -35,7 +37,7 @@ def callback(
         max_examples: how many examples each law tries.
 
     Raises:
-        AssertionError: a law fails; the counter-examples are in the message.
+        AssertionError: a law fails; the message holds the counter-examples.
 
     >>> import jfoundations as jf
     >>> callback(jf.callbacks.history(), observes=True, max_examples=2)

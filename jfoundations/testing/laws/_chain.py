@@ -14,12 +14,13 @@ from ..._loops.callback import CallbackLike, chain, proceed
 from ..._loops.combinators import stop_when
 from ..._loops.iterate import iterate
 from ..._loops.plan import Step
-from ..checks import assert_same
 from ..strategies import callbacks, strategy_of
 from ._check import check
+from ._failure import claim, law, same
 from ._loop import logistic, logistic_states
 
 
+@law
 def chain_monoid(
     callback: CallbackLike | None = None,
     *,
@@ -46,7 +47,7 @@ def chain_monoid(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> chain_monoid(jf.callbacks.history(), max_examples=3)
@@ -59,20 +60,22 @@ def chain_monoid(
     def chain_is_a_monoid(a: CallbackLike, b: CallbackLike, c: CallbackLike, state: PyTree) -> None:
         for name, both in (("chain(unit, a)", chain(unit, a)), ("chain(a, unit)", chain(a, unit))):
             _alike(both, a, f"{name} is not a")
-            assert_same(run(state, both), run(state, a), bits=True, what=name)
+            same(run(state, both), run(state, a), bits=True, what=name)
         left, right = chain(chain(a, b), c), chain(a, chain(b, c))
         _alike(left, right, "chain(chain(a, b), c) is not chain(a, chain(b, c))")
-        assert_same(run(state, left), run(state, right), bits=True, what="associativity")
+        same(run(state, left), run(state, right), bits=True, what="associativity")
         alone = run(state, a, 1)
         for name, both in (
             ("chain(a, always)", chain(a, always)),
             ("chain(always, a)", chain(always, a)),
         ):
             result = run(state, both, 1)
-            assert result.stopped_by != 0, f"{name} does not stop: a chain stops by OR"
-            assert_same(result.state, alone.state, bits=True, what=f"{name} does not run a")
+            stopped = bool(result.stopped_by != 0)
+            claim(stopped, f"{name} does not stop: a chain stops by OR", "no stop", "a stop")
+            same(result.state, alone.state, bits=True, what=f"{name} does not run a")
         asks = bool(run(state, chain(a, unit), 1).stopped_by != 0)
-        assert asks == bool(alone.stopped_by != 0), "chain(a, unit) does not stop where a does"
+        where = bool(alone.stopped_by != 0)
+        claim(asks == where, "chain(a, unit) does not stop where a does", asks, where)
 
     drawn = callbacks()
     mine: SearchStrategy[Any] = drawn if callback is None else strategy_of(callback)
@@ -81,9 +84,8 @@ def chain_monoid(
 
 
 def _alike(a: CallbackLike, b: CallbackLike, message: str) -> None:
-    assert jax.tree.structure((a,)) == jax.tree.structure((b,)), (
-        f"{message}: the structures are\n  {jax.tree.structure(a)}\n  {jax.tree.structure(b)}"
-    )
+    left, right = jax.tree.structure((a,)), jax.tree.structure((b,))
+    claim(left == right, f"{message}: the structures differ", left, right)
 
 
 def _true(state: PyTree) -> Any:

@@ -2,49 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import Flaky
+import hypothesis.core
+from hypothesis import HealthCheck, Phase, Verbosity, currently_in_test_context, given, settings
+from hypothesis import strategies as st
+from hypothesis.control import current_build_context
+from hypothesis.errors import Flaky, HypothesisException
 from hypothesis.strategies import SearchStrategy
 
 from ..._core.shown import see
 from ..._core.values import name_of
+from ._failure import CALL, Breach, Call, report
 
 MAX_EXAMPLES = 30
+PINNED: ContextVar["_Pinned | None"] = ContextVar("PINNED", default=None)
 
 
 class NotApplicable(TypeError):
     """A law says nothing of this value: it takes no `where=`, say."""
 
 
-def check(law: Callable[..., None], max_examples: int, **drawn: SearchStrategy[object]) -> None:
-    """Run a law on drawn values; what it raises carries the smallest values that make it raise.
+class _Pinned:
+    """Values in the place of drawn ones, and whether a law took them."""
 
-    The examples are the same in each run. There is no deadline (a first call compiles), and
-    nothing is written to disk.
+    def __init__(self, values: dict[str, Any]):
+        self.values, self.taken = values, False
+
+
+@contextmanager
+def example(**values: object) -> Iterator[None]:
+    """Run the laws inside on these values alone, in the place of drawn ones.
+
+    A failing law writes such lines as its repro; in a test they keep what once failed from
+    coming back.
+
+    Args:
+        **values: by the names that the failure's report gives them.
+
+    Raises:
+        ValueError: no law inside draws values of these names.
+
+    >>> import jax.numpy as jnp
+    >>> from jfoundations.testing import laws
+    >>> with laws.example(x=jnp.array([0.25, 0.25, 0.0]), c=1):
+    ...     laws.translation(jnp.max, shift=1)
+    """
+    pinned = _Pinned(values)
+    token = PINNED.set(pinned)
+    try:
+        yield
+    finally:
+        PINNED.reset(token)
+    if not pinned.taken:
+        raise ValueError(f"example: no law inside draws {', '.join(values)}, and nothing else")
+
+
+def check(law: Callable[..., None], max_examples: int, **drawn: SearchStrategy[Any]) -> None:
+    """Run the inside of a law on drawn values; what it raises reports the smallest that fail.
+
+    The examples are the same in each run, unless pytest is given a `--hypothesis-seed` or the
+    loaded profile is not derandomized. There is no deadline (a first call compiles), and nothing
+    is written to disk. Inside a `@given` test a law draws one example of each of the test's.
 
     Raises:
         AssertionError: the law fails, or fails only sometimes on the same values.
     """
-    run = settings(
+    __tracebackhide__ = True  # of pytest: no frame of this room is shown
+    pinned = PINNED.get()
+    if pinned is not None:
+        if pinned.values.keys() != drawn.keys():
+            return
+        pinned.taken, max_examples = True, 1
+        drawn = {name: st.just(value) for name, value in pinned.values.items()}
+    failing: dict[str, Any] = {}  # of the last failure, which is the smallest
+
+    @functools.wraps(law)
+    def watched(**values: Any) -> None:
+        __tracebackhide__ = True
+        failing.clear()
+        failing.update(values)
+        law(**values)
+
+    call = CALL.get() or Call(law, (), {})
+    try:
+        if currently_in_test_context():
+            data = current_build_context().data
+            watched(**{name: data.draw(strategy) for name, strategy in drawn.items()})
+        else:
+            _settings(max_examples)(given(**drawn)(watched))()
+        return
+    except Flaky:
+        wrong = "the same values gave different answers from one call to the next"
+        cause = "the same answers: something in them keeps state outside its arguments"
+        failure = report(Breach(wrong, expected=cause), call, failing)
+    except AssertionError as error:
+        failure = report(error, call, failing)
+    except (HypothesisException, NotApplicable):
+        raise
+    except Exception as error:
+        error.add_note(report(Breach("raised inside of a law"), call, failing))
+        raise
+    raise AssertionError(failure)
+
+
+def _settings(max_examples: int) -> settings:
+    seeded = getattr(hypothesis.core, "global_force_seed", None) is not None
+    profile = cast(settings, settings.default)
+    ours = profile == settings.get_profile("default")
+    return settings(
         max_examples=max_examples,
         deadline=None,
         database=None,
-        derandomize=True,
+        derandomize=not seeded and (ours or profile.derandomize),
         print_blob=False,
         report_multiple_bugs=False,
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(cast(Any, HealthCheck)),
-    )(given(**drawn)(law))
-    try:
-        run()
-    except Flaky as error:
-        raise AssertionError(
-            f"{law.__name__}: the same values gave different answers from one call to the next; "
-            "something in them keeps state outside its arguments"
-        ) from error
+        verbosity=Verbosity.quiet,
+    )
 
 
 def check_all(
@@ -64,6 +144,7 @@ def check_all(
         AssertionError: one or more laws fail; it says which, with their counter-examples.
         NotApplicable: no law says anything of these values.
     """
+    __tracebackhide__ = True
     names, failed, silent = [], {}, {}
     for law in laws:
         names.append(name_of(law))
@@ -81,9 +162,6 @@ def check_all(
     if not failed:
         return
     left_out = f"; {', '.join(silent)} left out" if silent else ""
-    texts = [f"{who}: {', '.join(names)}\n  fails {', '.join(failed)}{left_out}"]
-    for name, error in failed.items():
-        texts.append("\n".join([f"{name}: {error}", *getattr(error, "__notes__", [])]))
-    raise AssertionError("\n\n".join(texts) + see("testing_your_own")) from next(
-        iter(failed.values())
-    )
+    head = f"{who}: {', '.join(names)}\n  fails {', '.join(failed)}{left_out}"
+    texts = [head, *(f"{name}: {error}" for name, error in failed.items())]
+    raise AssertionError("\n\n".join(texts) + see("testing_your_own"))

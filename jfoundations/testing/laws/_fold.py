@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from ..._core.types import PyTree
-from ..._core.values import partial
+from ..._core.types import Function, PyTree
 from ..._folds.fold import Fold, like_of_block
 from ..._folds.rows import is_by_rows
-from ..checks import assert_same
 from ..strategies import LENGTHS, arrays, floats_with_offset, ill_conditioned, strategy_of
 from ._check import check
+from ._failure import law, same
 
 ULPS = 128
 Near: TypeAlias = Callable[[PyTree, PyTree, str], None]  # two answers, and what they are
 
 
+@law
 def fold(
     a_fold: Fold[Any],
     elements: PyTree = None,
@@ -52,20 +52,20 @@ def fold(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> fold(jf.folds.maximum(), max_examples=3)
     """
-    answers = jax.jit(_answers) if jit else _answers
+    ways = _Ways(a_fold, *(jax.jit(way, static_argnums=0) if jit else way for way in WAYS))
     law = _homomorphism if a_fold.merge is not None else _goes_on
 
     def fold_laws(elements: PyTree) -> None:
-        found, scales = answers(a_fold, elements)
+        found, scales = _answers(ways, elements)
         law(found, partial(_near, rtol, scales))
-        assert_same(found["map"], found["whole"], what="f.map(identity), and f")
-        assert_same(found["map twice"], found["map once"], what="f.map(g).map(h), and f.map(h ∘ g)")
-        assert_same(found["of twice"], found["of once"], what="f.of(g).of(h), and f.of(g ∘ h)")
+        same(found["map"], found["whole"], what="f.map(identity), and f")
+        same(found["map twice"], found["map once"], what="f.map(g).map(h), and f.map(h ∘ g)")
+        same(found["of twice"], found["of once"], what="f.of(g).of(h), and f.of(g ∘ h)")
 
     given = _samples() if elements is None else strategy_of(elements)
     check(fold_laws, max_examples, elements=given)
@@ -77,8 +77,8 @@ def _samples() -> Any:
 
 def _homomorphism(found: PyTree, near: Near) -> None:
     whole = found["whole"]
-    assert_same(found["identity left"], whole, what="merge(init, m), and m")
-    assert_same(found["identity right"], whole, what="merge(m, init), and m")
+    same(found["identity left"], whole, what="merge(init, m), and m")
+    same(found["identity right"], whole, what="merge(m, init), and m")
     near(found["left"], found["right"], "merge(merge(a, b), c), and merge(a, merge(b, c))")
     near(whole, found["left"], "the fold of xs ++ ys, and the merge of their folds")
     near(found["step"], found["merge one"], "step(m, x), and merge(m, block([x]))")
@@ -86,7 +86,7 @@ def _homomorphism(found: PyTree, near: Near) -> None:
         near(found["kept"], found["alone"], "block_where(xs, kept), and block(xs[kept])")
     if "undone" in found:
         undone, a = map(_integers, (found["undone"], found["a"]))
-        assert_same(undone, a, what="unmerge(merge(a, b), b), and a")
+        same(undone, a, what="unmerge(merge(a, b), b), and a")
         # floats lose what the whole had lost of a; to the whole, put together again, it is nothing
         near(found["put back"], found["both"], "merge(unmerge(m, b), b), and m")
         near(found["emptied"], found["nothing"], "unmerge(unmerge(merge(a, b), b), a), and init")
@@ -96,77 +96,112 @@ def _goes_on(found: PyTree, near: Near) -> None:
     near(found["steps"], found["whole"], "block(xs), and step by step")
 
 
-def _near(rtol: float | None, scales: Iterable[Array], a: PyTree, b: PyTree, what: str) -> None:
+def _near(rtol: float | None, scales: Iterable[float], a: PyTree, b: PyTree, what: str) -> None:
     if jax.tree.structure(a) != jax.tree.structure(b):
-        assert_same(a, b, what=what)
+        same(a, b, what=what)
     for x, y, scale in zip(jax.tree.leaves(a), jax.tree.leaves(b), scales, strict=True):
         inexact = jnp.issubdtype(x.dtype, jnp.inexact)
         bound = rtol if rtol is not None else ULPS * float(jnp.finfo(x.dtype).eps) if inexact else 0
-        assert_same(x, y, atol=bound * float(scale), what=what)
+        same(x, y, atol=bound * scale, what=what)
 
 
-def _answers(f: Fold[Any], xs: PyTree) -> tuple[dict[str, Any], Any]:
-    """Return the answers by every road the laws speak of, and how large an answer gets."""
-    n = jax.tree.leaves(xs)[0].shape[0]
-    i, j = n // 3, n - n // 4
-    a, b, c = (jax.tree.map(lambda x, s=s: x[s], xs) for s in np.s_[:i, i:j, j:])
-    m = f.block(xs)
-    found = {"whole": f.extract(m)} | _functor_answers(f, m, xs)
-    empty = jax.tree.map(jnp.asarray, f.init(like_of_block(xs)))
-    first = jax.tree.map(lambda x: x[0], xs)
-    one = f.block(jax.tree.map(lambda x: x[:1], xs))
-    if f.merge is None:
-        memory = empty
-        for k in range(n):
-            memory = f.step(memory, jax.tree.map(lambda x, k=k: x[k], xs))
-        found["steps"] = f.extract(memory)
-        return found, _scales([found["whole"], f.extract(one)])
-    ma, mb, mc = (f.block(part) for part in (a, b, c))
-    memories = {
-        "identity left": f.merge(empty, m),
-        "identity right": f.merge(m, empty),
-        "left": f.merge(f.merge(ma, mb), mc),
-        "right": f.merge(ma, f.merge(mb, mc)),
-        "step": f.step(ma, first),
-        "merge one": f.merge(ma, one),
-    }
-    if not is_by_rows(f.block_where):
-        memories["kept"] = f.block_where(xs, jnp.arange(n) % 3 == 0)  # type: ignore[misc]
-        memories["alone"] = f.block(jax.tree.map(lambda x: x[::3], xs))
-    if f.undo is not None:
-        memories |= {"a": ma, "both": f.merge(ma, mb)}
-        memories["undone"] = f.unmerge(memories["both"], mb)
-        memories["put back"] = f.merge(memories["undone"], mb)
-        memories |= {"emptied": f.unmerge(memories["undone"], ma), "nothing": empty}
-    found |= {name: f.extract(memory) for name, memory in memories.items()}
-    return found, _scales([*found.values(), *map(f.extract, (ma, mb, mc, one))])
+class _Ways(NamedTuple):
+    """A fold, and its functions: each a program of its own, for a merge compiles once for all."""
+
+    fold: Fold[Any]
+    block: Function
+    block_where: Function
+    merge: Function
+    unmerge: Function
+    step: Function
+    extract: Function
+    maps: Function
+    ofs: Function
 
 
-def _functor_answers(f: Fold[Any], memory: PyTree, xs: PyTree) -> dict[str, Any]:
-    twice, once = f.of(_double).of(_double), f.of(_double_twice)
+def _maps(f: Fold[Any], memory: PyTree) -> dict[str, Any]:
     return {
         "map": f.map(_itself).extract(memory),
         "map twice": f.map(_wrap).map(_wrap).extract(memory),
         "map once": f.map(_wrap_twice).extract(memory),
-        "of twice": twice.extract(twice.block(xs)),
-        "of once": once.extract(once.block(xs)),
     }
+
+
+def _ofs(f: Fold[Any], xs: PyTree) -> dict[str, Any]:
+    twice, once = f.of(_double).of(_double), f.of(_double_twice)
+    return {"of twice": twice.extract(twice.block(xs)), "of once": once.extract(once.block(xs))}
+
+
+WAYS: tuple[Function, ...] = (
+    lambda f, xs: f.block(xs),
+    lambda f, xs, kept: f.block_where(xs, kept),
+    lambda f, a, b: f.merge(a, b),
+    lambda f, whole, part: f.unmerge(whole, part),
+    lambda f, memory, x: f.step(memory, x),
+    lambda f, memory: f.extract(memory),
+    _maps,
+    _ofs,
+)
+
+
+def _answers(ways: _Ways, xs: PyTree) -> tuple[dict[str, Any], list[float]]:
+    """Return the answers by every road the laws speak of, and how large an answer gets."""
+    f, *functions = ways
+    held = (partial(function, f) for function in functions)
+    block, block_where, merge, unmerge, step, extract, maps, ofs = held
+    host = jax.tree.map(np.asarray, xs)  # cut there, where a cut compiles nothing
+
+    def cut(at: Any) -> PyTree:
+        return jax.tree.map(lambda x: jnp.asarray(x[at]), host)
+
+    n = jax.tree.leaves(xs)[0].shape[0]
+    m = block(xs)
+    found = {"whole": extract(m)} | maps(m) | ofs(cut(np.s_[:5]))
+    empty = jax.tree.map(jnp.asarray, f.init(like_of_block(xs)))
+    first, one = cut(0), block(cut(np.s_[:1]))
+    if f.merge is None:
+        memory = empty
+        for k in range(n):
+            memory = step(memory, cut(k))
+        found["steps"] = extract(memory)
+        return found, _scales([found["whole"], extract(one)])
+    i, j = n // 3, n // 3 + (n + 1) // 3  # of equal lengths, for each compiles
+    ma, mb, mc = (block(cut(part)) for part in np.s_[:i, i:j, j:])
+    memories = {
+        "identity left": merge(empty, m),
+        "identity right": merge(m, empty),
+        "left": merge(merge(ma, mb), mc),
+        "right": merge(ma, merge(mb, mc)),
+        "step": step(ma, first),
+        "merge one": merge(ma, one),
+    }
+    if not is_by_rows(f.block_where):
+        memories["kept"] = block_where(xs, jnp.asarray(np.arange(n) % 3 == 0))
+        memories["alone"] = block(cut(np.s_[::3]))
+    if f.undo is not None:
+        memories |= {"a": ma, "both": merge(ma, mb)}
+        memories["undone"] = unmerge(memories["both"], mb)
+        memories["put back"] = merge(memories["undone"], mb)
+        memories |= {"emptied": unmerge(memories["undone"], ma), "nothing": empty}
+    found |= {name: extract(memory) for name, memory in memories.items()}
+    return found, _scales([*found.values(), *map(extract, (ma, mb, mc, one))])
 
 
 def _integers(answer: PyTree) -> list[jax.Array]:
     return [x for x in jax.tree.leaves(answer) if not jnp.issubdtype(x.dtype, jnp.inexact)]
 
 
-def _scales(answers: list[PyTree]) -> list[jax.Array]:
+def _scales(answers: list[PyTree]) -> list[float]:
     """Return how large each leaf of an answer gets, over answers of one structure."""
     flat = [jax.tree.leaves(a) for a in answers]
-    return [jnp.max(jnp.stack([_largest(x) for x in leaf])) for leaf in zip(*flat, strict=True)]
+    return [max(map(_largest, leaf)) for leaf in zip(*flat, strict=True)]
 
 
-def _largest(x: PyTree) -> Any:
-    kind = jnp.result_type(float)
-    size = jnp.abs(x).astype(kind) if jnp.iscomplexobj(x) else jnp.abs(x.astype(kind))
-    return jnp.max(jnp.where(jnp.isfinite(size), size, 0), initial=0)
+def _largest(x: PyTree) -> float:
+    numbers = np.asarray(x)
+    kind = np.complex128 if np.iscomplexobj(numbers) else np.float64
+    size = np.abs(numbers.astype(kind))
+    return float(np.max(np.where(np.isfinite(size), size, 0), initial=0))
 
 
 def _itself(answer: PyTree) -> Any:

@@ -20,9 +20,9 @@ from ..._loops.combinators import stop_when
 from ..._loops.iterate import iterate
 from ..._loops.iterate import resume as go_on
 from ..._loops.plan import Step
-from ..checks import assert_same
 from ..strategies import arrays, strategy_of
 from ._check import check
+from ._failure import law, same
 
 DRIVERS = ("scan", "checkpointed", "python")
 
@@ -41,6 +41,7 @@ def _states(states: PyTree) -> SearchStrategy[Any]:
     return logistic_states() if states is None else strategy_of(states)
 
 
+@law
 def driver_equivalence(
     *callbacks: CallbackLike,
     step: Step[PyTree] = logistic,
@@ -63,7 +64,7 @@ def driver_equivalence(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> driver_equivalence(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
@@ -73,11 +74,12 @@ def driver_equivalence(
         first = iterate(step, state, *callbacks, max_steps=max_steps)
         for driver in DRIVERS:
             other = iterate(step, state, *callbacks, max_steps=max_steps, driver=driver)
-            assert_same(first, other, ulp=ulp, bits=True, what=f"drivers while and {driver}")
+            same(other, first, ulp=ulp, bits=True, what=f"drivers while and {driver}")
 
     check(drivers_agree, max_examples, state=_states(states))
 
 
+@law
 def resume(
     *callbacks: CallbackLike,
     step: Step[PyTree] = logistic,
@@ -95,7 +97,7 @@ def resume(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> resume(jf.callbacks.history(), max_examples=3)
@@ -105,12 +107,13 @@ def resume(
         whole = iterate(step, state, *callbacks, max_steps=max_steps)
         part = iterate(step, state, *callbacks, max_steps=k)
         rest = go_on(part, step, *callbacks, max_steps=max_steps)
-        assert_same(whole, rest, bits=True, what=f"iterate({max_steps}), resumed after {k} steps")
+        same(rest, whole, bits=True, what=f"iterate({max_steps}), resumed after {k} steps")
 
     cuts = st.sampled_from(sorted({0, 1, max_steps // 2, max_steps}))
     check(a_resumed_run_is_the_run, max_examples, state=_states(states), k=cuts)
 
 
+@law
 def chunking(
     *callbacks: CallbackLike,
     step: Step[PyTree] = logistic,
@@ -128,7 +131,7 @@ def chunking(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> chunking(jf.callbacks.history(), max_examples=3)
@@ -137,12 +140,13 @@ def chunking(
     def chunks_end_where_iterate_does(state: PyTree, every: int) -> None:
         whole = iterate(step, state, *callbacks, max_steps=max_steps)
         *_, last = chunks(step, state, *callbacks, max_steps=max_steps, every=every)
-        assert_same(whole, last, bits=True, what=f"iterate, and chunks of {every}")
+        same(last, whole, bits=True, what=f"iterate, and chunks of {every}")
 
     sizes = st.sampled_from([1, 2, 7, 1000])
     check(chunks_end_where_iterate_does, max_examples, state=_states(states), every=sizes)
 
 
+@law
 def lane(
     *callbacks: CallbackLike,
     step: Step[PyTree] = logistic,
@@ -160,7 +164,7 @@ def lane(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> lane(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
@@ -175,7 +179,7 @@ def lane(
         result = together(jax.tree.map(lambda *leaves: jnp.stack(leaves), *lanes))
         for k, state in enumerate(lanes):
             one = jax.tree.map(lambda leaf, k=k: leaf[k], result)
-            assert_same(one, alone(state), bits=True, what=f"lane {k}, and its run alone")
+            same(one, alone(state), bits=True, what=f"lane {k}, and its run alone")
 
     lanes = st.lists(_states(states), min_size=3, max_size=3).map(_alike)
     check(lanes_run_as_if_alone, max_examples, lanes=lanes)
@@ -190,6 +194,7 @@ def _alike(states: list[PyTree]) -> list[Any]:
     return [state if like(state) == like(states[0]) else states[0] for state in states]
 
 
+@law
 def frozen(
     *callbacks: CallbackLike,
     step: Step[PyTree] = logistic,
@@ -209,7 +214,7 @@ def frozen(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> frozen(jf.stop_when(lambda x: jnp.max(x) > 0.9), max_examples=3)
@@ -223,7 +228,7 @@ def frozen(
         resumed = go_on(stopped, step, *callbacks, max_steps=max_steps + 5)
         for name, other in (("with more room", longer), ("resumed", resumed)):
             corner = jax.tree.map(_corner, other, stopped)
-            assert_same(stopped, corner, bits=True, what=f"a stopped run, and the same {name}")
+            same(corner, stopped, bits=True, what=f"a stopped run, and the same {name}")
 
     check(a_stopped_run_stays, max_examples, state=_states(states))
 
@@ -232,6 +237,7 @@ def _corner(large: Array, small: Array) -> Array:
     return large[tuple(slice(0, n) for n in small.shape)]
 
 
+@law
 def observer(
     *callbacks: CallbackLike,
     step: Step[PyTree] = logistic,
@@ -251,7 +257,7 @@ def observer(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> observer(jf.callbacks.history(), max_examples=3)
@@ -264,7 +270,7 @@ def observer(
         if taken:
             until = stop_when(partial(_reached, np.int32(taken)), name="until")
             bare = iterate(step, state, until, max_steps=max_steps).state
-        assert_same(watched.state, bare, bits=True, what="the state with observers, and without")
+        same(watched.state, bare, bits=True, what="the state with observers, and without")
 
     check(observers_change_nothing, max_examples, state=_states(states))
 

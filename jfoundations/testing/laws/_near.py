@@ -11,7 +11,6 @@ from hypothesis.strategies import SearchStrategy
 from jax.typing import DTypeLike
 
 from ..._core.types import PyTree
-from ..checks import assert_same
 from ..strategies import (
     arrays,
     condition,
@@ -21,6 +20,7 @@ from ..strategies import (
     tolerance,
 )
 from ..strategies._arrays import Shapes
+from ._failure import same
 
 Statistic = Callable[..., Any]
 LENGTHS = (5, 300, 5, 300, 1)  # one element alone is an edge: it is drawn less often
@@ -55,7 +55,7 @@ def near(
     A `plain` measure of spread is granted what its rounded mean costs, see `of_mean`.
     """
     if rtol == 0:
-        assert_same(found, expected, what=what)
+        same(found, expected, what=what)
         return
     wide = np.asarray(x)
     wide = np.abs(wide.astype(np.complex128 if np.iscomplexobj(wide) else np.float64))
@@ -67,7 +67,7 @@ def near(
         rtol = max(bounds, default=0.0)
     size = 0.0 if shift == 0 and power else largest ** (1 if power is None else power)
     atol = of_mean(x, found, power) if plain and shift == 0 and power else rtol * size
-    assert_same(found, expected, rtol=rtol, atol=atol, what=what)
+    same(found, expected, rtol=rtol, atol=atol, what=what)
 
 
 def of_mean(x: PyTree, found: PyTree, power: int) -> float:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from jax.typing import DTypeLike
 
 from ..._core.types import PyTree
-from ..checks import assert_same
 from ..strategies import arrays, condition, floats_with_offset, tolerance
 from ._check import MAX_EXAMPLES, check
+from ._failure import claim, law, same
 from ._near import Statistic, of_quarters, offsets, samples_of
 from ._stats import times_power
 
@@ -22,6 +22,7 @@ PairStatistic = Callable[[jax.Array, jax.Array], Any]
 SHAPES = ((2, 5), (2, 300))
 
 
+@law
 def var_is_cov(
     var: Statistic,
     cov: PairStatistic,
@@ -42,18 +43,19 @@ def var_is_cov(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> var_is_cov(stats.var, stats.cov, max_examples=5)
     """
 
     def var_is_cov_with_itself(x: jax.Array) -> None:
-        assert_same(var(x), jnp.real(cov(x, x)), what="var(x), and cov(x, x)")
+        same(var(x), jnp.real(cov(x, x)), what="var(x), and cov(x, x)")
 
     check(var_is_cov_with_itself, max_examples, x=samples_of(samples, dtype))
 
 
+@law
 def covariance(
     cov: PairStatistic,
     *,
@@ -73,7 +75,7 @@ def covariance(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> covariance(stats.cov, max_examples=5)
@@ -82,19 +84,19 @@ def covariance(
     def covariances(xy: jax.Array, j: int, k: int) -> None:
         x, y = xy
         c = cov(x, y)
-        assert_same(cov(y, x), jnp.conj(c), what="cov(y, x), and cov(x, y)")
-        assert_same(cov(-x, y), -c, what="cov(-x, y), and -cov(x, y)")
+        same(cov(y, x), jnp.conj(c), what="cov(y, x), and cov(x, y)")
+        same(cov(-x, y), -c, what="cov(-x, y), and -cov(x, y)")
         far = cov(times_power(x, j), times_power(y, k))
         what = f"cov(2**{j} * x, 2**{k} * y), and 2**{j + k} * cov(x, y)"
-        assert_same(far, times_power(c, j + k), what=what)
+        same(far, times_power(c, j + k), what=what)
         constant = jnp.full_like(x, x[0])
-        assert_same(cov(constant, y), jnp.zeros_like(c), what="cov of a constant and y, and 0")
+        same(cov(constant, y), jnp.zeros_like(c), what="cov of a constant and y, and 0")
         _cauchy_schwarz(cov, x, y, c)
 
     def translations(xy: jax.Array, c: complex) -> None:
         x, y = xy
         moved = x + jnp.asarray(c, x.dtype)
-        assert_same(cov(moved, y), cov(x, y), what=f"cov(x + c, y), and cov(x, y), c = {c}")
+        same(cov(moved, y), cov(x, y), what=f"cov(x + c, y), and cov(x, y), c = {c}")
 
     powers = st.integers(-6, 6)
     check(covariances, max_examples, xy=_pairs(dtype), j=powers, k=powers)
@@ -103,16 +105,19 @@ def covariance(
 
 def _cauchy_schwarz(cov: PairStatistic, x: jax.Array, y: jax.Array, c: jax.Array) -> None:
     vx, vy = (float(jnp.real(cov(a, a))) for a in (x, y))
-    assert vx >= 0 and vy >= 0, f"cov(x, x) or cov(y, y) is negative: {vx!r}, {vy!r}"
+    negative = "cov(x, x) or cov(y, y) is negative"
+    claim(vx >= 0 and vy >= 0, negative, f"{vx} and {vy}", "at least 0")
     slack = 1 + 2 * tolerance(c.dtype, x.size, max(condition(x), condition(y)))
     most = np.sqrt(vx) * np.sqrt(vy) * slack
-    assert not abs(complex(c)) > most, f"|cov(x, y)| is {c!r}, above {most!r}, that of deviations"
+    wrong = f"|cov(x, y)| is above {most}, that of deviations"
+    claim(not abs(complex(c)) > most, wrong, c, f"at most {most}")
 
 
 def _pairs(dtype: DTypeLike | None) -> Any:
     return arrays(dtype, SHAPES) | floats_with_offset(dtype, SHAPES, largest=1e4)
 
 
+@law
 def correlation(
     corr: PairStatistic,
     *,
@@ -132,7 +137,7 @@ def correlation(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> correlation(stats.corr, max_examples=5)
@@ -141,19 +146,19 @@ def correlation(
     def correlations(xy: jax.Array, j: int, k: int) -> None:
         x, y = xy
         r = corr(x, y)
-        assert not bool(jnp.abs(r) > 1), f"|corr(x, y)| > 1: it is {r!r}"
-        assert_same(corr(y, x), jnp.conj(r), ulp=2, what="corr(y, x), and corr(x, y)")
+        claim(not bool(jnp.abs(r) > 1), "|corr(x, y)| > 1", r, "at most 1")
+        same(corr(y, x), jnp.conj(r), ulp=2, what="corr(y, x), and corr(x, y)")
         if bool(jnp.any(x != x[0])):
-            assert_same(corr(x, x), jnp.ones_like(r), what="corr(x, x), and 1")
+            same(corr(x, x), jnp.ones_like(r), what="corr(x, x), and 1")
         step = jnp.finfo(x.dtype).maxexp // 8
         far_x, far_y = times_power(x, j * step), times_power(y, k * step)
         what = f"corr(2**{j * step} * x, 2**{k * step} * y), and corr(x, y)"
-        assert_same(corr(far_x, far_y), r, what=what)
+        same(corr(far_x, far_y), r, what=what)
 
     def translations(xy: jax.Array, c: complex) -> None:
         x, y = xy
         moved = x + jnp.asarray(c, x.dtype)
-        assert_same(corr(moved, y), corr(x, y), what=f"corr(x + c, y), and corr(x, y), c = {c}")
+        same(corr(moved, y), corr(x, y), what=f"corr(x + c, y), and corr(x, y), c = {c}")
 
     powers = st.integers(-6, 6)
     check(correlations, max_examples, xy=_pairs(dtype), j=powers, k=powers)

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from ..._core.types import PyTree
 from ..._pipes.pipe import Pipe
-from ..checks import assert_same, assert_traces
+from ..checks import assert_traces
 from ..strategies import arrays, pipes, strategy_of
 from ._check import check
+from ._failure import claim, law, same
 
 
+@law
 def pipe(
     a_pipe: Pipe[Any, Any],
     inputs: PyTree = None,
@@ -38,7 +40,7 @@ def pipe(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> import jax.numpy as jnp
     >>> import jfoundations as jf
@@ -62,16 +64,16 @@ def pipe(
 
     def pipes_are_values(x: PyTree, i: int) -> None:
         answer = p(x)
-        assert_same(p(x), answer, bits=True, what="p(x) a second time")
-        assert_same((Pipe() >> p)(x), answer, bits=True, what="(Pipe() >> p)(x) and p(x)")
-        assert_same(p[i:](p[:i](x)), answer, bits=True, what=f"p[{i}:](p[:{i}](x)) and p(x)")
+        same(p(x), answer, bits=True, what="p(x) a second time")
+        same((Pipe() >> p)(x), answer, bits=True, what="(Pipe() >> p)(x) and p(x)")
+        same(p[i:](p[:i](x)), answer, bits=True, what=f"p[{i}:](p[:{i}](x)) and p(x)")
         anew = build()
         _equal(anew, p, "p built anew is not p")
         with assert_traces(1) as counted:
             run = jax.jit(counted(lambda pipe, x: pipe(x)))
             jitted = run(p, x)
-            assert_same(run(anew, x), jitted, bits=True, what="p built anew, and p")
-        assert_same(jitted, answer, ulp=ulp, what="p(x) jitted, and eager")
+            same(run(anew, x), jitted, bits=True, what="p built anew, and p")
+        same(jitted, answer, ulp=ulp, what="p(x) jitted, and eager")
 
     cuts = st.integers(0, len(p))
     check(pipes_are_a_monoid, max_examples, q=pipes(), r=pipes(), i=cuts, j=cuts)
@@ -79,8 +81,7 @@ def pipe(
 
 
 def _equal(a: PyTree, b: PyTree, message: str) -> None:
-    assert jax.tree.structure(a) == jax.tree.structure(b), (
-        f"{message}: the structures are\n  {jax.tree.structure(a)}\n  {jax.tree.structure(b)}"
-    )
-    assert_same(a, b, bits=True, what=message)
-    assert a == b and hash(a) == hash(b), f"{message}: == or hash tells them apart"
+    left, right = jax.tree.structure(a), jax.tree.structure(b)
+    claim(left == right, f"{message}: the structures differ", left, right)
+    same(a, b, bits=True, what=message)
+    claim(a == b and hash(a) == hash(b), f"{message}: == or hash tells them apart", a, b)

@@ -14,14 +14,15 @@ from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.types import PyTree
 from ..._core.values import name_of
-from ..checks import assert_same
 from ..strategies import masks, permutations_of, weights
 from ._check import MAX_EXAMPLES, NotApplicable, check
+from ._failure import claim, law, same
 from ._near import Statistic, dtype_of, is_inexact, near, samples_of
 
-SHORT = (6, 24)  # every number of elements left is a shape to compile for
+SHORT = (6, 12)  # every number of elements left is a shape to compile for
 
 
+@law
 def permutation(
     f: Statistic,
     *,
@@ -50,7 +51,7 @@ def permutation(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> permutation(jnp.sum, power=1, max_examples=5)
@@ -66,6 +67,7 @@ def permutation(
     check(order_is_not_seen, max_examples, pair=both)
 
 
+@law
 def deletion(
     f: Statistic,
     *,
@@ -90,7 +92,7 @@ def deletion(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
         NotApplicable: f takes no `where=`.
 
     >>> from jfoundations import stats
@@ -126,6 +128,7 @@ def _with_masks(dtype: DTypeLike | None, least: int) -> Any:
     )
 
 
+@law
 def repetition(
     f: Statistic,
     *,
@@ -148,7 +151,7 @@ def repetition(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
         NotApplicable: f takes no `weights=`.
 
     >>> from jfoundations import stats
@@ -170,6 +173,7 @@ def repetition(
     check(weights_repeat, max_examples, pair=both)
 
 
+@law
 def poison(
     f: Statistic,
     *,
@@ -188,7 +192,7 @@ def poison(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
         NotApplicable: f takes no `where=`.
 
     >>> from jfoundations import stats
@@ -201,12 +205,13 @@ def poison(
         y = jnp.where(mask, x, jnp.asarray(hidden, x.dtype))
         value = f(x, where=mask)
         what = "f(x, where=mask) sees what is hidden"
-        assert_same(f(y, where=mask), value, what=what)
+        same(f(y, where=mask), value, what=what)
         if any(is_inexact(leaf) for leaf in jax.tree.leaves(value)):
             of_x, of_y = (gradient_of(f, a, where=mask) for a in (x, y))
-            assert_same(of_y, of_x, what=f"the gradient of {what}")
+            same(of_y, of_x, what=f"the gradient of {what}")
             hidden_part = np.where(np.asarray(mask), 0, np.asarray(of_y))
-            assert not hidden_part.any(), f"the gradient of what is hidden is not 0: {of_y!r}"
+            wrong = "the gradient of what is hidden is not 0"
+            claim(not hidden_part.any(), wrong, hidden_part, "zeros")
 
     values = st.sampled_from([float("nan"), float("inf"), float("-inf")])
     check(what_is_hidden_is_not_seen, max_examples, pair=_with_masks(dtype, least), hidden=values)
@@ -223,6 +228,7 @@ def gradient_of(f: Statistic, x: jax.Array, **options: ArrayLike) -> jax.Array:
     return jax.grad(total)(x)
 
 
+@law
 def gradient(
     f: Statistic,
     *,
@@ -239,7 +245,7 @@ def gradient(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> gradient(stats.std, max_examples=3)
@@ -254,6 +260,6 @@ def gradient(
             return
         found = gradient_of(f, x)
         finite = bool(jnp.all(jnp.isfinite(found)))
-        assert finite, f"f(x) is finite, its gradient is not: {found!r}"
+        claim(finite, "f(x) is finite, its gradient is not", found, "finite numbers")
 
     check(gradients_are_finite, max_examples, x=samples_of(samples, dtype, (5, 1)))

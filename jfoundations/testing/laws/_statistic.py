@@ -13,7 +13,8 @@ from jax.typing import DTypeLike
 from ..._core.types import PyTree
 from ..._core.values import name_of, partial
 from ..strategies import condition, tolerance
-from ._check import MAX_EXAMPLES, check, check_all
+from ._check import MAX_EXAMPLES, NotApplicable, check, check_all
+from ._failure import claim, law
 from ._near import LENGTHS, Statistic, of_mean, samples_of
 from ._selection import deletion, gradient, permutation, poison, repetition
 from ._stats import constant, scale, translation
@@ -21,6 +22,7 @@ from ._stats import constant, scale, translation
 Bound = float | Callable[[jax.Array], Any] | None
 
 
+@law
 def statistic(
     f: Statistic,
     *,
@@ -64,7 +66,7 @@ def statistic(
         max_examples: how many examples each law tries.
 
     Raises:
-        AssertionError: a law fails; the counter-examples are in the message.
+        AssertionError: a law fails; the message holds the counter-examples.
         NotApplicable: no law says anything of f.
 
     >>> from jfoundations import stats
@@ -110,6 +112,7 @@ def _itself(c: jax.Array) -> jax.Array:
     return c
 
 
+@law
 def bounds(
     f: Statistic,
     *,
@@ -138,7 +141,8 @@ def bounds(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
+        NotApplicable: f answers complex numbers.
 
     >>> from jfoundations import stats
     >>> def popoviciu(x):
@@ -150,7 +154,8 @@ def bounds(
         assume(bool(jnp.any(x != x[0])))
         found = f(x)
         for leaf in jax.tree.leaves(found):
-            assert not bool(jnp.any(jnp.isnan(leaf))), f"f(x) is nan, of x that varies: {found!r}"
+            nan = bool(jnp.any(jnp.isnan(leaf)))
+            claim(not nan, "f(x) is nan, of x that varies", found, "a number")
             slack = tolerance(leaf.dtype, x.size, condition(x)) if rtol is None else rtol
             more = of_mean(x, leaf, mean) if mean else 0.0
             _beyond(leaf, lower, x, slack, more, -1)
@@ -165,7 +170,10 @@ def _beyond(
 ) -> None:
     if bound is None:
         return
+    if jnp.iscomplexobj(found):
+        raise NotApplicable("bounds: the answer is complex, and complex numbers have no order")
     most = bound(x) if callable(bound) else bound
     limit = most + sign * (slack * abs(most) + more) if callable(bound) else most
-    side = "above" if sign > 0 else "below"
-    assert not bool(jnp.any(sign * found > sign * limit)), f"f(x) is {found!r}, {side} {most!r}"
+    side, within = ("above", "at most") if sign > 0 else ("below", "at least")
+    beyond = bool(jnp.any(sign * found > sign * limit))
+    claim(not beyond, f"f(x) is {side} {most}", found, f"{within} {limit}")

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from jax.typing import ArrayLike, DTypeLike
 
 from ..._core.types import PyTree
-from ..checks import assert_same
 from ..strategies import arrays, floats_with_offset, strategy_of
 from ._check import MAX_EXAMPLES, check
+from ._failure import law, same
 from ._near import BUCKETS, LENGTHS, Statistic, dtype_of, near, of_quarters, offsets
 
 
+@law
 def constant(
     f: Statistic,
     value: Callable[[jax.Array], ArrayLike] | None = None,
@@ -39,7 +40,7 @@ def constant(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> constant(stats.std, max_examples=5)
@@ -50,12 +51,13 @@ def constant(
         answer = f(jnp.full((n,), c))
         expected = jnp.zeros_like(answer) if value is None else value(c)
         what = f"f of {n} times {c!r}, and what it must be"
-        assert_same(answer, expected, rtol=rtol, what=what)
+        same(answer, expected, rtol=rtol, what=what)
 
     lengths = st.sampled_from([n for n in LENGTHS if n >= least])
     check(constants_have_no_spread, max_examples, c=arrays(dtype, ()), n=lengths)
 
 
+@law
 def translation(
     f: Statistic,
     *,
@@ -80,7 +82,7 @@ def translation(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> translation(stats.mean_abs_dev, max_examples=5)
@@ -110,6 +112,7 @@ def _as(c: complex, y: jax.Array) -> np.ndarray:
     return np.asarray(c if jnp.iscomplexobj(y) else c.real).astype(y.dtype)
 
 
+@law
 def scale(
     f: Statistic,
     *,
@@ -131,7 +134,7 @@ def scale(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> from jfoundations import stats
     >>> scale(stats.var, power=2, max_examples=5)
@@ -142,7 +145,7 @@ def scale(
         before, after = f(x), f(times_power(x, k))
         expected = jax.tree.map(lambda y: times_power(y, k * power), before)
         what = f"f(2**{k} * x), and 2**{k * power} * f(x)"
-        assert_same(after, expected, rtol=rtol, what=what)
+        same(after, expected, rtol=rtol, what=what)
 
     moderate = arrays(dtype, BUCKETS) | floats_with_offset(dtype, BUCKETS, largest=1e4)
     given = moderate if samples is None else strategy_of(samples)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import jax
 
 from ..._core.types import PyTree
-from ..checks import assert_same
 from ..strategies import arrays, strategy_of
 from ._check import MAX_EXAMPLES, check
+from ._failure import Breach, claim, law, same
 
 
+@law
 def monoid(
     join: Callable[[PyTree, PyTree], PyTree],
     unit: PyTree,
@@ -38,7 +39,7 @@ def monoid(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> import jax.numpy as jnp
     >>> monoid(jnp.maximum, jnp.full(3, -jnp.inf), max_examples=5)
@@ -49,19 +50,20 @@ def monoid(
     see = view or (lambda element: element)
 
     def it_is_a_monoid(a: PyTree, b: PyTree, c: PyTree, u: PyTree) -> None:
-        def same(x: PyTree, y: PyTree, what: str) -> None:
-            assert_same(see(x), see(y), ulp=ulp, rtol=rtol, atol=atol, what=what)
+        def alike(x: PyTree, y: PyTree, what: str) -> None:
+            same(see(x), see(y), ulp=ulp, rtol=rtol, atol=atol, what=what)
 
-        same(join(u, a), a, "join(unit, a), and a")
-        same(join(a, u), a, "join(a, unit), and a")
+        alike(join(u, a), a, "join(unit, a), and a")
+        alike(join(a, u), a, "join(a, unit), and a")
         left, right = join(join(a, b), c), join(a, join(b, c))
-        same(left, right, "join(join(a, b), c), and join(a, join(b, c))")
-        same(join(a, b), join(a, b), "join(a, b) a second time")
+        alike(left, right, "join(join(a, b), c), and join(a, join(b, c))")
+        alike(join(a, b), join(a, b), "join(a, b) a second time")
 
     one = arrays(shape=(3,)) if elements is None else strategy_of(elements)
     check(it_is_a_monoid, max_examples, a=one, b=one, c=one, u=strategy_of(unit))
 
 
+@law
 def inverse(
     f: Callable[[PyTree], PyTree],
     g: Callable[[PyTree], PyTree],
@@ -86,7 +88,7 @@ def inverse(
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: the law fails; the counter-example is in its notes.
+        AssertionError: the law fails; the message holds the counter-example.
 
     >>> import jax.numpy as jnp
     >>> inverse(lambda x: 4 * x, lambda y: y / 4, max_examples=5)
@@ -98,12 +100,13 @@ def inverse(
     def there_and_back(x: PyTree) -> None:
         y = f(x)
         back = g(y)
-        assert_same(back, x, ulp=ulp, rtol=rtol, atol=atol, what="g(f(x)), and x")
-        assert_same(f(back), y, ulp=ulp, rtol=rtol, atol=atol, what="f(g(f(x))), and f(x)")
+        same(back, x, ulp=ulp, rtol=rtol, atol=atol, what="g(f(x)), and x")
+        same(f(back), y, ulp=ulp, rtol=rtol, atol=atol, what="f(g(f(x))), and f(x)")
 
     check(there_and_back, max_examples, x=arrays() if inputs is None else strategy_of(inputs))
 
 
+@law
 def pytree(value: PyTree, *, max_examples: int = 10) -> None:
     """Hold a value to being a pytree: taken apart and put together, it is what it was.
 
@@ -117,7 +120,7 @@ def pytree(value: PyTree, *, max_examples: int = 10) -> None:
         max_examples: how many examples to try.
 
     Raises:
-        AssertionError: a law fails; the counter-example is in its notes.
+        AssertionError: a law fails; the message holds the counter-example.
 
     >>> import jfoundations as jf
     >>> pytree(jf.callbacks.early_stopping(abs, patience=2))
@@ -128,11 +131,11 @@ def pytree(value: PyTree, *, max_examples: int = 10) -> None:
         leaves, structure = jax.tree.flatten(value)
         _hashable(structure)
         rebuilt = jax.tree.unflatten(structure, leaves)
-        assert type(rebuilt) is type(value), f"rebuilt, it is of {type(rebuilt)}"
+        kinds = type(rebuilt), type(value)
+        claim(kinds[0] is kinds[1], f"rebuilt, it is of {kinds[0]}", *kinds)
         _same_parts(rebuilt, leaves, structure, "rebuilt from its leaves")
         paths = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(value)]
-        assert len(paths) == len(leaves), f"it has {len(leaves)} leaves, and {len(paths)} paths"
-        assert len(set(paths)) == len(paths), f"two leaves have one path: {paths}"
+        claim(len(set(paths)) == len(leaves), "two leaves have one path", paths, "one path each")
         _takes_any_object(structure, len(leaves))
         if leaves and all(isinstance(leaf, jax.Array) for leaf in leaves):
             passed = jax.jit(lambda tree: tree)(value)
@@ -147,21 +150,21 @@ def _hashable(structure: PyTree) -> None:
         try:
             hash(node[1])
         except TypeError as error:
-            raise AssertionError(
-                f"the static part of {node[0].__name__}, {node[1]!r}, has no hash: {error}; "
-                "take tuples for lists, and make arrays leaves"
-            ) from error
+            wrong = f"the static part of {node[0].__name__}, {node[1]!r}, has no hash"
+            cure = "a hash: take tuples for lists, and make arrays leaves"
+            raise Breach(wrong, error, cure) from error
     for child in structure.children():
         _hashable(child)
 
 
 def _same_parts(value: PyTree, leaves: list[PyTree], structure: PyTree, what: str) -> None:
     others, other = jax.tree.flatten(value)
-    assert other == structure, f"{what}, its structure is\n  {other}\nand was\n  {structure}"
-    assert hash(other) == hash(structure), f"{what}, its structure is equal but has another hash"
+    claim(other == structure, f"{what}, its structure is another", other, structure)
+    hashes = hash(other), hash(structure)
+    claim(hashes[0] == hashes[1], f"{what}, its structure is equal but has another hash", *hashes)
     for k, (a, b) in enumerate(zip(others, leaves, strict=True)):
         if a is not b:
-            assert_same(a, b, bits=True, what=f"{what}, leaf {k}")
+            same(a, b, bits=True, what=f"{what}, leaf {k}")
 
 
 def _takes_any_object(structure: PyTree, n: int) -> None:
@@ -169,9 +172,8 @@ def _takes_any_object(structure: PyTree, n: int) -> None:
     try:
         found = jax.tree.leaves(jax.tree.unflatten(structure, marks))
     except Exception as error:
-        raise AssertionError(
-            f"objects that are no arrays cannot take its leaves' places: {type(error).__name__}: "
-            f"{error}; unflatten must neither check nor convert"
-        ) from error
-    same = len(found) == n and all(a is b for a, b in zip(found, marks, strict=True))
-    assert same, "unflatten changes, drops or reorders what it is given"
+        wrong = "objects that are no arrays cannot take its leaves' places"
+        cure = "an unflatten that neither checks nor converts"
+        raise Breach(wrong, f"{type(error).__name__}: {error}", cure) from error
+    kept = len(found) == n and all(a is b for a, b in zip(found, marks, strict=True))
+    claim(kept, "unflatten changes, drops or reorders what it is given", found, marks)

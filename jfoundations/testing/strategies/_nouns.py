@@ -23,7 +23,7 @@ from ..._pipes.pipe import Pipe
 
 
 def callbacks(*, memory: bool | None = None) -> SearchStrategy[Any]:
-    """Draw callbacks that accept any state with a floating leaf.
+    """Draw callbacks that accept any state with a floating leaf, real or complex.
 
     Args:
         memory: only those with memory, only those without; by default both.
@@ -45,8 +45,9 @@ def callbacks(*, memory: bool | None = None) -> SearchStrategy[Any]:
 
 
 def _size(state: PyTree) -> jax.Array:
-    leaves = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.max(jnp.stack([jnp.max(jnp.abs(x)).astype(leaves[0].dtype) for x in leaves]))
+    leaves = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    sizes = [jnp.max(jnp.abs(x)) for x in leaves]
+    return jnp.max(jnp.stack([size.astype(sizes[0].dtype) for size in sizes]))
 
 
 def _multiply(factor: ArrayLike, state: PyTree) -> tuple[Any, bool]:
