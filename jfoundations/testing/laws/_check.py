@@ -1,6 +1,8 @@
 """How a law is run: Hypothesis, without its ceremony; and how several laws are."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -10,6 +12,17 @@ from hypothesis.strategies import SearchStrategy
 from ..._core.values import name_of
 
 MAX_EXAMPLES = 30
+_AT_ONCE = ContextVar("_AT_ONCE", default=False)
+
+
+@contextmanager
+def at_first_failure() -> Iterator[None]:
+    """Let laws raise what fails first, as it was drawn: for who asks only whether they fail."""
+    token = _AT_ONCE.set(True)
+    try:
+        yield
+    finally:
+        _AT_ONCE.reset(token)
 
 
 class NotApplicable(TypeError):
@@ -32,7 +45,7 @@ def check(law: Callable[..., None], max_examples: int, **drawn: SearchStrategy[o
         derandomize=True,
         print_blob=False,
         report_multiple_bugs=False,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate,) if _AT_ONCE.get() else (Phase.generate, Phase.shrink),
         suppress_health_check=list(cast(Any, HealthCheck)),
     )(given(**drawn)(law))
     try:
@@ -69,6 +82,8 @@ def check_all(
         except NotApplicable as error:
             silent[names[-1]] = error
         except AssertionError as error:
+            if _AT_ONCE.get():
+                raise
             failed[names[-1]] = error
         except Exception as error:
             error.add_note(f"in the law {names[-1]} of {who}")
