@@ -18,6 +18,7 @@ from ..._folds.fold import FIELDS, Fold
 from ..._folds.rows import kept_by_rows
 from ..._loops.callback import Callback, Chain, callback_name, events_of, is_event
 from ..._loops.combined import Combined
+from ..._loops.handlers import parameters_of
 from ..._pipes.learned import learned_in
 from ..._pipes.pipe import Pipe
 
@@ -35,8 +36,10 @@ class Called(Structural):
 
     @property
     def __signature__(self) -> inspect.Signature:
-        signature = inspect.signature(self.function)
-        return signature.replace(parameters=self._parameters(list(signature.parameters.values())))
+        found = parameters_of(self.function)
+        if found is None:
+            raise AttributeError("__signature__")
+        return inspect.Signature(self._parameters(found))
 
     def _parameters(self, found: list[inspect.Parameter]) -> list[inspect.Parameter]:
         return found
@@ -104,7 +107,8 @@ def _fold(fold: Fold[Any], put: Put, at: str) -> Fold[Any]:
         field: value if value is None else put(f"{at}{field}", field, value)
         for field, value in given.items()
     }
-    return Fold(**put_in, unmerge=put_in.pop("undo"), name=fold.name)
+    unmerge = put_in.pop("undo")
+    return Fold(**put_in, unmerge=unmerge, name=fold.name)
 
 
 def _callback(callback: Callback, put: Put, at: str) -> Callback:

@@ -53,11 +53,12 @@ class Run:
     """A run of the test: which mutation is in it, and what is seen."""
 
     programs: dict[Any, Program]
+    apart: bool = True  # whether calls are taken apart, as in `evaluate`
     site: Site | None = None
     beside: bool = False  # compute what f answers too
     found: dict[Site, list[tuple[Any, ...]]] = field(default_factory=dict)
     heard: bool = False  # whether what is called is a callback, by its answer
-    apart: float = 0.0
+    far: float = 0.0  # how far answers were from those of f
 
     def put(self, name: str, role: str, function: Any) -> Altered:
         """Return a function that asks here what to do."""
@@ -81,15 +82,18 @@ class Run:
         return answer
 
     def _plain(self, program: Program, arrays: list[Any]) -> Any:
-        return program.answer(evaluate(program.closed.jaxpr, program.closed.consts, arrays))
+        return self._with(program, arrays)
+
+    def _with(self, program: Program, arrays: list[Any], path: Place = (), run: Any = None) -> Any:
+        jaxpr, consts = program.closed.jaxpr, program.closed.consts
+        return program.answer(evaluate(jaxpr, consts, arrays, path, run, apart=self.apart))
 
     def _planted(self, site: Site, program: Program, arrays: list[Any]) -> Any:
         path, eqn = program.places.get((site.primitive, site.number), ((), None))
         which = [v for v in variants(eqn) if v.words == site.words] if eqn is not None else []
         if not which or not fits(eqn, which[0]):
             return self._plain(program, arrays)
-        closed = program.closed
-        found = program.answer(evaluate(closed.jaxpr, closed.consts, arrays, path, which[0].run))
+        found = self._with(program, arrays, path, which[0].run)
         if self.beside:
             self._note(found, self._plain(program, arrays))
         return found
@@ -168,7 +172,7 @@ class Run:
 
     def see(self, apart: Any) -> None:
         """See how far answers are apart."""
-        self.apart = max(self.apart, float(np.max(apart)))
+        self.far = max(self.far, float(np.max(apart)))
 
 
 def _is_array(leaf: Any) -> bool:

@@ -114,7 +114,7 @@ def _replaced(eqn: "JaxprEqn", run: Callable[..., Any]) -> "JaxprEqn":
     """Return a call of a function in an equation's place."""
     made = jax.make_jaxpr(jax.jit(lambda *xs: listed(run(*xs))))(*map(like, eqn.invars))
     call = made.jaxpr.eqns[-1]
-    return call.replace(invars=eqn.invars, outvars=eqn.outvars)
+    return call.replace(invars=eqn.invars, outvars=eqn.outvars, source_info=eqn.source_info)
 
 
 def _ending(eqn: "JaxprEqn", *operands: Any) -> Any:
@@ -127,7 +127,7 @@ def _ending(eqn: "JaxprEqn", *operands: Any) -> Any:
     def go(counted: Any) -> Any:
         return counted[0] + 1, once(operands, counted[1])
 
-    return lax.whileloop_of(goes, go, (np.int32(0), list(operands[n:])))[1]
+    return lax.while_loop(goes, go, (np.int32(0), list(operands[n:])))[1]
 
 
 def ending(closed: "ClosedJaxpr") -> "ClosedJaxpr":
@@ -172,10 +172,18 @@ def planted(jaxpr: Any, path: Place, run: Callable[..., Any]) -> Any:
     return jaxpr.replace(eqns=[*jaxpr.eqns[:k], new, *jaxpr.eqns[k + 1 :]])
 
 
-def evaluate(jaxpr: Any, consts: Any, operands: Any, path: Place = (), run: Any = None) -> list:
+def evaluate(
+    jaxpr: Any, consts: Any, operands: Any, path: Place = (), run: Any = None, *, apart: bool
+) -> list[Any]:
     """Run a jaxpr, with a function in the place of one equation.
 
-    Calls on the way to that equation are run equation by equation, which compiles nothing anew.
+    Args:
+        jaxpr: the program.
+        consts: its constants.
+        operands: its arguments.
+        path: where the function is to be.
+        run: the function.
+        apart: take calls apart and run them equation by equation, so that nothing is compiled anew.
     """
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *operands), strict=True))
 
@@ -185,16 +193,18 @@ def evaluate(jaxpr: Any, consts: Any, operands: Any, path: Place = (), run: Any 
     at = path[0] if path else (-1, "", 0)
     for k, eqn in enumerate(jaxpr.eqns):
         xs = list(map(read, eqn.invars))
-        if k != at[0]:
-            found = bind(eqn, xs)
-        elif len(path) == 1:
+        here = path if k == at[0] else ()
+        if len(here) == 1:
             found = run(*xs)
-        elif eqn.primitive.name in CALLS:
-            body = eqn.params[at[1]]
-            found = evaluate(_open(body), getattr(body, "consts", ()), xs, path[1:], run)
-        else:
+        elif apart and eqn.primitive.name in CALLS:
+            ((_, _, body),) = _bodies(eqn)
+            consts = getattr(body, "consts", ())
+            found = evaluate(_open(body), consts, xs, here[1:], run, apart=True)
+        elif here:
             one = planted(jaxpr.replace(eqns=[eqn]), ((0, *at[1:]), *path[1:]), run)
             found = bind(one.eqns[0], xs)
+        else:
+            found = bind(eqn, xs)
         values.update(zip(eqn.outvars, listed(found), strict=True))
     return list(map(read, jaxpr.outvars))
 
@@ -217,7 +227,8 @@ def where_is(jaxpr: Any, path: Place) -> str:
 
 def _line(eqn: "JaxprEqn") -> str:
     frame = _frame(eqn)
-    return f"{Path(frame.file_name).name}:{frame.line_num}" if frame else ""
+    known = frame is not None and frame.file_name != __file__
+    return f"{Path(frame.file_name).name}:{frame.line_num}" if known else ""
 
 
 def _frame(eqn: "JaxprEqn") -> Any:
@@ -231,4 +242,4 @@ def _frame(eqn: "JaxprEqn") -> Any:
 
 def _counts_rounds(eqn: "JaxprEqn") -> bool:
     frame = _frame(eqn)
-    return bool(frame) and frame.file_name == __file__ and frame.function_name in ("goes", "go")
+    return bool(frame) and frame.file_name == __file__ and "<locals>.go" in frame.function_name
