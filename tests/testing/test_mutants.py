@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import raises
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
@@ -41,7 +41,7 @@ def test_a_sharp_test_kills_all_and_a_blunt_one_lets_live():
         assert g(X) > 3
 
     found = laws.mutants(spread, blunt)
-    assert words(found.survived) == {"max for min", "a plus for a minus"} - {"max for min"}
+    assert words(found.survived) == {"a plus for a minus"}
     assert found.survived[0].apart == 0.5  # 6 for 4
     assert "survived" in repr(found) and "by 0.5 of the largest" in repr(found.survived[0])
     assert "test_mutants.py" in found.survived[0].where
@@ -168,9 +168,8 @@ def test_the_step_of_a_loop_and_a_pipe():
     assert words(found.survived) == {"['t'] is not changed", "a minus for a plus", "2 for 1 in add"}
     pipe = jf.Pipe(jnp.abs, half=lambda x: x / 2)
     report = laws.mutants(pipe, lambda g: checks.assert_same(g(-X)[:1], jnp.array([0.5])))
-    assert report.share == 1 and {"in abs", "in half"} <= {m.where[:7] for m in report.mutants} | {
-        m.where[:6] for m in report.mutants
-    }
+    assert report.share == 1
+    assert {one.where.split()[1] for one in report.mutants} == {"abs", "half"}
 
 
 def mean_fold():
@@ -238,29 +237,38 @@ def low(x):
     return x < 1.5
 
 
-STOPS = {  # callbacks that stop after three steps, or five
-    "function": (lambda x: (x, x < 1.5), 3),
-    "stop_when": (jf.stop_when(low), 3),
-    "early_stopping": (jf.callbacks.early_stopping(lambda x: x, patience=2), 5),
-    "when": (jf.when(lambda x: x < 9, jf.stop_when(low)), 3),
+def third(n, x):
+    return n + 1, x, n + 1 >= 3
+
+
+STOPS = {  # callbacks that stop after three steps
+    "function": lambda x: (x, x < 1.5),
+    "stop_when": jf.stop_when(low),
+    "memory": jf.Callback(lambda x: jnp.int32(0), name="third", after_step=third),
+    "when": jf.when(lambda x: x < 9, jf.stop_when(low)),
 }
 
 
 @pytest.mark.parametrize("name", STOPS)
 def test_a_late_stop_is_noticed_or_not(name):
-    callback, steps = STOPS[name]
-
     def sharp(c):
-        assert jf.iterate(follow, 9.0, c, max_steps=7).steps == steps
+        assert jf.iterate(follow, 9.0, c, max_steps=5).steps == 3
 
+    found = laws.mutants(STOPS[name], sharp)
+    assert words(found.killed) >= {"the stop comes one step late"} and found.share == 1
+    never = "never stops" if name in ("function", "memory") else "never holds"
+    assert never in words(found.killed)
+    if name == "memory":
+        assert {"memory is not changed", "init is off by one"} <= words(found.killed)
+        assert "stops one step early" in words(found.killed)
+
+
+def test_a_late_stop_that_no_test_sees():
     def blunt(c):
-        assert jf.iterate(follow, 9.0, c, max_steps=7).steps >= steps
+        assert jf.iterate(follow, 9.0, c, max_steps=5).steps >= 3
 
-    late = "the stop comes one step late"
-    assert late in words(laws.mutants(callback, sharp, max_mutants=3).killed) or name == "when"
-    found = laws.mutants(callback, blunt, max_mutants=4)
-    assert {one.kind for one in found.mutants} >= {"stop"}
-    assert all(one.lives for one in found.mutants if one.words == late)
+    found = laws.mutants(STOPS["memory"], blunt)
+    assert {"the stop comes one step late", "never stops"} <= words(found.survived)
 
 
 def test_what_dies_is_said_in_a_line():
@@ -270,12 +278,13 @@ def test_what_dies_is_said_in_a_line():
 
 
 def test_tests_of_hypothesis_and_pytest():
-    @given(st.integers(1, 4))
-    def drawn(g, n):
+    @settings(deadline=None, database=None, phases=[Phase.generate], max_examples=5)
+    @given(n=st.integers(1, 4))
+    def drawn(n, g):
         if g(jnp.arange(n, dtype=jnp.float32)) != n - 1:
             pytest.fail("wrong")
 
-    found = laws.mutants(spread, lambda g: drawn(g))
+    found = laws.mutants(spread, lambda g: drawn(g=g))
     assert all(one.why == "Failed: wrong" for one in found.killed) and found.killed
 
 

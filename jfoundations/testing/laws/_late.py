@@ -16,17 +16,17 @@ from ._mutated import Called
 
 
 def late(value: Any, note: Callable[..., None]) -> Any:
-    """Return a callback whose stop comes one step late, or None if it is none that stops so.
+    """Return a callback whose stop comes one step late.
 
     Args:
         value: a callback of any kind.
         note: called with the stop there is and the one there was.
     """
     if isinstance(value, Chain):
-        return Chain(tuple(late(one, note) or one for one in value))
+        return Chain(tuple(late(one, note) for one in value))
     if isinstance(value, Combined) and value.transparent:
         new = object.__new__(type(value))
-        members = tuple(late(one, note) or one for one in value.members)
+        members = tuple(late(one, note) for one in value.members)
         heard = tuple(event for event, _ in value.events)
         fixed = value.name, value.kind, heard, (), True
         new._put(value.hear, value.predicates, (), members, fixed)
