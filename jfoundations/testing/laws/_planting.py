@@ -206,7 +206,11 @@ def evaluate(
         else:
             found = bind(eqn, xs)
         values.update(zip(eqn.outvars, listed(found), strict=True))
-    return list(map(read, jaxpr.outvars))
+    # a literal is a number of Python's
+    return [
+        np.asarray(atom.val, atom.aval.dtype)[()] if hasattr(atom, "val") else values[atom]
+        for atom in jaxpr.outvars
+    ]
 
 
 def where_is(jaxpr: Any, path: Place) -> str:
