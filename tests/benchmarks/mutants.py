@@ -5,8 +5,8 @@
 Of each name a sample of N mutants is run against what the fast suite asks of that name: statistics
 against their definitions in rational arithmetic, with and without weights, masks and nans, and to
 the bit under powers of two; callbacks against their oracles in plain Python; folds in blocks, with
-masks, against the answer of the whole. Those that live are printed: beside those that never differed
-those that differ by a few roundings, and those that are wrong, of which the share killed speaks.
+masks, against the answer of the whole. Those that live are printed: those that never differed, that
+differ by a few roundings, and those that are wrong, of which the share killed speaks.
 """
 
 import argparse
@@ -167,9 +167,8 @@ def main():
     parser.add_argument("names", nargs="*")
     given = parser.parse_args()
     known = cases()
-    print(
-        "name                     mutants  killed  never differed  rounding  survived  share  seconds"
-    )
+    words = ("mutants", "killed", "never differed", "rounding", "survived", "share", "seconds")
+    print(f"{'name':24} {'  '.join(words)}")
     for name in given.names or known:
         maker, which = known[name]
         start = time.perf_counter()
