@@ -193,7 +193,7 @@ def mutants(
     if not sites:
         raise ValueError(
             f"mutants: the test of {name} calls nothing that can be mutated; it must call what it "
-            "is given, with arrays, and not {name} by its own name"
+            f"is given, with arrays, and not {name} by its own name"
         )
     chosen, dropped = _sample(base, sites, max_mutants, seed)
     rows = (_outcome(f, test, base, site, kind) for site, kind in chosen)

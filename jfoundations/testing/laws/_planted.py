@@ -75,16 +75,13 @@ class Run:
         program, arrays = traced
         if site is not None and site.primitive:
             return self._planted(site, program, arrays)
-        answer = self._plain(program, arrays)
+        answer = self._answer(program, arrays)
         if site is not None:
             return self._changed(site, altered, args, keywords, answer)
         self._enumerate(altered, program, args, answer)
         return answer
 
-    def _plain(self, program: Program, arrays: list[Any]) -> Any:
-        return self._with(program, arrays)
-
-    def _with(self, program: Program, arrays: list[Any], path: Place = (), run: Any = None) -> Any:
+    def _answer(self, program: Program, arrays: list[Any], path: Place = (), run: Any = None) -> Any:
         jaxpr, consts = program.closed.jaxpr, program.closed.consts
         return program.answer(evaluate(jaxpr, consts, arrays, path, run, apart=self.apart))
 
@@ -92,16 +89,16 @@ class Run:
         path, eqn = program.places.get((site.primitive, site.number), ((), None))
         which = [v for v in variants(eqn) if v.words == site.words] if eqn is not None else []
         if not which or not fits(eqn, which[0]):
-            return self._plain(program, arrays)
-        found = self._with(program, arrays, path, which[0].run)
+            return self._answer(program, arrays)
+        found = self._answer(program, arrays, path, which[0].run)
         if self.beside:
-            self._note(found, self._plain(program, arrays))
+            self._note(found, self._answer(program, arrays))
         return found
 
     def _changed(self, site: Site, altered: Altered, args: Any, keywords: Any, answer: Any) -> Any:
         def plain(*args: Any, **keywords: Any) -> Any:
             traced = self._traced(altered, args, keywords)
-            return altered.function(*args, **keywords) if traced is None else self._plain(*traced)
+            return altered.function(*args, **keywords) if traced is None else self._answer(*traced)
 
         for change in changes(altered.role, args, answer):
             if change.words == site.words:
@@ -191,6 +188,8 @@ def _apart(a: jax.Array, b: jax.Array) -> Any:
     if not a.size:
         return jnp.zeros(())
     same = a == b
+    if jnp.issubdtype(a.dtype, np.floating):
+        same &= jnp.signbit(a) == jnp.signbit(b)
     if jnp.issubdtype(a.dtype, np.inexact):
         same |= (a != a) & (b != b)
     wide = jnp.complex64 if jnp.iscomplexobj(a) else jnp.float32

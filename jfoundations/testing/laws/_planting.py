@@ -106,10 +106,6 @@ def like(atom: Any) -> Any:
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
-def _listed(answer: Any) -> list[Any]:
-    return list(answer) if isinstance(answer, list | tuple) else [answer]
-
-
 def _replaced(eqn: "JaxprEqn", run: Callable[..., Any]) -> "JaxprEqn":
     """Return a call of a function in an equation's place."""
     made = jax.make_jaxpr(jax.jit(lambda *xs: listed(run(*xs))))(*map(like, eqn.invars))
