@@ -81,7 +81,9 @@ class Run:
         self._enumerate(altered, program, args, answer)
         return answer
 
-    def _answer(self, program: Program, arrays: list[Any], path: Place = (), run: Any = None) -> Any:
+    def _answer(
+        self, program: Program, arrays: list[Any], path: Place = (), run: Any = None
+    ) -> Any:
         jaxpr, consts = program.closed.jaxpr, program.closed.consts
         return program.answer(evaluate(jaxpr, consts, arrays, path, run, apart=self.apart))
 
