@@ -88,7 +88,7 @@ def caller(
     left = operands
     words: set[str] = set()
     fed: str | None = None  # the parameter that takes the x by its place
-    parameters = _parameters(function)
+    parameters = parameters_of(function)
     for parameter in parameters or ():
         required = parameter.default is parameter.empty
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -126,7 +126,8 @@ def _unknown(name: str, who: str, known: tuple[str, ...]) -> str:
     )
 
 
-def _parameters(function: Function) -> list[inspect.Parameter] | None:
+def parameters_of(function: Function) -> list[inspect.Parameter] | None:
+    """Return what is not bound of a function's parameters, or None where they are not known."""
     bound: Iterable[str] = ()
     if isinstance(function, partial | functools.partial | jax.tree_util.Partial):
         bound, args = function.keywords, function.args

@@ -227,6 +227,7 @@ def check_best(row, result, sign):
     value, index = min(ranked, default=(INF, 0))
     memory = memory_of(result)
     assert (float(memory.value), int(memory.state["t"])) == (sign * value, index)
+    assert same([memory.state[k] for k in ("x", "rate")], (row[index - 1] if index else 0, 1))
 
 
 # converged

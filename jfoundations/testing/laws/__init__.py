@@ -4,7 +4,8 @@
 laws can be had one by one. `laws.statistic`, `laws.covariance` and `laws.correlation` hold a
 statistic of yours to what ours keep, `laws.monoid`, `laws.inverse` and `laws.pytree` anything. All
 take `max_examples=`, and say in their docstring what is exact and what has a bound. Which laws a
-function keeps, `laws.discover` finds out, and writes the tests.
+function keeps, `laws.discover` finds out, and writes the tests; how sharp tests are,
+`laws.mutants`.
 
 >>> import jax.numpy as jnp
 >>> import jfoundations as jf
@@ -35,6 +36,7 @@ from ._findings import Finding, Findings
 from ._fold import fold
 from ._holds import holds
 from ._loop import chunking, driver_equivalence, frozen, lane, observer, resume
+from ._mutants import Mutant, Mutants, mutants
 from ._pairs import correlation, covariance, var_is_cov
 from ._pipe import pipe
 from ._selection import deletion, gradient, permutation, poison, repetition
@@ -45,6 +47,8 @@ from ._values import inverse, monoid, pytree
 __all__ = [
     "Finding",
     "Findings",
+    "Mutant",
+    "Mutants",
     "NotApplicable",
     "bounds",
     "callback",
@@ -64,6 +68,7 @@ __all__ = [
     "inverse",
     "lane",
     "monoid",
+    "mutants",
     "observer",
     "permutation",
     "pipe",

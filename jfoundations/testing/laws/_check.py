@@ -21,6 +21,17 @@ from ._failure import CALL, Breach, Call, report
 
 MAX_EXAMPLES = 30
 PINNED: ContextVar["_Pinned | None"] = ContextVar("PINNED", default=None)
+_AT_ONCE = ContextVar("_AT_ONCE", default=False)
+
+
+@contextmanager
+def at_first_failure() -> Iterator[None]:
+    """Let laws raise what fails first, as it was drawn: for who asks only whether they fail."""
+    token = _AT_ONCE.set(True)
+    try:
+        yield
+    finally:
+        _AT_ONCE.reset(token)
 
 
 class NotApplicable(TypeError):
@@ -121,7 +132,7 @@ def _settings(max_examples: int) -> settings:
         derandomize=not seeded and (ours or profile.derandomize),
         print_blob=False,
         report_multiple_bugs=False,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate,) if _AT_ONCE.get() else (Phase.generate, Phase.shrink),
         suppress_health_check=list(cast(Any, HealthCheck)),
         verbosity=Verbosity.quiet,
     )
@@ -153,6 +164,8 @@ def check_all(
         except NotApplicable as error:
             silent[names[-1]] = error
         except AssertionError as error:
+            if _AT_ONCE.get():
+                raise
             failed[names[-1]] = error
         except Exception as error:
             error.add_note(f"in the law {names[-1]} of {who}")

@@ -1,0 +1,194 @@
+"""How sharp the suite is: mutants of statistics, callbacks and folds, and which of them live.
+
+    python tests/benchmarks/mutants.py [--most N] [--seed S] [NAME …]
+
+Of each name a sample of N mutants is run against what the fast suite asks of that name: statistics
+against their definitions in rational arithmetic, with and without weights, masks and nans, and to
+the bit under powers of two; callbacks against their oracles in plain Python; folds in blocks, with
+masks, against the answer of the whole. Those that live are printed: those that never differed, that
+differ by a few roundings, and those that are wrong, of which the share killed speaks.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+sys.path.append(str(Path(__file__).parents[1] / "cases"))
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import public_cases  # noqa: E402
+import scipy.stats  # noqa: E402
+from callback_oracles import EAGER, INF, MAKE, NAN, N, run  # noqa: E402
+from exact_statistics import EXACT, exact  # noqa: E402
+from helpers import lane  # noqa: E402
+
+import jfoundations as jf  # noqa: E402
+from jfoundations import stats  # noqa: E402
+from jfoundations.testing import laws  # noqa: E402
+
+RNG = np.random.default_rng(3)
+X, Y = (RNG.integers(-64, 64, 24).astype(np.float32) / 8 for _ in "xy")
+W = RNG.integers(0, 4, 24).astype(np.int32)
+ROUNDING = 1e-6  # what of the largest answer a few roundings are, in float32
+# a power of two in the data, of pairs in the first, comes out so
+POWERS = {"sum": 1, "mean": 1, "var": 2, "std": 1, "sem": 1, "cov": 1, "corr": 0, "mean_abs_dev": 1}
+POWERS |= {"median": 1, "iqr": 1, "skew": 0, "kurtosis": 0, "moment": 3, "quantile": 1}
+SCIPY = {
+    "gmean": lambda x, y: scipy.stats.gmean(np.abs(x) + 1),
+    "hmean": lambda x, y: scipy.stats.hmean(np.abs(x) + 1),
+    "pmean": lambda x, y: scipy.stats.pmean(np.abs(x) + 1, 3),
+    "welch": lambda x, y: scipy.stats.ttest_ind(x, y, equal_var=False)[:2],
+}
+
+
+def near(found, right):
+    for a, b in zip(jax.tree.leaves(found), right, strict=False):
+        b = np.asarray(b, np.float64)
+        size = np.max(np.abs(b[np.isfinite(b)]), initial=1e-30)
+        np.testing.assert_allclose(np.asarray(a, np.float64), b, rtol=1e-5, atol=1e-5 * size)
+
+
+def statistic(name):
+    """Return a statistic, and what the suite asks of it."""
+    original = getattr(stats, name)
+    options = public_cases.options_of(original)
+
+    def test(g):
+        with mock.patch.object(stats, name, g):
+            call = public_cases.CALLS[name]
+            fixed = {"axis": 0} if "axis" in options else {}
+            if name in SCIPY:
+                means = name.endswith("mean")
+                x = np.abs(X) + 1 if means else X
+                near(call(jnp.asarray(x), jnp.asarray(Y), **fixed), np.ravel(SCIPY[name](X, Y)))
+                return
+            x, y = jnp.asarray(X), jnp.asarray(Y)
+            near(call(x, y, **fixed), exact(name, X, Y))
+            far = X + np.float32(4096)
+            near(call(jnp.asarray(far), y, **fixed), exact(name, far, Y))
+            if "weights" in options:
+                weighted = call(x, y, weights=stats.Frequency(jnp.asarray(W)), **fixed)
+                near(weighted, exact(name, X, Y, W))
+            if "where" in options:
+                mask = W > 0
+                hidden = jnp.asarray(np.where(mask, X, NAN).astype(np.float32))
+                near(call(hidden, y, where=jnp.asarray(mask), **fixed), exact(name, X, Y, mask))
+            if name in POWERS:
+                base, power = call(x, y, **fixed), POWERS[name]
+                for e in (-118, -40, 40, 118) if power < 2 else (-40, 40):
+                    scaled = call(jnp.ldexp(x, e), y, **fixed)
+                    for a, b in zip(jax.tree.leaves(scaled), jax.tree.leaves(base), strict=True):
+                        with np.errstate(over="ignore", under="ignore"):
+                            expected = np.ldexp(np.float64(b), power * e).astype(np.float32)
+                        expected = np.where(np.abs(expected) < 1.2e-38, 0, expected)
+                        np.testing.assert_array_equal(np.asarray(a), expected)
+
+    return original, test
+
+
+def rows():
+    """Return metrics as a loop may see them: with nans, infinities, plateaus."""
+    some = RNG.choice([NAN, INF, -INF, -1.0, 0.0, 0.25, 0.5, 1.0, 3.0], (4, N))
+    falling = np.stack([8 / (1 + np.arange(N)), np.repeat(np.arange(N // 4), 4)[::-1]])
+    some[:2, 0] = NAN
+    return np.concatenate([some, falling, RNG.normal(0, 9, (4, N))]).astype(np.float32)
+
+
+ROWS = rows()
+
+
+def callback(name):
+    """Return a callback, and its oracle."""
+    setting, check = EAGER[name]
+    made = MAKE[name]("max", *setting)
+
+    def test(c):
+        compiled = jax.jit(lambda values: run(values, c))
+        for row in ROWS:
+            check(row, compiled(jnp.asarray(row)))
+        lanes = jax.jit(jax.vmap(lambda values: run(values, c)))(jnp.asarray(ROWS))
+        for k, row in enumerate(ROWS):
+            check(row, lane(lanes, k))
+
+    return made, test
+
+
+ARRAYS = jnp.asarray(X + 9), jnp.asarray(Y)
+
+
+def fold(name):
+    """Return a fold, and what the suite asks of it."""
+    made = public_cases.FOLDS[name]
+    data = public_cases.elements(name, *ARRAYS)
+    cuts = [jax.tree.map(lambda leaf, s=s: leaf[s], data) for s in np.s_[:8, 8:16, 16:]]
+    whole = jf.fold(made, data)
+    kept = jnp.asarray(W > 0)
+    few = jax.tree.map(lambda leaf: leaf[np.asarray(kept)], data)
+    of_few = None if made.merge is None else made.extract(made.block(few))
+
+    def alike(found, right):
+        jf.testing.checks.assert_same(found, right, rtol=1e-5, atol=1e-5)
+
+    def test(g):
+        alike(jf.fold(g, data), whole)
+        if g.merge is None:
+            return
+        alike(jf.fold(g, cuts), whole)
+        alike(g.extract(g.block_where(data, kept)), of_few)
+        memory = g.block(cuts[0])
+        for k in range(8, 12):
+            memory = g.step(memory, jax.tree.map(lambda leaf, k=k: leaf[k], data))
+        first = jax.tree.map(lambda leaf: leaf[:12], data)
+        alike(g.extract(memory), made.extract(made.block(first)))
+        empty = jax.tree.map(jnp.asarray, g.init(jf._folds.fold.like_of_block(data)))
+        alike(g.extract(g.merge(empty, memory)), g.extract(memory))
+
+    return made, test
+
+
+def cases():
+    """Return all that can be mutated, by name: a function that makes it and its test."""
+    found = {f"stats.{name}": (statistic, name) for name in {**EXACT, **SCIPY}}
+    found |= {f"callbacks.{name}": (callback, name) for name in EAGER if name not in UNCHECKED}
+    return found | {f"folds.{name}": (fold, name) for name in public_cases.FOLDS}
+
+
+UNCHECKED = ("finite", "ema", "spikes")  # whose oracles are drawn alone
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--most", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("names", nargs="*")
+    given = parser.parse_args()
+    known = cases()
+    words = ("mutants", "killed", "never differed", "rounding", "survived", "share", "seconds")
+    print(f"{'name':24} {'  '.join(words)}")
+    for name in given.names or known:
+        maker, which = known[name]
+        start = time.perf_counter()
+        try:
+            value, test = maker(which)
+            report = laws.mutants(value, test, max_mutants=given.most, seed=given.seed)
+        except ValueError as error:
+            print(f"{name}: {error}", flush=True)
+            continue
+        rounded = [one for one in report.survived if one.apart <= ROUNDING]
+        wrong = [one for one in report.survived if one.apart > ROUNDING]
+        killed = len(report.killed)
+        share = 100 * killed / max(killed + len(wrong), 1)
+        counts = len(report.mutants), killed, len(report.never_differed), len(rounded), len(wrong)
+        numbers = "{:7} {:7} {:15} {:8} {:9}".format(*counts)
+        took = time.perf_counter() - start
+        print(f"{name:24} {numbers} {share:5.0f} % {took:7.0f}", flush=True)
+        for one in (*wrong, *rounded, *report.never_differed):
+            print(f"    {one!r}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
