@@ -73,6 +73,8 @@ def pytree(cls: type[T]) -> type[T]:
             object.__setattr__(value, name, child)
         return value
 
+    for method in (flatten, flatten_with_keys, unflatten):
+        method.__doc__ = "Do what JAX asks of a pytree. @private"  # pdoc leaves it out
     made.tree_flatten, made.tree_flatten_with_keys = flatten, flatten_with_keys
     made.tree_unflatten = classmethod(unflatten)
     # Not `register_dataclass`: the tree structures of two classes so registered are equal whenever

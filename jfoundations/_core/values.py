@@ -265,12 +265,18 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
         return self.func(*held, *args, **{**keywords, **kwargs})
 
     def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
-        """Return the function and the arguments as children; functions and settings are static."""
+        """Return the function and the arguments as children; functions and settings are static.
+
+        @private
+        """
         return (hold(self.func), self._arguments), None
 
     @classmethod
     def tree_unflatten(cls, _: None, children: tuple[PyTree, PyTree]) -> "partial[Any]":
-        """Rebuild from the function and the arguments."""
+        """Rebuild from the function and the arguments.
+
+        @private
+        """
         new = object.__new__(cls)
         new._set(release(children[0]), children[1])
         return new

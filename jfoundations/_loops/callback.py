@@ -106,14 +106,20 @@ class Callback(Structural):
             object.__setattr__(self, field, value)
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
-        """Return the functions as children (plain ones static), and the names as structure."""
+        """Return the functions as children (plain ones static), and the names as structure.
+
+        @private
+        """
         named = (("init", self.init), *self.events)
         names = tuple(n for n, _ in self.events)
         return [(jax.tree_util.GetAttrKey(n), hold(f)) for n, f in named], (names, self.name)
 
     @classmethod
     def tree_unflatten(cls, structure: Any, held: tuple[Any, ...]) -> "Callback":
-        """Rebuild from the functions and names."""
+        """Rebuild from the functions and names.
+
+        @private
+        """
         names, name = structure
         init, *functions = [release(part) for part in held]
         callback = object.__new__(cls)

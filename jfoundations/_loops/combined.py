@@ -212,6 +212,8 @@ class Combined(StopPredicate):
 
         Members that are combined themselves are taken apart here, level by level: JAX walks down
         a tree by recursion, of which Python allows little.
+
+        @private
         """
         nodes, children, shapes = [self], [], []
         for node in nodes:
@@ -227,7 +229,10 @@ class Combined(StopPredicate):
 
     @classmethod
     def tree_unflatten(cls, structure: Any, held: tuple[PyTree, ...]) -> "Combined":
-        """Rebuild from functions and members."""
+        """Rebuild from functions and members.
+
+        @private
+        """
         nodes: list[Combined] = [object.__new__(cls) for _ in structure]
         children, within = map(release, held), iter(nodes[1:])
         take = lambda n: tuple(next(children) for _ in range(n))  # noqa: E731

@@ -146,13 +146,19 @@ class Pipe(Structural, Generic[A, B]):
         return pipe
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
-        """Return the stages as children (plain functions static) and the names as structure."""
+        """Return the stages as children (plain functions static) and the names as structure.
+
+        @private
+        """
         keys = map(jax.tree_util.GetAttrKey, self.names)
         return list(zip(keys, map(hold, self.stages), strict=True)), self.names
 
     @classmethod
     def tree_unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> "Pipe[Any, Any]":
-        """Rebuild the pipe from its names and stages."""
+        """Rebuild the pipe from its names and stages.
+
+        @private
+        """
         return cls._make(names, tuple(map(release, held)))
 
     def __call__(self, x: A) -> B:

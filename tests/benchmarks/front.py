@@ -14,11 +14,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from _timing import table
 from loops import STEPS, hand, ours, small
-from statistics import normal  # the file beside this one
 
 from jfoundations import stats
+
+
+def normal(size: int, seed: int = 0) -> jax.Array:
+    """Return float32 normals with mean 3."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(size, dtype=np.float32) + 3)
 
 
 def by_jnp(x: jax.Array) -> Any:
