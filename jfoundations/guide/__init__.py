@@ -45,8 +45,10 @@ __all__ = [
     "coming_from",
 ]
 
-for _page in map(globals().get, __all__):
+for _name in __all__:
+    _page = globals()[_name]
     _text = Path(_page.__file__).with_suffix(".md").read_text(encoding="utf-8")
     # A Markdown file links to files beside it, a page of pdoc to pages beside it.
-    _page.__doc__ += "\n\n" + re.sub(r"\((\w+)\.md(#[\w-]+)?\)", r"(\1.html\2)", _text)
+    _text = re.sub(r"\((\w+)\.md(#[\w-]+)?\)", r"(\1.html\2)", _text)
+    _page.__doc__ = f"{_page.__doc__}\n\n{_text}"
 del Path, re
