@@ -1,4 +1,1 @@
-"""From one array to a cluster: one fold, anywhere, with the same bits.
-
-.. include:: array_to_cluster.md
-"""
+"""From one array to a cluster: one fold, anywhere, with the same bits."""

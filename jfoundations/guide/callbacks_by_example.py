@@ -1,4 +1,1 @@
-"""Callbacks by example: twelve recipes.
-
-.. include:: callbacks_by_example.md
-"""
+"""Callbacks by example: fourteen recipes."""

@@ -1,4 +1,1 @@
-"""Coming from other libraries: their lines, and the same here.
-
-.. include:: coming_from.md
-"""
+"""Coming from other libraries: their lines, and the same here."""

@@ -1,4 +1,1 @@
-"""How to choose: driver, executor, accuracy, statistic.
-
-.. include:: how_to_choose.md
-"""
+"""How to choose: driver, executor, accuracy, statistic."""

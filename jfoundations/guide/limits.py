@@ -1,4 +1,1 @@
-"""Limits: what the library does not do, and where it is slower.
-
-.. include:: limits.md
-"""
+"""Limits: what the library does not do, and where it is slower."""

@@ -1,4 +1,1 @@
-"""Ten minutes: a loop, a callback, lanes, a fold, a pipe and a law.
-
-.. include:: ten_minutes.md
-"""
+"""Ten minutes: a loop, a callback, lanes, a fold, a pipe and a law."""

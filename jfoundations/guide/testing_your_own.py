@@ -1,4 +1,1 @@
-"""Testing your own: laws for callbacks, folds, pipes and statistics.
-
-.. include:: testing_your_own.md
-"""
+"""Testing your own: laws for callbacks, folds, pipes and statistics."""

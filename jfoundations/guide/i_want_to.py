@@ -1,0 +1,1 @@
+"""I want to …: a wish a row, and the name that grants it."""
