@@ -20,7 +20,7 @@ from ..._core.values import name_of
 from ._failure import CALL, Breach, Call, report
 
 MAX_EXAMPLES = 30
-PINNED: ContextVar["_Pinned | None"] = ContextVar("PINNED", default=None)
+PINNED: ContextVar[_Pinned | None] = ContextVar("PINNED", default=None)
 _AT_ONCE = ContextVar("_AT_ONCE", default=False)
 
 

@@ -4,12 +4,12 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..._core.pytrees import function, pytree, static
 from ..._core.types import PyTree
+from ..._core.values import node
 from ..._loops.callback import Callback, Chain, callback_name, events_of
 from ..._loops.combined import Combined
 from ._mutated import Called
@@ -130,7 +130,7 @@ def _word(name: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class LateFunction(Callback):
     """A function `state -> (state, stop)`; called by itself, its first stop is yet to come."""
 

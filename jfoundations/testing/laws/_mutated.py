@@ -97,13 +97,13 @@ def _pairs(values: Any, put: Put, names: list[str]) -> Any:
 
 
 def _fold(fold: Fold[Any], put: Put, at: str) -> Fold[Any]:
-    given = {field: getattr(fold, field) for field in FIELDS}
+    given: dict[str, Any] = {field: getattr(fold, field) for field in FIELDS}
     # what is made of the others is made of them again
     if is_of(fold.block, one_by_one):
         given["block"] = None
     if is_of(fold.block_where, kept_by_rows):
         given["block_where"] = None
-    put_in = {
+    put_in: dict[str, Any] = {
         field: value if value is None else put(f"{at}{field}", field, value)
         for field, value in given.items()
     }
@@ -112,7 +112,7 @@ def _fold(fold: Fold[Any], put: Put, at: str) -> Fold[Any]:
 
 
 def _callback(callback: Callback, put: Put, at: str) -> Callback:
-    new = object.__new__(type(callback))
+    new: Any = object.__new__(type(callback))
     if isinstance(callback, Combined):
         names = [f"{at}{callback_name(one)}, " for one in callback.members]
         members = tuple(rebuilt(*pair, at=n) for pair, n in _pairs(callback.members, put, names))

@@ -110,9 +110,8 @@ def _of_arrays(eqn: "JaxprEqn", name: str) -> list[Variant]:
     if name in REDUCERS:
         other, words = REDUCERS[name]
         found.append(Variant("operator", words, partial(_reducer, f"{other}_p", params)))
-    if name in REDUCTIONS and len(params["axes"]) < eqn.invars[0].aval.ndim:
-        axes = tuple((a + 1) % eqn.invars[0].aval.ndim for a in params["axes"])
-        axes = tuple(sorted(axes))
+    if name in REDUCTIONS and len(params["axes"]) < (ndim := len(like(eqn.invars[0]).shape)):
+        axes = tuple(sorted((a + 1) % ndim for a in params["axes"]))
         found.append(Variant("axis", f"{name} over another axis", partial(_bound, eqn, axes=axes)))
     if name in CUMULATIVE:
         run = partial(_bound, eqn, reverse=not params["reverse"])
@@ -234,5 +233,5 @@ def fits(eqn: "JaxprEqn", variant: Variant) -> bool:
         found = jax.eval_shape(lambda *xs: listed(variant.run(*xs)), *map(like, eqn.invars))
     except (TypeError, ValueError):
         return False
-    right = [(v.aval.shape, v.aval.dtype) for v in eqn.outvars]
+    right = [(v.shape, v.dtype) for v in map(like, eqn.outvars)]
     return [(x.shape, x.dtype) for x in found] == right

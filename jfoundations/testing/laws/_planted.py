@@ -88,8 +88,11 @@ class Run:
         return program.answer(evaluate(jaxpr, consts, arrays, path, run, apart=self.apart))
 
     def _planted(self, site: Site, program: Program, arrays: list[Any]) -> Any:
-        path, eqn = program.places.get((site.primitive, site.number), ((), None))
-        which = [v for v in variants(eqn) if v.words == site.words] if eqn is not None else []
+        place = program.places.get((site.primitive, site.number))
+        if place is None:
+            return self._answer(program, arrays)
+        path, eqn = place
+        which = [v for v in variants(eqn) if v.words == site.words]
         if not which or not fits(eqn, which[0]):
             return self._answer(program, arrays)
         found = self._answer(program, arrays, path, which[0].run)

@@ -197,7 +197,8 @@ def evaluate(
             consts = getattr(body, "consts", ())
             found = evaluate(_open(body), consts, xs, here[1:], run, apart=True)
         elif here:
-            one = planted(jaxpr.replace(eqns=[eqn]), ((0, *at[1:]), *path[1:]), run)
+            first: Any = (0, *at[1:])
+            one = planted(jaxpr.replace(eqns=[eqn]), (first, *path[1:]), run)
             found = bind(one.eqns[0], xs)
         else:
             found = bind(eqn, xs)
@@ -227,8 +228,9 @@ def where_is(jaxpr: Any, path: Place) -> str:
 
 def _line(eqn: "JaxprEqn") -> str:
     frame = _frame(eqn)
-    known = frame is not None and frame.file_name != __file__
-    return f"{Path(frame.file_name).name}:{frame.line_num}" if known else ""
+    if frame is None or frame.file_name == __file__:
+        return ""
+    return f"{Path(frame.file_name).name}:{frame.line_num}"
 
 
 def _frame(eqn: "JaxprEqn") -> Any:
