@@ -41,8 +41,6 @@ def _settings(name: str, value: Any, zeros: bool) -> Iterator[tuple[str, str]]:
         said = number(value, zeros)
         if said and name.isidentifier():
             yield name, said
-    elif type(value) is tuple and value and all(isinstance(v, DYNAMIC) for v in value):
-        yield name, "(" + ", ".join(number(v, True) for v in value) + ")"
     elif is_dataclass(value) and not isinstance(value, type) and not is_pytree(value):
         for field in fields(value):  # of a rule, that is no value of its own
             held = getattr(value, field.name)

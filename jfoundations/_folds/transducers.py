@@ -9,7 +9,7 @@ are stages of a Pipe, read from the first to the last, which `over` puts in fron
 ...     return x % 2 == 0
 >>> pipe = jf.Pipe(jf.map_(lambda x: 3 * x), jf.filter_(even), jf.take(5))
 >>> pipe
-map_(lambda) >> filter_(even) >> take
+map_(lambda) >> filter_(even) >> take(n=5)
 >>> total = jf.Fold(lambda like: jnp.zeros((), like.dtype), jnp.add, jnp.add, name="total")
 >>> int(jf.fold(pipe.over(total), jnp.arange(1_000_000)))
 60

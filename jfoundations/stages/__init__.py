@@ -4,7 +4,7 @@
 >>> import jfoundations as jf
 >>> pipe = jf.Pipe(jf.stages.quantile_clip(0.01, 0.99), jf.stages.standardize())
 >>> pipe
-quantile_clip (unfitted) >> standardize (unfitted)
+quantile_clip(accuracy=0.01, q=[0.01, 0.99]) (unfitted) >> standardize (unfitted)
 >>> jf.fit(pipe, jnp.linspace(0.0, 1.0, 100))
 quantile_clip >> standardize
 

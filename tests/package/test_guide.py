@@ -107,6 +107,7 @@ def test_old_lines_are_python():
         assert ast.parse(block).body, name
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in Keras
 def test_old_lines_of_keras_and_flax_run(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.chdir(tmp_path)

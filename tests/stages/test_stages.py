@@ -156,6 +156,8 @@ def test_trees_of_features(name):
         back = pipe.inverse(pipe(TREE))
         for mine, its in zip(jax.tree.leaves(back), jax.tree.leaves(TREE), strict=True):
             scale = 3e-4 * np.asarray(its, np.float64).std(0)
+            if name == "pca":  # turning there and back rounds to the largest of the columns
+                scale = 8 * 2.0**-24 * np.abs(X - X.mean(0)).max()
             assert (np.abs(np.asarray(mine) - its) <= scale + 1e-5 * np.abs(its)).all()
 
 

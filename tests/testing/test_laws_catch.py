@@ -7,6 +7,7 @@ from helpers import breach
 
 import jfoundations as jf
 from jfoundations import folds, stats
+from jfoundations._core.values import node
 from jfoundations.testing import laws, strategies
 
 HARD = strategies.ill_conditioned(length=5) | strategies.floats_with_offset(shape=(5,))
@@ -212,7 +213,7 @@ def test_unlawful_of():
         laws.fold(Biased(f.init, f.step, f.merge, f.extract, f.block))
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class Biased(jf.Fold):
     def of(self, g):
         f = super().of(jf.Pipe(g, _add_one))

@@ -8,6 +8,7 @@ import pytest
 from helpers import breach
 
 import jfoundations as jf
+from jfoundations._core.values import node
 from jfoundations.testing import laws
 
 
@@ -155,7 +156,7 @@ def test_pipe_that_traces_again():
         laws.pipe(jf.Pipe(Opaque()), rebuild=lambda: jf.Pipe(Opaque()))
 
 
-@jax.tree_util.register_pytree_with_keys_class
+@node
 class Bracketed(jf.Pipe):
     """A pipe that joins by nesting."""
 
