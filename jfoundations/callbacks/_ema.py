@@ -12,6 +12,7 @@ from jax.typing import ArrayLike, DTypeLike
 from .._core.checks import decay_of
 from .._core.pytrees import pytree
 from .._core.rounding import protect
+from .._core.sharding import automatic
 from .._core.types import PyTree, View
 from .._core.values import identity, partial
 from .._loops.callback import Callback
@@ -68,14 +69,15 @@ def _wide(dtype: DTypeLike) -> Any:
 
 
 def _start(of: View, state: PyTree) -> Ema:
-    value = jax.eval_shape(of, state)
+    value = of(state)
     refuse_keys(value, "ema", "mean")
-
-    def unknown(leaf: PyTree) -> jax.Array:
-        return jnp.full_like(leaf, jnp.nan, _wide(leaf.dtype))
-
-    value = jax.tree.map(unknown, value)
+    # what is full of a number may lie otherwise over devices than what it is like
+    value = automatic(_unknown, lies_as=0)(value)
     return Ema(value, jnp.zeros((), jnp.result_type(float)))
+
+
+def _unknown(value: PyTree) -> Any:
+    return jax.tree.map(lambda x: jnp.full_like(x, jnp.nan, _wide(x.dtype)), value)
 
 
 def _average(of: View, decay: ArrayLike, memory: Ema, state: PyTree) -> tuple[Ema, Any, bool]:

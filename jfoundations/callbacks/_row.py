@@ -19,6 +19,7 @@ from jax import Array, lax
 from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
 
+from .._core.sharding import automatic
 from .._core.types import PyTree
 
 FEW = 16  # lanes; of more, a scatter is as fast
@@ -49,6 +50,10 @@ def write_row(buffer: jax.Array, place: ArrayLike, value: jax.Array) -> jax.Arra
 
 
 def _set(buffer: jax.Array, place: Array, value: jax.Array) -> jax.Array:
+    return automatic(_at, lies_as=0)(buffer, place, value)
+
+
+def _at(buffer: jax.Array, place: Array, value: jax.Array) -> jax.Array:
     return buffer.at[place].set(value, mode="drop")
 
 

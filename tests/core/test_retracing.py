@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 import re
 
 import jax
@@ -85,7 +86,7 @@ STAGES = {  # the rows of the table, and builders of each
         lambda: jf.Pipe(jf.map_(scale), jf.filter_(positive), jf.take(5)),
     ],
 }
-ROWS = re.findall(r"^ {4}(\w.*?) {2,}(\d) +(\d)$", jf.lift.__doc__, re.MULTILINE)
+ROWS = re.findall(r"^(\w.*?) {2,}(\d) +(\d)$", inspect.cleandoc(jf.lift.__doc__), re.MULTILINE)
 TABLE = {row: (int(as_is), int(lifted)) for row, as_is, lifted in ROWS}
 
 

@@ -44,7 +44,7 @@ for _ in range(int(sys.argv[1])):
             print("chunk", done, flush=True)
     except KeyboardInterrupt:
         print("stopped", time.monotonic(), longest, int(result.steps), int(result.state["n"]))
-        assert done in (0, int(result.steps)), "the last result was lost"
+        assert done <= int(result.steps), "the last result was lost"
         sys.stdout.flush()
 more = int(result.steps) + 1000
 resumed = jf.resume(result, step, *watchers, max_steps=more)
