@@ -8,6 +8,7 @@ Here it fits or is refused, in whatever byte order it comes.
 [1, 2, 6]
 """
 
+import os
 from typing import Any
 
 import jax
@@ -202,6 +203,8 @@ def _sized(part: object) -> Any:
 
 
 def _cure(value: object) -> str:
+    if isinstance(value, str | bytes | os.PathLike):
+        return "of files give jf.Source.of(paths)"
     dtype = getattr(value, "dtype", np.dtype("V"))
     if dtype.names:
         return 'give one field, as in x["name"], or a dict of them'

@@ -48,7 +48,7 @@ from .measure import Cost, cost_table
 from .measure import measure as measured
 from .plan import Carry, Plan, Step, make_plan
 from .resolve import listen
-from .tables import show_bytes, size_in_bytes, text_table
+from .tables import brief, show_bytes, size_in_bytes, text_table
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,7 +151,7 @@ def describe_loop(
     for value in callbacks:
         if _is_state(value):
             raise TypeError(
-                f"describe_loop: {describe(value)} is no callback; a state goes by keyword: "
+                f"describe_loop: {brief(value)} is no callback; a state goes by keyword: "
                 "describe_loop(step, state=…)"
             )
     program = make_program(step, callbacks, "describe_loop")

@@ -29,8 +29,8 @@ from .plan import Carry, Plan
 NO_REVERSE = (
     "a loop of driver='while', and each of chunks, has no gradient in reverse mode (grad, vjp, "
     "jacrev), as it does not store its steps; use iterate with driver='scan', which stores them "
-    "all, or driver='checkpointed', or driver='implicit' if it converges, or take the gradient in "
-    "forward mode: jax.jvp or jax.jacfwd" + see("how_to_choose")
+    "all, or driver='checkpointed', or driver='implicit' where it converges, else nan, or take the "
+    "gradient in forward mode: jax.jvp or jax.jacfwd" + see("how_to_choose")
 )
 
 

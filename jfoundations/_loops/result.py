@@ -27,6 +27,7 @@ from .tables import brief, counted, describe_lane, is_few, on_host, show, text_t
 
 S = TypeVar("S")
 LANES = 100  # shown at most
+WIDE = 120  # characters of a line of the table of lanes
 
 
 @node
@@ -118,9 +119,12 @@ class LoopResult(Generic[S]):
         Array([ True, False], dtype=bool)
         """
         if name not in self.names:
+            cure = nearest(name, self.names)
+            if name == "max_steps":
+                cure = "; where none of them asked to stop, stopped_by is 0"
             raise ValueError(
                 f"no callback of this run is called {name!r}; "
-                f"they are {', '.join(self.names) or 'none'}{nearest(name, self.names)}"
+                f"they are {', '.join(self.names) or 'none'}{cure}"
             )
         return self.stopped_by >> self.names.index(name) & 1 != 0
 
@@ -218,18 +222,38 @@ def _table_of(result: LoopResult[PyTree]) -> str:
     if not batch:
         head = [["steps", str(int(result.steps))], ["stopped by", ", ".join(result.reasons)]]
         return text_table(head + [[name, show(leaf)] for name, leaf in leaves])
-    lean = [(name, np.asarray(leaf)) for name, leaf in leaves if is_few(leaf, batch)]
-    rows = [["lane", "steps", "stopped by", *(name for name, _ in lean)]]
-    for index, steps, names in _lanes(result):
-        lane = ",".join(map(str, index))
-        rows.append(
-            [lane, str(steps), ", ".join(names), *(show(value[index]) for _, value in lean)]
-        )
-    if len(rows) > LANES + 1:
-        rows[LANES // 2 + 1 : -LANES // 2] = [["…"] * len(rows[0])]
-    large = [(name, leaf) for name, leaf in leaves if not is_few(leaf, batch)]
-    others = [f"{name} {describe_lane(leaf, batch)}" for name, leaf in large]
-    return text_table(rows) + "".join(f"\nin each lane {other}" for other in others)
+    lanes: list[Any] = list(_lanes(result))
+    if len(lanes) > LANES:
+        lanes[LANES // 2 : -LANES // 2] = [None]
+
+    def column(head: str, cell: Function) -> list[str]:
+        return [head, *("…" if lane is None else cell(lane) for lane in lanes)]
+
+    columns = [
+        column("lane", lambda lane: ",".join(map(str, lane[0]))),
+        column("steps", lambda lane: str(lane[1])),
+        column("stopped by", lambda lane: ", ".join(lane[2])),
+    ]
+    few = [k for k, (_, leaf) in enumerate(leaves) if is_few(leaf, batch)]
+    made = {}
+    for k in few:
+        value = np.asarray(leaves[k][1])
+        made[k] = column(leaves[k][0], lambda lane, value=value: show(value[lane[0]]))
+    # what callbacks remember is asked for sooner than a state that they hold beside it
+    room, fitting = WIDE - sum(map(_width, columns)), set()
+    states = len(jax.tree.leaves(result.state))
+    for k in sorted(few, key=lambda k: (k < states, k)):
+        if (room := room - _width(made[k])) >= 0:
+            fitting.add(k)
+    columns += [made[k] for k in few if k in fitting]
+    others = [leaves[k] for k in range(len(leaves)) if k not in fitting]
+    said = [f"{name} {describe_lane(leaf, batch)}" for name, leaf in others]
+    rows = list(zip(*columns, strict=True))
+    return text_table(rows) + "".join(f"\nin each lane {other}" for other in said)
+
+
+def _width(column: list[str]) -> int:
+    return max(map(len, column)) + 2
 
 
 def _named_leaves(result: LoopResult[PyTree]) -> Iterator[tuple[str, Any]]:

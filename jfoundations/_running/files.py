@@ -43,6 +43,11 @@ class Files:
         """Return the loader of files, in blocks of at most `size` rows; see `Source.of`."""
         names = tuple(os.path.abspath(path) for path in paths)
         for name in names:
+            if os.path.isdir(name) and _kind(name) not in KINDS:
+                raise ValueError(
+                    f"Source.of: {name} is a folder; give a list of its files, as in "
+                    'sorted(folder.glob("*.npy"))'
+                )
             if _kind(name) not in KINDS:
                 raise ValueError(
                     f"Source.of: {name} is none of the files that it reads, {', '.join(KINDS)}; "

@@ -60,7 +60,10 @@ class Source:
     def __post_init__(self) -> None:
         check_count(self.n_chunks, "n_chunks", "Source", least=1)
         if not callable(self.load):
-            raise TypeError(f"Source: load is {self.load!r}, which is not callable")
+            raise TypeError(
+                f"Source: load is {describe(self.load)}, which is not callable; give a function of "
+                "the number of a block, or of files Source.of(paths)"
+            )
 
     @classmethod
     def of(
@@ -112,6 +115,13 @@ class Source:
                 "Source.of: columns are of files, and data is none; pick them out beforehand, or "
                 "with .of(lambda element: …) of a fold"
             )
+        if isinstance(paths, Iterator):
+            raise TypeError(
+                f"Source.of: data is {type(data).__name__}, which is read once; of paths give a "
+                'list, as in sorted(folder.glob("*.npy"))'
+            )
+        if isinstance(paths, list | tuple) and not paths:
+            raise ValueError("Source.of: data is an empty list, so there is no block")
         indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
         if indexed and not _is_tree(data) and (size is None or not isinstance(data, list)):
             slices = Slices(data, size)

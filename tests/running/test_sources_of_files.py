@@ -292,3 +292,20 @@ def test_which_file_spoiled_the_mean(tmp_path):
     paths = npy(tmp_path, [*PARTS, PARTS[0] + 100])
     mean, without = jf.jackknife(folds.mean(), jf.Source.of(paths))
     assert int(jnp.argmax(jnp.abs(without[:, 0] - mean[0]))) == 4
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda f: jf.Source.of([]), ValueError, ("an empty list", "no block")),
+        (lambda f: jf.Source.of(f.glob("*.npy")), TypeError, ("is read once", "sorted(")),
+        (lambda f: jf.Source.of(f), ValueError, ("is a folder", "glob")),
+        (lambda f: jf.Source(3, [f]), TypeError, ("not callable", "Source.of(paths)")),
+        (lambda f: jf.fold(folds.mean(), [f]), TypeError, ("jf.Source.of(paths)",)),
+        (lambda f: jf.fold(folds.mean(), str(f)), TypeError, ("jf.Source.of(paths)",)),
+        (lambda f: jf.fold(folds.mean(), f), TypeError, ("of files Source.of(paths)",)),
+    ],
+)
+def test_what_a_newcomer_writes_for_files(tmp_path, call, error, said):
+    with raises(error, *said):
+        call(tmp_path)

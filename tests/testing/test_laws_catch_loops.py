@@ -197,3 +197,16 @@ def test_plateau_of_a_negative_metric():
     with breach("what it must be"):
         laws.constant(lambda x: their_rate(x[0]), lambda c: jnp.full_like(c, 0.5**3))
     laws.constant(lambda x: our_rate(x[0]), lambda c: jnp.full_like(c, 0.5**3), max_examples=30)
+
+
+def test_sums_may_round_otherwise_in_lanes():
+    def feed(memory, x):
+        return jnp.sum((x - 0.3) ** 2), x, False
+
+    heard = jf.Callback(lambda x: jnp.float32(0), after_step=feed, name="loss")
+    laws.callback(heard, ulp=64, max_examples=3)
+
+
+def test_other_nouns_are_named():
+    with pytest.raises(TypeError, match="laws.fold: sum is no Fold"):
+        laws.fold(jnp.sum)

@@ -33,7 +33,7 @@ def callback(
         states: a state that goes with it, or a strategy of them.
         max_steps: as in `driver_equivalence`.
         observes: hold them to the law of observers too.
-        ulp: as in `driver_equivalence`.
+        ulp: as in `driver_equivalence` and `lane`.
         max_examples: how many examples each law tries.
 
     Raises:
@@ -45,7 +45,8 @@ def callback(
     ...     return x, x > 100.0
     >>> callback(large, step=lambda x: 3 * x, states=1.0, max_examples=2)
     """
-    laws = [partial(driver_equivalence, ulp=ulp), resume, chunking, lane, frozen, chains]
+    laws = [partial(one, ulp=ulp) for one in (driver_equivalence, lane)]
+    laws += [resume, chunking, frozen, chains]
     laws += [observer] if observes else []
     given = {"step": step, "states": states, "max_steps": max_steps, "max_examples": max_examples}
     check_all("callback", laws, *callbacks, **given)

@@ -175,6 +175,8 @@ def check_all(
     if not failed:
         return
     left_out = f"; {', '.join(silent)} left out" if silent else ""
-    head = f"{who}: {', '.join(names)}\n  fails {', '.join(failed)}{left_out}"
+    head = (
+        f"{who}: {', '.join(names)}\n  fails {', '.join(failed)}{left_out}{see('testing_your_own')}"
+    )
     texts = [head, *(f"{name}: {error}" for name, error in failed.items())]
-    raise AssertionError("\n\n".join(texts) + see("testing_your_own"))
+    raise AssertionError("\n\n".join(texts))

@@ -56,9 +56,13 @@ class Finding:
         offset = (self.offset or 0) >= (other.offset or 0)
         return bool(self.holds) and same and offset and self.units <= other.units
 
+    @property
+    def said(self) -> str:
+        """The law in words, with its constant."""
+        return self.says.replace("{}", "c" if self.constant is None else f"{self.constant:g}")
+
     def __repr__(self) -> str:
-        said = self.says if self.constant is None else self.says.format(f"{self.constant:g}")
-        return f"{self.law}: {self.verdict}, {said}{'; ' + self.why if self.why else ''}"
+        return f"{self.law}: {self.verdict}, {self.said}{'; ' + self.why if self.why else ''}"
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,7 @@ class Findings(Mapping[str, Finding]):
         some = sorted((one for one in self.findings if one.holds is not None),
                       key=lambda one: not one.holds)  # fmt: skip
         for one in some:
-            said = one.says if one.constant is None else one.says.format(f"{one.constant:g}")
-            said = said if one.holds else f"{said}: {one.why}"
+            said = one.said if one.holds else f"{one.said}: {one.why}"
             offset = "" if one.offset is None else f"{one.offset:g}"
             rows.append((one.law, one.verdict, offset, " ".join(one.dtypes), said))
         widths = [max(len(row[k]) for row in rows) for k in range(4)]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._core.types import Function, PyTree
+from ..._core.values import name_of
 from ..._folds.fold import Fold, like_of_block
 from ..._folds.rows import is_by_rows
 from ..strategies import LENGTHS, arrays, floats_with_offset, ill_conditioned, strategy_of
@@ -57,6 +58,9 @@ def fold(
     >>> import jfoundations as jf
     >>> fold(jf.folds.maximum(), max_examples=3)
     """
+    if not isinstance(a_fold, Fold):
+        cure = "hold a function of an array to laws.statistic"
+        raise TypeError(f"laws.fold: {name_of(a_fold)} is no Fold; {cure}")
     ways = _Ways(a_fold, *(jax.jit(way, static_argnums=0) if jit else way for way in WAYS))
     law = _homomorphism if a_fold.merge is not None else _goes_on
 

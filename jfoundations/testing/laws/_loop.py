@@ -152,6 +152,7 @@ def lane(
     step: Step[PyTree] = logistic,
     states: PyTree = None,
     max_steps: int = 9,
+    ulp: float = 0,
     max_examples: int = 15,
 ) -> None:
     """Hold every lane of a `vmap` to the bits of its run alone: `vmap(run)(x)[i]` is `run(x[i])`.
@@ -161,6 +162,7 @@ def lane(
         step: as in `driver_equivalence`.
         states: as in `driver_equivalence`.
         max_steps: as in `driver_equivalence`.
+        ulp: as in `driver_equivalence`: a sum in a callback may round otherwise in a batch.
         max_examples: how many examples to try.
 
     Raises:
@@ -179,7 +181,7 @@ def lane(
         result = together(jax.tree.map(lambda *leaves: jnp.stack(leaves), *lanes))
         for k, state in enumerate(lanes):
             one = jax.tree.map(lambda leaf, k=k: leaf[k], result)
-            same(one, alone(state), bits=True, what=f"lane {k}, and its run alone")
+            same(one, alone(state), ulp=ulp, bits=True, what=f"lane {k}, and its run alone")
 
     lanes = st.lists(_states(states), min_size=3, max_size=3).map(_alike)
     check(lanes_run_as_if_alone, max_examples, lanes=lanes)
