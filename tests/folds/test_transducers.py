@@ -252,6 +252,6 @@ def test_they_are_values():
     assert [repr(t) for t in (M, F, T, W)] == [
         *("map_(triple)", "filter_(even)", "take(5)", "take_while(small)")
     ]
-    assert repr(jf.Pipe(M, F, T)) == "map_(triple) >> filter_(even) >> take"
+    assert repr(jf.Pipe(M, F, T)) == "map_(triple) >> filter_(even) >> take(n=5)"
     traced = jax.jit(lambda t: jnp.zeros(len(repr(t))))(T)
     assert traced.size == len("take(n)")

@@ -258,7 +258,7 @@ def test_what_is_refused(tmp_path, monkeypatch):
         (lambda: jf.Source.of(PARTS[0], 2, columns=["x"]), TypeError, "columns are of files"),
         (lambda: jf.Source.of(paths, columns="x"), TypeError, "give a list of names"),
         (lambda: jf.Source.of(PARTS, 2), ValueError, "must share one leading axis"),
-        (lambda: jf.Source.of([]), ValueError, "n_chunks is 0"),
+        (lambda: jf.Source.of([]), ValueError, "an empty list"),
         (lambda: jf.Source.of(3.0, 2), TypeError, "no leading axis"),
     ):
         with raises(error, *said):

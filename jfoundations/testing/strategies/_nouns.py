@@ -118,7 +118,7 @@ def pipes(*, max_stages: int = 4) -> SearchStrategy[Pipe[Any, Any]]:
         max_stages: how many stages at most; none at all is drawn too.
     """
     factors = st.integers(-8, 8).map(lambda k: partial(_times, k / 4))
-    stages = st.sampled_from([_negate, _halve, _increase]) | factors
+    stages = st.sampled_from([_negate, _halve, _reflect]) | factors
     return st.lists(stages, max_size=max_stages).map(lambda parts: Pipe(*parts))
 
 
@@ -134,5 +134,6 @@ def _halve(x: PyTree) -> Any:
     return jax.tree.map(lambda a: (a / 2).astype(a.dtype), x)
 
 
-def _increase(x: PyTree) -> Any:
-    return jax.tree.map(lambda a: a + 1, x)
+def _reflect(x: PyTree) -> Any:
+    # no sum: compilers fuse it with a product, or add up constants, and round otherwise
+    return jax.tree.map(lambda a: jnp.conj(a) if jnp.iscomplexobj(a) else jnp.abs(a), x)
