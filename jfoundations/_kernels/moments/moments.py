@@ -9,8 +9,6 @@ so that a statistic is one formula for all of them.
 (6.25, 47.1875, 7.932)
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

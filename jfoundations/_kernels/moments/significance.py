@@ -6,8 +6,6 @@
 1.3237...
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -50,7 +48,7 @@ class Sample(NamedTuple):
     unit: Array
 
     @classmethod
-    def of(cls, m: Moments) -> Sample:
+    def of(cls, m: Moments) -> "Sample":
         """Return what is to be known of moments."""
         unit = jnp.ones_like(m.words[0][1]) if m.units[0] is None else m.units[0]
         return cls(m.size, m.words[0], m.over(0, 0), unit)
