@@ -58,7 +58,13 @@ class Difference(NamedTuple):
 
 
 def difference(
-    a: PyTree, b: PyTree, *, ulp: float, rtol: float, atol: float, bits: bool
+    a: PyTree,
+    b: PyTree,
+    *,
+    ulp: float = 0,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    bits: bool = False,
 ) -> Difference | None:
     """Return where two pytrees differ first, or None; bounds as in `assert_same`."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(a)

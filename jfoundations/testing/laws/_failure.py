@@ -37,19 +37,12 @@ def claim(holds: bool, wrong: str, came: object, expected: object) -> None:
 
 
 def same(
-    found: PyTree,
-    expected: PyTree,
-    *,
-    ulp: float = 0,
-    rtol: float = 0.0,
-    atol: float = 0.0,
-    bits: bool = False,
-    what: str,
+    found: PyTree, expected: PyTree, *, what: str, bits: bool = False, **bounds: float
 ) -> None:
     """Raise what is wrong unless an answer is what was expected; bounds as in `assert_same`."""
-    apart = difference(found, expected, ulp=ulp, rtol=rtol, atol=atol, bits=bits)
+    apart = difference(found, expected, bits=bits, **bounds)
     if apart is not None:
-        came, wanted = shown(apart.left), shown(apart.right) + _bound(ulp=ulp, rtol=rtol, atol=atol)
+        came, wanted = shown(apart.left), shown(apart.right) + _bound(**bounds)
         came += f", {apart.distance}" * bool(apart.distance)
         raise Breach(f"{what}: {apart.where} differs", came, wanted)
 
