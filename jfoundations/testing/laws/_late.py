@@ -82,6 +82,8 @@ class Carried:
 
 @pytree
 class LateInit(Called):
+    """The memory of a callback that is late, and that nobody has asked yet."""
+
     function: Any = function()
 
     def __call__(self, state: PyTree, **words: Any) -> Any:
@@ -90,6 +92,8 @@ class LateInit(Called):
 
 @pytree
 class Late(Called):
+    """An event whose stop is the one that was asked for a step before."""
+
     function: Any = function()
     note: Any = static()
     has_memory: bool = static()
@@ -109,6 +113,8 @@ class Late(Called):
 
 @pytree
 class LateHear(Called):
+    """What a combined callback hears, with the stop of a step before."""
+
     function: Any = function()
     note: Any = static()
     owned: int = static()

@@ -26,7 +26,11 @@ Put = Callable[[str, str, Any], Any]  # name, role, function -> function
 
 
 class Called(Structural):
-    """A function that stands in another's place: with its name and, but for a few, its words."""
+    """A function that stands in another's place: with its name and, but for a few, its words.
+
+    A class of it needs a docstring: for one without, `dataclass` asks for the signature of the
+    class, and Python 3.11.2 finds that of its instances.
+    """
 
     function: Any
 
