@@ -144,8 +144,8 @@ def checked(
         )
     if not isinstance(data, Iterable):
         raise TypeError(
-            f"{who}: data is {type(data).__name__}; give an array, an iterable of blocks, or of "
-            "files Source.of(paths)"
+            f"{who}: data is {type(data).__name__}; give an array, or an iterable of blocks; "
+            "of files Source.of(paths)"
         )
     if a_fold.merge is None and not executor.keeps_order:
         raise TypeError(
