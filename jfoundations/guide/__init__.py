@@ -1,11 +1,11 @@
 """The guide: pages to read from the first to the last, or to look things up in.
 
-Every example in them is run by the tests. `python -m pdoc jfoundations` renders them beside the
-reference; in the package they are Markdown files, one a page.
+Every example in them is run by the tests. `python -m pdoc --no-show-source jfoundations` renders them
+beside the reference; in the package they are Markdown files, one a page.
 
 - `jfoundations.guide.ten_minutes`: a loop, a callback, lanes, a fold, a pipe, a law.
 - `jfoundations.guide.i_want_to`: a wish a row, and the name that grants it.
-- `jfoundations.guide.callbacks_by_example`: fourteen recipes, training among them.
+- `jfoundations.guide.callbacks_by_example`: fifteen recipes, training among them.
 - `jfoundations.guide.statistics_to_trust`: what is exact, what has a bound, what each mode costs.
 - `jfoundations.guide.array_to_cluster`: one fold over an array, files, devices, processes.
 - `jfoundations.guide.testing_your_own`: laws for your own callbacks, folds, pipes and statistics.

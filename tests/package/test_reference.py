@@ -23,7 +23,7 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.ids, self.links, self.text = set(), set(), ""
+        self.path, self.ids, self.links, self.text = path, set(), set(), ""
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
@@ -39,8 +39,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     out = tmp_path_factory.mktemp("reference")
-    command = [sys.executable, "-W", "error", "-m", "pdoc", "jfoundations", "-o", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-W", "error", *"-m pdoc --no-show-source jfoundations -o".split()]
+    done = subprocess.run([*command, str(out)], capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "warn" not in (done.stdout + done.stderr).lower()
     return {path.resolve(): Page(path) for path in out.rglob("*.html")}
@@ -52,6 +52,11 @@ def page_of(pages, space):
         for path, page in pages.items()
         if str(path).endswith(f"jfoundations{space.replace('.', '/')}.html")
     )
+
+
+def test_no_page_is_long_to_load(pages):
+    assert max(path.stat().st_size for path in pages) < 600_000
+    assert page_of(pages, "").path.stat().st_size < 400_000
 
 
 def test_every_link_leads_somewhere(pages):
