@@ -5,13 +5,16 @@
 Of each name a sample of N mutants is run against what the fast suite asks of that name: statistics
 against their definitions in rational arithmetic, with and without weights, masks and nans, and to
 the bit under powers of two; callbacks against their oracles in plain Python; folds in blocks, with
-masks, against the answer of the whole. Those that live are printed: those that never differed, that
-differ by a few roundings, and those that are wrong, of which the share killed speaks.
+masks, against the answer of the whole. At the edges, where the suite has tables of answers
+(constants, infinities, nans, the ends of the range, masks of nothing), the answers are those of
+what was not mutated. Those that live are printed: those that never differed, that differ by a few
+roundings, and those that are wrong, of which the share killed speaks.
 """
 
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -33,6 +36,25 @@ from jfoundations.testing import laws  # noqa: E402
 RNG = np.random.default_rng(3)
 X, Y = (RNG.integers(-64, 64, 24).astype(np.float32) / 8 for _ in "xy")
 W = RNG.integers(0, 4, 24).astype(np.int32)
+SOME = np.arange(24) % 5 == 3
+# data that the tables of edges hold; of one shape, so that they compile nothing more
+EDGES = [
+    np.full(24, 7.5),
+    np.full(24, 3e38),
+    np.where(SOME, INF, X),
+    np.where(SOME, NAN, X),
+    np.where(np.arange(24) == 0, -INF, X),
+    np.where(np.arange(24) == 23, NAN, X),
+    np.where(SOME, 3e38, -3e38),
+    np.where(SOME, 3e38, X),
+    X.astype(np.float64) * 1e-38,
+    np.where(SOME, 1e19, 1e-19),
+    np.arange(24.0) + 2.0**24,
+    np.repeat([1.0, 2.0], 12),
+    np.zeros(24),
+]
+MASKS = [np.zeros(24, bool), np.arange(24) == 5, np.arange(24) > 3, SOME]
+COUNTS = [np.zeros(24, np.int32), np.where(SOME, 2**20, 0).astype(np.int32)]
 ROUNDING = 1e-6  # what of the largest answer a few roundings are, in float32
 # a power of two in the data, of pairs in the first, comes out so
 POWERS = {"sum": 1, "mean": 1, "var": 2, "std": 1, "sem": 1, "cov": 1, "corr": 0, "mean_abs_dev": 1}
@@ -52,12 +74,36 @@ def near(found, right):
         np.testing.assert_allclose(np.asarray(a, np.float64), b, rtol=1e-5, atol=1e-5 * size)
 
 
+def at_edges(call, y, options, rows):
+    """Yield a statistic's answers at the edges."""
+    of_rows = np.s_[:6] if rows else np.s_[:]  # of a matrix, a weight is that of a row
+    for edge in EDGES:
+        x = jnp.asarray(edge.astype(np.float32))
+        yield call(x, y)
+        if "weights" in options:
+            yield call(x, y, weights=stats.Frequency(jnp.asarray(W[of_rows])))
+    x = jnp.asarray(X)
+    for mask in MASKS if "where" in options and not rows else ():
+        yield call(x, y, where=jnp.asarray(mask))
+    for counts in COUNTS if "weights" in options else ():
+        yield call(x, y, weights=stats.Frequency(jnp.asarray(counts[of_rows])))
+
+
 def statistic(name):
     """Return a statistic, and what the suite asks of it."""
     original = getattr(stats, name)
     options = public_cases.options_of(original)
+    rows = name.endswith("_matrix")
+    axis = {"axis": 0} if "axis" in options else {}
+    at_all = partial(public_cases.CALLS[name], **axis)
+    known = [jax.tree.leaves(one) for one in at_edges(at_all, jnp.asarray(Y), options, rows)]
 
     def test(g):
+        with mock.patch.object(stats, name, g):
+            for found, right in zip(
+                at_edges(at_all, jnp.asarray(Y), options, rows), known, strict=True
+            ):
+                near(found, right)
         with mock.patch.object(stats, name, g):
             call = public_cases.CALLS[name]
             fixed = {"axis": 0} if "axis" in options else {}
@@ -71,9 +117,10 @@ def statistic(name):
             far = X + np.float32(4096)
             near(call(jnp.asarray(far), y, **fixed), exact(name, far, Y))
             if "weights" in options:
-                weighted = call(x, y, weights=stats.Frequency(jnp.asarray(W)), **fixed)
-                near(weighted, exact(name, X, Y, W))
-            if "where" in options:
+                w = np.repeat(W[:6], 4) if rows else W
+                given = stats.Frequency(jnp.asarray(W[:6] if rows else W))
+                near(call(x, y, weights=given, **fixed), exact(name, X, Y, w))
+            if "where" in options and not rows:
                 mask = W > 0
                 hidden = jnp.asarray(np.where(mask, X, NAN).astype(np.float32))
                 near(call(hidden, y, where=jnp.asarray(mask), **fixed), exact(name, X, Y, mask))
@@ -126,18 +173,34 @@ def fold(name):
     data = public_cases.elements(name, *ARRAYS)
     cuts = [jax.tree.map(lambda leaf, s=s: leaf[s], data) for s in np.s_[:8, 8:16, 16:]]
     whole = jf.fold(made, data)
+    edges = [
+        public_cases.elements(name, jnp.asarray(edge.astype(np.float32)), ARRAYS[1])
+        for edge in EDGES
+    ]
+    at_ends = [jax.tree.leaves(jf.fold(made, edge)) for edge in edges]
     kept = jnp.asarray(W > 0)
     few = jax.tree.map(lambda leaf: leaf[np.asarray(kept)], data)
     of_few = None if made.merge is None else made.extract(made.block(few))
 
-    def alike(found, right):
-        jf.testing.checks.assert_same(found, right, rtol=1e-5, atol=1e-5)
+    def alike(found, right, **bound):
+        bound = bound or {"rtol": 1e-5, "atol": 1e-5}
+        jf.testing.checks.assert_same(found, right, **bound)
+
+    # numbers whose sums need a second word; and what comes to the same bits in any cut must so here
+    wide = jax.tree.map(lambda leaf: leaf * 4097 if leaf.dtype == X.dtype else leaf, data)
+    wide_cuts = [jax.tree.map(lambda leaf, s=s: leaf[s], wide) for s in np.s_[:3, 3:16, 16:]]
+    of_wide = jf.fold(made, wide)
+    same_bits = made.merge is not None and _same_bits(jf.fold(made, wide_cuts), of_wide)
 
     def test(g):
         alike(jf.fold(g, data), whole)
+        alike(jf.fold(g, wide), of_wide)
+        for edge, right in zip(edges, at_ends, strict=True):
+            near(jf.fold(g, edge), right)
         if g.merge is None:
             return
         alike(jf.fold(g, cuts), whole)
+        alike(jf.fold(g, wide_cuts), of_wide, **({"bits": True} if same_bits else {}))
         alike(g.extract(g.block_where(data, kept)), of_few)
         memory = g.block(cuts[0])
         for k in range(8, 12):
@@ -148,6 +211,14 @@ def fold(name):
         alike(g.extract(g.merge(empty, memory)), g.extract(memory))
 
     return made, test
+
+
+def _same_bits(a, b):
+    try:
+        jf.testing.checks.assert_same(a, b, bits=True)
+    except AssertionError:
+        return False
+    return True
 
 
 def cases():
