@@ -5,10 +5,11 @@
 Of each name a sample of N mutants is run against what the fast suite asks of that name: statistics
 against their definitions in rational arithmetic, with and without weights, masks and nans, and to
 the bit under powers of two; callbacks against their oracles in plain Python; folds in blocks, with
-masks, against the answer of the whole. At the edges, where the suite has tables of answers
-(constants, infinities, nans, the ends of the range, masks of nothing), the answers are those of
-what was not mutated. Those that live are printed: those that never differed, that differ by a few
-roundings, and those that are wrong, of which the share killed speaks.
+masks, against the answer of the whole. At the edges and in draws, where the suite has tables of
+answers and property tests (constants, infinities, nans, the ends of the range, masks of nothing,
+numbers of any size), the answers are those of what was not mutated. Those that live are printed:
+those that never differed, that differ by a few roundings, and those that are wrong, of which the
+share killed speaks.
 """
 
 import argparse
@@ -53,8 +54,15 @@ EDGES = [
     np.repeat([1.0, 2.0], 12),
     np.zeros(24),
 ]
+# and draws as the property tests make them: of any size, with an offset, with ties, with gaps
+EDGES += [np.ldexp(RNG.normal(size=24), RNG.integers(-60, 60, 24)) for _ in range(4)]
+EDGES += [RNG.normal(10.0**k, 1, 24) for k in range(1, 7)]
+EDGES += [RNG.choice([-1.0, 0.0, 0.5, 2.0], 24) for _ in range(3)]
+EDGES += [RNG.choice([NAN, INF, -INF, 0.0, 1e-40, 3e38, 1.0, -2.0], 24) for _ in range(3)]
 MASKS = [np.zeros(24, bool), np.arange(24) == 5, np.arange(24) > 3, SOME]
+MASKS += [RNG.random(24) < share for share in (0.1, 0.5, 0.9)]
 COUNTS = [np.zeros(24, np.int32), np.where(SOME, 2**20, 0).astype(np.int32)]
+COUNTS += [RNG.integers(0, most, 24).astype(np.int32) for most in (2, 5, 1000)]
 ROUNDING = 1e-6  # what of the largest answer a few roundings are, in float32
 # a power of two in the data, of pairs in the first, comes out so
 POWERS = {"sum": 1, "mean": 1, "var": 2, "std": 1, "sem": 1, "cov": 1, "corr": 0, "mean_abs_dev": 1}
