@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from jax import Array
 from jax.typing import DTypeLike
 
 from ..._core.types import PyTree
@@ -98,6 +99,12 @@ def offsets(dtype: DTypeLike | None) -> Any:
     """Draw whole numbers below an eighth of the largest that a dtype has all of."""
     most = 2 ** (jnp.finfo(dtype_of(dtype)).nmant - 3)
     return _of_parts(dtype, st.integers(-most, most))
+
+
+def moved_by(c: complex, x: Array) -> Array:
+    """Return x + c, added where no shape compiles anew."""
+    host = np.asarray(x)
+    return jnp.asarray(host + np.asarray(c, host.dtype))
 
 
 def dtype_of(dtype: DTypeLike | None) -> np.dtype:
