@@ -44,12 +44,14 @@ def designs(n: int = 2**20, dtype: Any = np.float32, seed: int = 0) -> dict[str,
 
 def exact_moments(x: np.ndarray) -> tuple[float, float]:
     """Return mean and standard deviation of the rounded data, each rounded once, from integers."""
-    mantissa, exponent = np.frexp(x.astype(np.float64))
-    lowest = int(exponent[x != 0].min()) if np.any(x != 0) else 0
+    mantissa, exponent = np.frexp(x[x != 0].astype(np.float64))
     whole = np.ldexp(mantissa, 53).astype(np.int64)
-    pairs = zip(whole.tolist(), exponent.tolist(), strict=True)
-    ints = [m << (e - lowest) if m else 0 for m, e in pairs]
-    n, s, q = len(ints), sum(ints), sum(i * i for i in ints)
+    lowest, n, s, q = int(exponent.min(initial=0)), len(x), 0, 0
+    for e in np.unique(exponent).tolist():  # what has one exponent is added in three parts
+        some = whole[exponent == e]
+        parts = [(some >> 36, 36), ((some >> 18) & (2**18 - 1), 18), (some & (2**18 - 1), 0)]
+        s += sum(int(a.sum()) << i for a, i in parts) << (e - lowest)
+        q += sum(int(a @ b) << i + j for a, i in parts for b, j in parts) << 2 * (e - lowest)
     top = n * q - s * s  # n**2 times the variance, in units
     root = math.isqrt(top << 128) / (n << 64)
     unit = lowest - 53

@@ -1,5 +1,6 @@
 """Folds are the statistics of the whole array: values, laws, gradients, counts, digits."""
 
+import functools
 import math
 from fractions import Fraction
 
@@ -35,53 +36,58 @@ def test_orders_zero_and_one():
 
 
 def test_complex_and_integers():
-    z = jax.lax.complex(X, Y)
-    i = jnp.asarray(2j, z.dtype)
-    for f, g in ((folds.var(), stats.var), (folds.std(), stats.std), (folds.mean(), stats.mean)):
-        close(jf.fold(f, blocks(z)), g(z, axis=0))
-    close(
-        jf.fold(folds.cov(), blocks((z, X.astype(z.dtype) * i))),
-        stats.cov(z, X.astype(z.dtype) * i, axis=0),
-    )
-    close(jf.fold(folds.corr(), blocks((z, z * i))), stats.corr(z, z * i, axis=0))
-    large = jnp.array([2**30, 2**30 + 1, 2**30 + 5, 2**30 + 9], jnp.int32)
-    two = [large[:2], large[2:]]
-    assert jf.fold(folds.var(), two) == jf.fold(folds.var(), [large[:2] - 2**30, large[2:] - 2**30])
-    assert [int(v) for v in jf.fold(folds.minmax(), two)] == [2**30, 2**30 + 9]
+    z = np.asarray(X) + 1j * np.asarray(Y)
+    one = jf.fold(jf.combine(var=folds.var(), std=folds.std(), mean=folds.mean()), blocks(z))
+    for name, found in one.items():
+        close(found, getattr(stats, name)(z, axis=0))
+    two = jf.combine(cov=folds.cov(), corr=folds.corr())
+    for other in (z.real * z.dtype.type(2j), z * z.dtype.type(2j)):
+        for name, found in jf.fold(two, blocks((z, other))).items():
+            close(found, getattr(stats, name)(z, other, axis=0))
+    large = np.array([2**30, 2**30 + 1, 2**30 + 5, 2**30 + 9], np.int32)
+    both = jf.combine(var=folds.var(), ends=folds.minmax())
+    found, moved = (jf.fold(both, [v[:2], v[2:]]) for v in (large, large - 2**30))
+    assert found["var"] == moved["var"]
+    assert [int(v) for v in found["ends"]] == [2**30, 2**30 + 9]
 
 
 def test_exact_laws():
-    x = X[:, 0]
+    x = np.asarray(X[:, 0])
+    ones = {f.name: f for f in (folds.std(), folds.skew(), folds.kurtosis())}
+    ones = jf.combine(mean=folds.mean(), var=folds.var(), **ones)
+    found, pair = jf.fold(ones, blocks(x)), jf.fold(folds.corr(), blocks((x, -x)))
     for k in (-60, 40):  # nothing under- or overflows, and a power of two changes no bit
-        scaled = x * 2.0**k
-        assert jf.fold(folds.std(), blocks(scaled)) == jf.fold(folds.std(), blocks(x)) * 2.0**k
-        for f in (folds.skew(), folds.kurtosis()):
-            assert jf.fold(f, blocks(scaled)) == jf.fold(f, blocks(x))
-        pair = jf.fold(folds.corr(), blocks((scaled, -x)))
-        assert pair == jf.fold(folds.corr(), blocks((x, -x)))
-    constant = jnp.full(60, 0.1, x.dtype)
-    assert jf.fold(folds.var(), blocks(constant)) == 0
-    assert jf.fold(folds.mean(), blocks(constant)) == constant[0]
-    whole = jnp.round(x * 64)
-    moved = jf.fold(folds.var(), blocks(whole + 2.0**17))
-    assert moved == jf.fold(folds.var(), blocks(whole))
-    assert jf.fold(folds.mean(), [jnp.array([1.0]), jnp.array([jnp.inf])]) == jnp.inf
+        scaled = x * x.dtype.type(2.0**k)
+        same = jf.fold(ones, blocks(scaled))
+        assert same["std"] == found["std"] * 2.0**k
+        for name in ("skew", "kurtosis"):
+            assert same[name] == found[name]
+        assert jf.fold(folds.corr(), blocks((scaled, -x))) == pair
+    constant = jf.fold(ones, blocks(np.full(60, 0.1, x.dtype)))
+    assert constant["var"] == 0
+    assert constant["mean"] == x.dtype.type(0.1)
+    whole = np.round(x * 64)
+    moved = jf.fold(ones, blocks(whole + x.dtype.type(2.0**17)))["var"]
+    assert moved == jf.fold(ones, blocks(whole))["var"]
+    assert jf.fold(ones, blocks(np.where(np.arange(60) == 30, np.inf, x)))["mean"] == np.inf
 
 
 def test_matrices():
-    x = jnp.concatenate([X, Y], axis=1) * jnp.array([[1.0, 1e3, 1e-3, 1.0]], X.dtype)
+    x = np.concatenate([X, Y], axis=1) * np.array([[1.0, 1e3, 1e-3, 1.0]], X.dtype)
     found = jf.fold(jf.combine(c=folds.cov_matrix(correction=1), r=folds.corr_matrix()), blocks(x))
     # products cancel: what is left is known to a part of the deviations
-    size = jnp.outer(*[jnp.std(x, axis=0)] * 2)
-    checks.assert_same(found["c"] / size, stats.cov_matrix(x, correction=1) / size, atol=4 * EPS)
+    size = np.outer(*[np.std(x, axis=0)] * 2)
+    found = jax.tree.map(np.asarray, found)
+    right = np.asarray(stats.cov_matrix(x, correction=1))
+    checks.assert_same(found["c"] / size, right / size, atol=4 * EPS)
     checks.assert_same(found["r"], stats.corr_matrix(x), atol=4 * EPS)
     for matrix in (found["c"], found["r"]):
         assert (matrix == matrix.T).all()
-    assert (jnp.diagonal(found["c"]) == jf.fold(folds.var(correction=1), blocks(x))).all()
-    assert (jnp.diagonal(found["r"]) == 1).all()
+    assert (np.diagonal(found["c"]) == jf.fold(folds.var(correction=1), blocks(x))).all()
+    assert (np.diagonal(found["r"]) == 1).all()
     assert np.isnan(jf.fold(folds.cov_matrix(), x[:0])).all()
-    slope = jax.grad(lambda x: jf.fold(folds.cov_matrix(), x)[0, 1])(x)
-    right = jax.grad(lambda x: stats.cov_matrix(x)[0, 1])(x)
+    slope = jax.jit(jax.grad(lambda x: jf.fold(folds.cov_matrix(), x)[0, 1]))(x)
+    right = jax.jit(jax.grad(lambda x: stats.cov_matrix(x)[0, 1]))(x)
     checks.assert_same(slope, right, rtol=64 * EPS, atol=64 * EPS)
 
 
@@ -90,27 +96,28 @@ def test_gradients_go_through_merges():
         parts = [f.block(part) for part in blocks(x)]
         return f.extract(f.merge(f.merge(*parts[:2]), parts[2]))
 
-    x, y = X[:, 0], Y[:, 0]
-    pairs = [
-        (folds.mean(), stats.mean),
-        (folds.var(), stats.var),
-        (folds.std(), stats.std),
-        (
-            folds.describe().map(lambda d: d.skew + d.kurtosis),
-            lambda x: stats.skew(x) + stats.kurtosis(x),
-        ),
-    ]
-    for f, g in pairs:
-        found = jax.jit(jax.grad(lambda x, f=f: of_fold(f, x)))(x)
-        checks.assert_same(found, jax.jit(jax.grad(g))(x), rtol=1e-4, atol=1e-6)
-    for f, g in ((folds.cov(), stats.cov), (folds.corr(), stats.corr)):
-        found = jax.jit(jax.grad(lambda x, f=f: of_fold(f, (x, y))))(x)
-        checks.assert_same(found, jax.jit(jax.grad(g))(x, y), rtol=1e-4, atol=1e-6)
-    assert not jax.jit(jax.grad(lambda x: of_fold(folds.std(), x)))(jnp.ones(60)).any()
+    x, y = np.asarray(X[:, 0]), np.asarray(Y[:, 0])
+    shape = folds.describe().map(lambda d: d.skew + d.kurtosis)
+    ones = jf.combine(mean=folds.mean(), var=folds.var(), std=folds.std(), shape=shape)
+    twos = jf.combine(cov=folds.cov(), corr=folds.corr())
+
+    def one_by_one(x):
+        found = {name: getattr(stats, name)(x) for name in ("mean", "var", "std")}
+        return {**found, "shape": stats.skew(x) + stats.kurtosis(x)}
+
+    slopes = jax.jit(jax.jacrev(lambda x: of_fold(ones, x)))
+    checks.assert_same(slopes(x), jax.jit(jax.jacrev(one_by_one))(x), rtol=1e-4, atol=1e-6)
+    found = jax.jit(jax.jacrev(lambda x: of_fold(twos, (x, y))))(x)
+    right = jax.jit(jax.jacrev(lambda x: {"cov": stats.cov(x, y), "corr": stats.corr(x, y)}))(x)
+    checks.assert_same(found, right, rtol=1e-4, atol=1e-6)
+    assert not np.asarray(slopes(np.ones_like(x))["std"]).any()
 
 
-def doubled(f, memory, times):
-    merge = jax.jit(f.merge)
+def programs(f):
+    return jax.jit(f.block), jax.jit(f.merge), jax.jit(f.extract)
+
+
+def doubled(merge, memory, times):
     for _ in range(times):
         memory = merge(memory, memory)
     return memory
@@ -120,18 +127,21 @@ def test_counts_beyond_two_words_of_a_float():
     both = jf.combine(
         n=folds.describe(), bins=folds.histogram([0.0, 1.0, 2.0]), near=folds.sketch()
     )
-    memory = doubled(both, both.block(jnp.array([0.5, 1.5, 1.5])), 28)
-    found = both.extract(both.merge(memory, both.block(jnp.array([0.5]))))
-    assert int(found["n"].count) == 3 * 2**28 + 1
-    assert found["bins"][0].tolist() == [2**28 + 1, 2**29]
-    assert int(found["near"].count) == 3 * 2**28 + 1
-    memory = doubled(folds.var(), folds.var().block(jnp.array([0.0, 2.0])), 40)
-    assert int(memory[0].weight) == 2**41 and float(folds.var().extract(memory)) == 1.0
-    weighted = folds.mean(weights=stats.Frequency)
-    memory = doubled(weighted, weighted.block((jnp.array([1.0, 5.0]), jnp.array([3.0, 1.0]))), 30)
-    one = weighted.block((jnp.array([2.0]), jnp.array([1.0])))
-    assert int(weighted.merge(memory, one)[0].weight) == 2**32 + 1
-    assert float(weighted.extract(memory)) == 2.0
+    block, merge, extract = programs(both)
+    memory = doubled(merge, block(np.float32([0.5, 1.5, 1.5])), 28)
+    found = extract(merge(memory, block(np.float32([0.5, 0.5, 0.5]))))
+    assert int(found["n"].count) == 3 * 2**28 + 3
+    assert found["bins"][0].tolist() == [2**28 + 3, 2**29]
+    assert int(found["near"].count) == 3 * 2**28 + 3
+    block, merge, extract = programs(folds.var())
+    memory = doubled(merge, block(np.float32([0.0, 2.0])), 40)
+    assert int(memory[0].weight) == 2**41 and float(extract(memory)) == 1.0
+    block, merge, extract = programs(folds.mean(weights=stats.Frequency))
+    memory = doubled(merge, block((np.float32([1.0, 5.0]), np.float32([3.0, 1.0]))), 30)
+    one = block((np.float32([2.0, 9.0]), np.float32([1.0, 0.0])))
+    memory = merge(memory, one)
+    assert int(memory[0].weight) == 2**32 + 1
+    assert float(extract(memory)) == 2.0
 
 
 def exact(x):
@@ -147,15 +157,20 @@ def digits(found, right):
     return 7.22 if error == 0 else min(7.22, -math.log10(error))
 
 
+@functools.cache
+def designs():
+    """Return data, each with its exact mean and variance."""
+    z = np.random.default_rng(0).standard_normal(2**16)
+    made = {f"offset {c:g}": z + c for c in (1e2, 1e4, 1e6)}
+    made |= {"sorted": np.sort(z), "random walk": np.cumsum(z)}
+    made = {name: x.astype(np.float32) for name, x in made.items()}
+    return {name: (x, *exact(x)) for name, x in made.items()}
+
+
 @pytest.mark.parametrize("chunks", [16, 1024])
 def test_digits_over_many_chunks(chunks):
-    z = np.random.default_rng(0).standard_normal(2**16)
-    designs = {f"offset {c:g}": z + c for c in (1e2, 1e4, 1e6)}
-    designs |= {"sorted": np.sort(z), "random walk": np.cumsum(z)}
     both = jf.combine(mean=folds.mean(), var=folds.var())
-    for name, x in designs.items():
-        x = x.astype(np.float32)
-        mean, var = exact(x)
+    for name, (x, mean, var) in designs().items():
         found = jf.fold(both, list(x.reshape(chunks, -1)))
         # of the mean, the digits that its distance to the data's spread leaves
         far = abs(Fraction(float(found["mean"])) - mean)

@@ -174,6 +174,7 @@ def test_shard_map_is_each_shard():
 
 SMALL = 2**18
 DESIGNS = designs(SMALL)
+million = functools.cache(designs)
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -197,7 +198,7 @@ def _both(x, accuracy):
 @LONG
 @pytest.mark.parametrize("design", DESIGNS)
 def test_digits_on_a_million(design):
-    x = designs()[design]
+    x = million()[design]
     _, deviation = exact_moments(x)
     for accuracy, goal in {"default": 6.2, "high": 6.8}.items():
         digits = digits_of_variance(float(_both(x, accuracy)[1]), deviation, 7.22)
@@ -224,5 +225,5 @@ def test_many_short_columns():
 
 def test_masks_of_more_than_a_word_are_counted():
     n = 2**24 + 3
-    keep = jnp.ones(n, bool).at[0].set(False)
-    assert int(stats.describe(jnp.ones(n, np.float32), where=keep).count) == n - 1
+    keep = np.arange(n) > 0
+    assert int(stats.describe(np.ones(n, np.float32), where=keep).count) == n - 1
