@@ -40,7 +40,7 @@ class Page(HTMLParser):
 def pages(tmp_path_factory):
     out = tmp_path_factory.mktemp("reference")
     command = [sys.executable, "-W", "error", "-m", "pdoc", "jfoundations", "-o", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "warn" not in (done.stdout + done.stderr).lower()
     return {path.resolve(): Page(path) for path in out.rglob("*.html")}
