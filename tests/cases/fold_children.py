@@ -6,11 +6,11 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import jax
 
+SECONDS = 1200  # ends what hangs; a slow machine may take its time
 PROGRAMS = Path(__file__).with_name("fold_programs.py")
 
 
@@ -26,7 +26,8 @@ class Child:
             text=True,
             env={**os.environ, **x64},
         )
-        self.lines, self.errors = queue.Queue(), []
+        self.queue, self.errors = queue.Queue(), []
+        self.lines = iter(lambda: self.queue.get(timeout=SECONDS), None)
         self.readers = [
             threading.Thread(target=self._read, daemon=True),
             threading.Thread(target=self._read_errors, daemon=True),
@@ -36,27 +37,19 @@ class Child:
 
     def _read(self):
         for line in self.process.stdout:
-            self.lines.put(line.rstrip())
-        self.lines.put(None)
+            self.queue.put(line.rstrip())
+        self.queue.put(None)
 
     def _read_errors(self):
         self.errors.extend(self.process.stderr)
 
-    def wait_for(self, word, seconds=60):
-        """Return the next line that begins with a word; None where the output ends before."""
-        deadline = time.monotonic() + seconds
-        while (line := self.lines.get(timeout=max(0, deadline - time.monotonic()))) is not None:
-            if line.startswith(word):
-                return line
-        return None
+    def __iter__(self):
+        """Give the lines to come, until the output ends."""
+        return self.lines
 
-    def rest(self, seconds=60):
-        """Return the lines to come, all of which are there within so many seconds."""
-        deadline = time.monotonic() + seconds
-        lines = []
-        while (line := self.lines.get(timeout=max(0, deadline - time.monotonic()))) is not None:
-            lines.append(line)
-        return lines
+    def wait_for(self, word):
+        """Return the next line that begins with a word; None where the output ends before."""
+        return next((line for line in self if line.startswith(word)), None)
 
     def __enter__(self):
         return self

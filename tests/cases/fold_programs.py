@@ -9,6 +9,7 @@ from pathlib import Path
 import fold_workers as w
 import jax
 import numpy as np
+from fold_children import SECONDS
 
 import jfoundations as jf
 from jfoundations import executors
@@ -19,29 +20,34 @@ def say(*words):
 
 
 def slow(data, checkpoint):
-    """Fold twelve slow chunks with a checkpoint; all is compiled before it says go."""
+    """Fold some of twelve slow chunks with a checkpoint; all is compiled before it says go.
+
+    It hangs after six, two of which are loaded of any checkpoint: who would kill it comes in time.
+    """
     options = {"size": 31, "fold": w.total()}
     w.run(data, **options)
     say("go")
     options |= {"checkpoint": checkpoint, "progress": lambda *done: say("done", *done)}
-    say("bits", w.run(data, load=w.Rows(data, 0.05, 31), **options))
+    say("bits", w.run(data, load=w.Hanging(w.Rows(data, 0.05, 31), 6), **options))
 
 
-def interrupted(data):
-    """Fold in a pool until Ctrl-C, and say who was there and who is left."""
+def interrupted(data, chunks=w.CHUNKS):
+    """Fold in a pool, whose workers hang after so many chunks, and say who is there and left."""
 
     def progress(done, total):
         say("done", done, *(child.pid for child in multiprocessing.active_children()))
 
+    load = w.Hanging(w.Rows(data, 0.1), int(chunks))
     try:
-        w.run(data, executors.Pool(2), load=w.Rows(data, 0.1), progress=progress)
+        w.run(data, executors.Pool(2), load=load, progress=progress)
     except KeyboardInterrupt:
         say("stopped", *(child.pid for child in multiprocessing.active_children()))
 
 
 def join(rank, port):
+    patient = {"initialization_timeout": SECONDS, "heartbeat_timeout_seconds": SECONDS}
     jax.distributed.initialize(
-        f"localhost:{port}", num_processes=2, process_id=int(rank), heartbeat_timeout_seconds=10
+        f"localhost:{port}", num_processes=2, process_id=int(rank), **patient
     )
 
 

@@ -96,6 +96,21 @@ class Rows:
 
 
 @dataclasses.dataclass(frozen=True)
+class Hanging:
+    """Load so many chunks in this process, and wait for ever with the next."""
+
+    load: Callable[[int], Any]
+    chunks: int
+    loaded: list = dataclasses.field(default_factory=list)
+
+    def __call__(self, i):
+        if len(self.loaded) == self.chunks:
+            time.sleep(1200)
+        self.loaded.append(i)
+        return self.load(i)
+
+
+@dataclasses.dataclass(frozen=True)
 class Killing:
     """Kill the process that loads a chunk: always, or, where there is a marker, once."""
 
@@ -122,7 +137,7 @@ class KillingTogether:
         marks = [Path(self.folder) / f"together{k}" for k in range(2)]
         if i < 2 and not marks[i].exists():
             marks[i].touch()
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 600
             while not all(mark.exists() for mark in marks) and time.monotonic() < deadline:
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)

@@ -109,12 +109,12 @@ def test_what_killed_writers_left_is_swept_and_live_ones_are_left_alone(tmp_path
     with writer(tmp_path / "g", "live") as live:
         assert live.stdout.readline() == b"there\n"  # it has swept before another dies
         with writer(tmp_path / "f", "die") as dead:
-            assert dead.wait(120) == -signal.SIGKILL
+            assert dead.wait(1200) == -signal.SIGKILL
         assert len(os.listdir(tmp_path)) == 2
         jf.save(tmp_path / "f", 1.0)
         left = [name for name in os.listdir(tmp_path) if name != "f"]
         assert len(left) == 1 and left[0].startswith(".g.")
-        live.communicate(timeout=60)
+        live.communicate(timeout=1200)
     assert live.returncode == 0 and sorted(os.listdir(tmp_path)) == ["f", "g"]
     assert (tmp_path / "g").read_bytes() == b"half"
 

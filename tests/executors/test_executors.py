@@ -85,8 +85,8 @@ HERE = {
 ELSEWHERE = {
     "Pool(1)": lambda data, other: w.run(data, executors.Pool(1)),
     "Pool(2), a worker killed": lambda data, other: one_killed(data, executors.Pool(2)),
-    "Dask: 2 workers": lambda data, other: w.run(data, executors.Dask(other("dask"))),
-    "Dask, a worker killed": lambda data, other: one_killed(data, executors.Dask(other("dask"))),
+    "Dask: 2 workers": lambda data, other: w.run(data, executors.Dask(other("dask")())),
+    "Dask, a worker killed": lambda data, other: one_killed(data, executors.Dask(other("dask")())),
 }
 
 
@@ -95,18 +95,38 @@ def data(tmp_path_factory):
     return w.write_data(tmp_path_factory.mktemp("data"))
 
 
+# A machine may be slow: who hangs is given up after minutes, and who starts is waited for.
+DASK = {
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.scheduler.worker-ttl": "20 minutes",
+    "distributed.deploy.lost-worker-timeout": "20 minutes",
+    "distributed.comm.timeouts.connect": "2 minutes",
+    "distributed.comm.timeouts.tcp": "20 minutes",
+    "logging.distributed": "critical",
+}
+
+
 @pytest.fixture(scope="module")
 def dask():
-    """Return a client of two processes, whose tasks may die with a worker once."""
+    """Return what gives a client of two processes, whose tasks may die with a worker once.
+
+    Both are there when it is asked for: one that was killed before has been replaced.
+    """
     config = pytest.importorskip("dask").config
     distributed = pytest.importorskip("distributed")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    settings = {"distributed.scheduler.allowed-failures": 1, "logging.distributed": "critical"}
-    with warnings.catch_warnings(), config.set(settings):
+
+    class Nanny(distributed.Nanny):
+        async def close(self, timeout=120, reason="nanny-close"):  # 5 by default, or an error
+            return await super().close(timeout, reason)
+
+    with warnings.catch_warnings(), config.set(DASK):
         warnings.simplefilter("ignore")  # of its own sockets, when a worker is killed
-        cluster = distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None)
+        cluster = distributed.LocalCluster(
+            2, threads_per_worker=1, dashboard_address=None, worker_class=Nanny
+        )
         with cluster, distributed.Client(cluster) as client:
-            yield client
+            yield lambda: client.wait_for_workers(2, 1200) or client
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +234,7 @@ def test_a_dask_worker_that_always_dies(data, dask):
     path = data.with_name("dask.jf")
     load = w.Rows(data)
     with raises(RuntimeError, "workers died of chunk 30 of 37", "try source.load of it"):
-        w.run(data, executors.Dask(dask), load=w.Killing(load, 30), checkpoint=path)
+        w.run(data, executors.Dask(dask()), load=w.Killing(load, 30), checkpoint=path)
     loaded = []
     seen = lambda i: loaded.append(i) or load(i)  # noqa: E731
     assert w.run(data, load=seen, checkpoint=path) == w.run(data)
@@ -232,7 +252,7 @@ def test_who_waited_at_a_worker_that_died_is_not_lost(data, dask, monkeypatch):
     monkeypatch.setattr("jfoundations.executors._dask._gathered", none_came)
     path, load = data.with_name("blamed.jf"), w.Killing(w.Rows(data), 3)
     with raises(RuntimeError, "workers died of chunk 3 of 37: it"):
-        w.run(data, executors.Dask(dask), load=load, checkpoint=path)
+        w.run(data, executors.Dask(dask()), load=load, checkpoint=path)
     loaded = []
     seen = lambda i: loaded.append(i) or load.load(i)  # noqa: E731
     assert w.run(data, load=seen, checkpoint=path) == w.run(data)
@@ -245,7 +265,7 @@ def test_three_chunks_that_kill_end_the_run(data, dask, monkeypatch):
     monkeypatch.setattr("jfoundations.executors._dask._gathered", none_came)
     monkeypatch.setattr("jfoundations.executors._dask._result", alone.append)
     with raises(RuntimeError, "workers died of chunk ", " of 37, chunk ", " of 37: it"):
-        w.run(data, executors.Dask(dask))
+        w.run(data, executors.Dask(dask()))
     assert len(alone) == 3
 
 
@@ -253,7 +273,7 @@ def test_three_chunks_that_kill_end_the_run(data, dask, monkeypatch):
 def test_all_dask_workers_killed_at_once(data, dask):
     """What they must know is not lost with them."""
     load = w.KillingTogether(w.Rows(data), data.parent)
-    assert w.run(data, executors.Dask(dask), load=load) == w.run(data)
+    assert w.run(data, executors.Dask(dask()), load=load) == w.run(data)
     assert all((data.parent / f"together{k}").exists() for k in range(2))
 
 
@@ -263,7 +283,7 @@ def test_settings_hold_in_dask_workers(data, dask):
     fold = w.total().of(functools.partial(jax.numpy.asarray, dtype=float))
     for wide in (False, True, False):
         with jax.enable_x64(wide):
-            found = jf.fold(fold, w.source(data), executors.Dask(dask))
+            found = jf.fold(fold, w.source(data), executors.Dask(dask()))
             assert found.dtype == jax.numpy.result_type(float)
 
 
@@ -271,5 +291,5 @@ def test_settings_hold_in_dask_workers(data, dask):
 def test_what_a_loader_raises_in_dask(data, dask):
     load = w.Raising(w.Rows(data), 7)
     with pytest.raises(w.Unreadable, match="no such tape") as raised:
-        w.run(data, executors.Dask(dask), load=load)
+        w.run(data, executors.Dask(dask()), load=load)
     assert "loading chunk 7 of 37" in "".join(raised.value.__notes__)

@@ -10,7 +10,7 @@ import fold_workers as w
 import jax
 import numpy as np
 import pytest
-from fold_children import Child
+from fold_children import SECONDS, Child
 from helpers import raises
 
 import jfoundations as jf
@@ -163,15 +163,15 @@ def gone(pid):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_ctrl_c_leaves_no_process_behind(data):
-    with Child("interrupted", data) as child:
+    with Child("interrupted", data, 3) as child:  # each hangs with its fourth chunk
         line = child.wait_for("done 3")
         assert line, child.errors
         workers = list(map(int, line.split()[2:]))
         assert len(workers) == 2 and not any(map(gone, workers))
         child.process.send_signal(signal.SIGINT)
-        assert child.wait_for("stopped", 5) == "stopped"
+        assert child.wait_for("stopped") == "stopped"
         assert all(map(gone, workers))
-        assert child.process.wait(10) == 0
+        assert child.process.wait(SECONDS) == 0
 
 
 @pytest.mark.slow
@@ -181,7 +181,7 @@ def test_workers_end_with_a_process_that_is_killed(data):
         assert line, child.errors
         workers = list(map(int, line.split()[2:]))
         child.process.kill()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + SECONDS
         while not all(map(gone, workers)) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert all(map(gone, workers))
@@ -204,7 +204,7 @@ def test_a_script_without_its_guard_is_told_so(data, tmp_path):
         env={**os.environ, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
     )
     assert done.returncode != 0 and '`if __name__ == "__main__":`' in done.stderr
     assert "died 1 times (exit code 1)" in done.stderr

@@ -143,8 +143,8 @@ def test_few_chunks_are_on_their_way():
 
 
 INTERRUPTED = """
-import signal, sys, threading, time
-import jax.numpy as jnp, numpy as np
+import signal, sys, threading
+import numpy as np
 import jfoundations as jf
 from test_own_executors import Threads
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -153,13 +153,13 @@ hang = threading.Event()
 def load(i):
     if i == 3:
         print("hangs", flush=True)
-        hang.wait(5)
+        print("waited in vain" if not hang.wait(600) else "let go", flush=True)
     return np.ones(2)
 
 try:
     jf.fold(jf.folds.count(), jf.Source(9, load), Threads(1), checkpoint=sys.argv[1])
 except KeyboardInterrupt:
-    print("stopped", time.monotonic(), flush=True)
+    print("stopped", flush=True)
     hang.set()
 assert float(jf.fold(jf.folds.count(), jf.Source(9, load), checkpoint=sys.argv[1])) == 18.0
 print("same", flush=True)
@@ -175,12 +175,10 @@ def test_ctrl_c_waits_for_no_loader(tmp_path):
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "hangs\n"
-            time.sleep(0.3)
-            sent = time.monotonic()
+            time.sleep(0.1)  # by now it waits, as a rule
             process.send_signal(signal.SIGINT)
-            word, when = process.stdout.readline().split()
-            assert word == "stopped" and float(when) - sent < 1.0
-            assert process.stdout.read().split()[-1] == "same" and process.wait(60) == 0
+            assert process.stdout.readline() == "stopped\n"  # the loader hangs as yet
+            assert process.stdout.read().split()[-1] == "same" and process.wait(1200) == 0
         finally:
             process.kill()
 

@@ -7,7 +7,6 @@ from fold_children import Child, free_port
 import jfoundations as jf
 
 pytestmark = pytest.mark.slow
-SECONDS = 120  # then they are killed, whatever they wait for
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def pair(program, *arguments):
         Child(program, 0, port, *arguments) as first,
         Child(program, 1, port, *arguments) as second,
     ):
-        said = [first.rest(SECONDS), second.rest(SECONDS)]
+        said = [list(first), list(second)]
         for child, lines in zip((first, second), said, strict=True):
             lines.append("".join(child.errors))
     return said

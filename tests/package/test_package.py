@@ -71,7 +71,7 @@ def run_python(code: str, **environment: str) -> str:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1200,
         env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr

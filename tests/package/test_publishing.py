@@ -23,7 +23,7 @@ def read(name):
 
 def build(source, out):
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(out)]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     return {path.suffix: path for path in out.iterdir()}
 

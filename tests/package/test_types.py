@@ -18,7 +18,7 @@ def test_pyright_infers_what_is_marked_and_rejects_what_does_not_fit(file):
     pytest.importorskip("pyright", reason="needs pyright")
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
     done = subprocess.run(
-        [*command, str(file)], capture_output=True, text=True, cwd=file.parents[1], timeout=300
+        [*command, str(file)], capture_output=True, text=True, cwd=file.parents[1], timeout=1200
     )
     revealed, wrong = {}, set()
     for found in json.loads(done.stdout)["generalDiagnostics"]:
@@ -44,6 +44,6 @@ def test_every_public_name_is_typed(tmp_path):
         env=settings,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert "Type completeness score: 100%" in done.stdout, done.stdout[-3000:]

@@ -1,6 +1,8 @@
 """A fold that was interrupted goes on, to the same bits; what does not belong to it is refused."""
 
+import itertools
 import os
+import random
 import signal
 import time
 
@@ -258,15 +260,16 @@ def test_it_is_not_written_for_every_short_chunk(data, path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_killed_every_third_of_a_second(data, path):
-    """SIGKILL after 0.35 s of folding, whatever it is doing, until it comes to an end."""
-    said, begun = None, []
-    while said is None and len(begun) < 30:
+def test_killed_again_and_again(data, path):
+    """SIGKILL after a chunk or two, whatever it is doing, until it comes to an end."""
+    said, begun, draw = None, [], random.Random(2)
+    while said is None and len(begun) < 12:
         with Child("slow", data, path) as child:
             assert child.wait_for("go"), child.errors
-            time.sleep(0.35)
+            lines = list(itertools.islice(child, draw.choice([1, 2])))
+            time.sleep(draw.uniform(0.0, 0.1))
             child.process.send_signal(signal.SIGKILL)
-            lines = child.rest()
+            lines += child
             done = [int(line.split()[1]) for line in lines if line.startswith("done")]
             begun.append(done[0] if done else max(begun, default=1))
             said = next((line for line in lines if line.startswith("bits")), None)

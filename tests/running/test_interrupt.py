@@ -32,18 +32,18 @@ INTERRUPTED = (
     PROGRAM
     + """
 signal.signal(signal.SIGINT, signal.default_int_handler)
-result, longest = start, 0.0
+result, begun = start, []
 for _ in range(int(sys.argv[1])):
     done = 0
     try:
         print("go", flush=True)
-        begun = time.monotonic()
+        begun.append(time.monotonic())
         for result in jf.chunks(step, result, *watchers, max_steps=2**30):
-            now = time.monotonic()
-            longest, begun, done = max(longest, now - begun), now, int(result.steps)
+            done = int(result.steps)
             print("chunk", done, flush=True)
+            begun.append(time.monotonic())  # of the chunk that is next
     except KeyboardInterrupt:
-        print("stopped", time.monotonic(), longest, int(result.steps), int(result.state["n"]))
+        print("stopped", *([0.0] + begun)[-2:], int(result.steps), int(result.state["n"]))
         assert done <= int(result.steps), "the last result was lost"
         sys.stdout.flush()
 more = int(result.steps) + 1000
@@ -88,28 +88,27 @@ def wait_for(process, word):
 
 
 def test_an_interrupt_at_any_moment_loses_at_most_its_chunk():
+    """It comes out with the chunk in which it came: of those after it, at most one begins."""
     draw = random.Random(3)
-    late, reached = [], [0]
+    reached = [0]
     with child(INTERRUPTED, str(ROUNDS)) as process:
         try:
-            for _ in range(ROUNDS):
+            for k in range(ROUNDS):
                 wait_for(process, "go")
-                if not late:
-                    wait_for(process, "chunk")  # all is compiled
+                if k % 2 == 0:
+                    wait_for(process, "chunk")  # it goes on; at first, all is compiled
                 time.sleep(draw.uniform(0, 0.4))
-                sent = time.monotonic()
                 process.send_signal(signal.SIGINT)
-                _, caught, longest, steps, counted = wait_for(process, "stopped")
-                late.append(float(caught) - sent - float(longest))
+                sent = time.monotonic()
+                _, one, two, steps, counted = wait_for(process, "stopped")
+                assert float(one) <= sent, f"chunks began at {one} and {two}, after {sent}"
                 assert steps == counted and int(steps) >= reached[-1]
                 reached.append(int(steps))
             assert wait_for(process, "same") == ["same", "True"]
-            assert process.wait(60) == 0
+            assert process.wait(1200) == 0
         finally:
             process.kill()
     assert len(set(reached)) > ROUNDS // 2  # it did go on in between
-    # It answers within 0.2 s plus one chunk. Once, a busy machine may have looked elsewhere.
-    assert sorted(late)[-2] <= 0.2 and max(late) <= 2.0
 
 
 @pytest.mark.slow
@@ -126,7 +125,7 @@ def test_a_killed_run_goes_on_from_its_last_file(tmp_path):
                 else:
                     while int(said[1]) < 400:
                         said = wait_for(process, "chunk")
-                    assert process.wait(60) == 0
+                    assert process.wait(1200) == 0
             finally:
                 process.kill()
         reached.append(int(said[1]))

@@ -1,11 +1,13 @@
 """Gradients of first and second order: everywhere finite, and blind to what a mask hides."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import assert_same
-from jax.test_util import check_grads
+from jax.flatten_util import ravel_pytree
 
 from jfoundations import stats
 from jfoundations.stats import Probability, Reliability
@@ -33,7 +35,17 @@ def sum_of(name, **keywords):
     return lambda x, y: jnp.sum(call(name, x, y, **keywords))
 
 
-slopes = {name: jax.jit(jax.grad(sum_of(name), (0, 1))) for name in NAMES}
+def of_all(**keywords):
+    """Return what gives the values and slopes of all statistics, compiled in one."""
+    runs = {name: jax.value_and_grad(sum_of(name, **keywords), (0, 1)) for name in NAMES}
+    return jax.jit(lambda x, y: {name: run(x, y) for name, run in runs.items()})
+
+
+@functools.cache
+def of_fifty():
+    """Return fifty draws of x and y, and the value and slopes of each statistic."""
+    x, y = draw((50,))
+    return np.asarray(x), np.asarray(y), jax.device_get(of_all()(x, y))
 
 
 def check_all(function, *arguments):
@@ -43,9 +55,37 @@ def check_all(function, *arguments):
     differences have digits: the rules are those of float32.
     """
     with jax.enable_x64(True):
-        wide = [jnp.asarray(np.asarray(a), np.float64) for a in arguments]
-        modes = ("fwd", "rev")
-        check_grads(jax.jit(function), wide, 2, modes=modes, rtol=1e-5, atol=1e-5)
+        start, unravel = ravel_pytree([np.asarray(a, np.float64) for a in arguments])
+        flat = lambda v: ravel_pytree(function(*unravel(v)))[0]  # noqa: E731
+        like = jax.eval_shape(flat, start)
+
+        def thrice(v, t, c):
+            """Return values, and what each mode makes of a tangent and of a cotangent."""
+            value, forward = jax.jvp(flat, (v,), (t,))
+            return jnp.concatenate([value, forward, jax.vjp(flat, v)[1](c)[0]])
+
+        quickly = {"xla_backend_optimization_level": 0}  # rules are tested, not speed
+        jit = functools.partial(jax.jit, compiler_options=quickly)
+
+        @jit
+        def by_modes(at, along, cotangents):
+            moved = jax.jvp(thrice, at, along)[1]
+            return moved, jax.vmap(jax.vjp(thrice, *at)[1])(cotangents)
+
+        rng, by = np.random.default_rng(0), 1e-4
+        sizes = (start.size, start.size, like.size)
+        at = (np.asarray(start), *(rng.normal(size=n) for n in sizes[1:]))
+        along = tuple(rng.normal(size=n) for n in sizes)
+        values = jit(thrice)
+        ends = [values(*(z + d * dz for z, dz in zip(at, along, strict=True))) for d in (by, -by)]
+        right = (np.asarray(ends[0]) - np.asarray(ends[1])) / (2 * by)
+        # a cotangent for each of the three, 0 for the others
+        part = np.repeat(np.arange(3), (like.size, like.size, start.size))
+        cotangents = np.where(part == np.arange(3)[:, None], rng.normal(size=right.size), 0)
+        moved, slopes = by_modes(at, along, cotangents)
+        close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+        close(moved, right)
+        close(sum(s @ dz for s, dz in zip(slopes, along, strict=True)), cotangents @ right)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +138,7 @@ def test_the_formula_of_the_gradient_of_the_weights():
 
 
 def test_the_gradients_that_are_written_down():
-    x, y = draw((50,))
+    x, y, found = of_fifty()
     a, b = (np.asarray(v, np.float64) for v in (x, y))
     ex, ey = a - a.mean(), b - b.mean()
     rows = {
@@ -110,8 +150,8 @@ def test_the_gradients_that_are_written_down():
         "corr": (ey / b.std() - np.corrcoef(a, b)[0, 1] * ex / a.std()) / 50 / a.std(),
     }
     for name, expected in rows.items():
-        found = slopes[name](x, y)[0]
-        np.testing.assert_allclose(found, expected, rtol=64 * U, atol=4 * U, err_msg=name)
+        slope = found[name][1][0]
+        np.testing.assert_allclose(slope, expected, rtol=64 * U, atol=4 * U, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -120,13 +160,13 @@ def test_the_gradients_that_are_written_down():
 )
 def test_euler(name, degree):
     # x . grad f = degree * f, for a function that is homogeneous in all it is given
-    x, y = draw((50,))
-    value, (dx, dy) = call(name, x, y), slopes[name](x, y)
-    found = jnp.vdot(x, dx) + jnp.vdot(y, dy)
+    x, y, of = of_fifty()
+    value, (dx, dy) = of[name]
+    found = np.vdot(x, dx) + np.vdot(y, dy)
     np.testing.assert_allclose(found, degree * value, rtol=64 * U, atol=64 * U)
     # and 1 . grad f = 0 for what no translation changes
     if name != "mean":
-        np.testing.assert_allclose(jnp.sum(dx), 0, atol=32 * U)
+        np.testing.assert_allclose(np.sum(dx), 0, atol=32 * U)
 
 
 def test_euler_of_second_order():
@@ -140,25 +180,33 @@ def test_euler_of_second_order():
 # What a mask hides
 
 
+MASK = np.arange(9) % 3 > 0
+
+
+@functools.cache
+def of_masked():
+    """Return what all statistics are of the elements that a mask shows, said in four ways."""
+    x, y = map(np.asarray, draw((9,)))
+    hidden = np.where(MASK, x, np.resize([np.nan, np.inf], 9).astype(FLOAT))
+    ways = {
+        "shown": of_all()(x[MASK], y[MASK]),
+        "where": of_all(where=MASK)(hidden, y),
+        "weights": of_all(weights=MASK.astype(FLOAT))(hidden, y),
+        "omit": of_all(nan="omit")(np.where(MASK, x, FLOAT.type(np.nan)), y),
+    }
+    return jax.device_get(ways)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_masked_nan_reach_neither_value_nor_gradient(name):
-    x, y = draw((9,))
-    mask = np.arange(9) % 3 > 0
-    run = jax.jit(jax.value_and_grad(sum_of(name), (0, 1)))
-    value, slope = run(x[mask], y[mask])
-    hidden = jnp.where(mask, x, jnp.asarray(np.resize([np.nan, np.inf], 9), FLOAT))
-    forms = [{"where": mask}, {"weights": mask.astype(FLOAT)}]
-    for options in forms:
-        f = jax.jit(jax.value_and_grad(sum_of(name, **options), (0, 1)))
-        found, (dx, dy) = f(hidden, y)
+    mask, ways = MASK, of_masked()
+    value, slope = ways["shown"][name]
+    for way in ("where", "weights", "omit"):
+        found, (dx, dy) = ways[way][name]
         np.testing.assert_allclose(found, value, rtol=16 * U)
         for d, expected in zip((dx, dy), slope, strict=True):
             assert np.all(d[~mask] == 0)
             np.testing.assert_allclose(d[mask], expected, rtol=16 * U, atol=4 * U)
-    holes = jnp.where(mask, x, jnp.nan)
-    dx, dy = jax.jit(jax.grad(sum_of(name, nan="omit"), (0, 1)))(holes, y)
-    assert np.all(dx[~mask] == 0) and np.all(dy[~mask] == 0)
-    np.testing.assert_allclose(dx[mask], slope[0], rtol=16 * U, atol=4 * U)
 
 
 @pytest.mark.parametrize("name", ["std", "corr"])
@@ -248,5 +296,6 @@ def test_large_arrays_have_the_same_rule():
         "var": 2 * (a - a.mean()) / a.size,
         "cov": (b - b.mean()) / a.size,
     }.items():
-        found = np.asarray(slopes[name](x, y)[0], np.float64)
+        slope = jax.jit(jax.grad(sum_of(name)))(x, y)
+        found = np.asarray(slope, np.float64)
         assert np.max(np.abs(found - expected)) * a.size <= 64 * U
