@@ -62,8 +62,8 @@ class Source:
         check_count(self.n_chunks, "n_chunks", "Source", least=1)
         if not callable(self.load):
             raise TypeError(
-                f"Source: load is {reprlib.repr(self.load)}, which is not callable; give a function "
-                "of the number of a block, or of files Source.of(paths)"
+                f"Source: load is {reprlib.repr(self.load)}, which is not callable; give a "
+                "function of the number of a block, or of files Source.of(paths)"
             )
 
     @classmethod

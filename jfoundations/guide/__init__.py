@@ -1,7 +1,7 @@
 """The guide: pages to read from the first to the last, or to look things up in.
 
-Every example in them is run by the tests. `python -m pdoc --no-show-source jfoundations` renders them
-beside the reference; in the package they are Markdown files, one a page.
+Every example in them is run by the tests. `python -m pdoc --no-show-source jfoundations` renders
+them beside the reference; in the package they are Markdown files, one a page.
 
 - `jfoundations.guide.ten_minutes`: a loop, a callback, lanes, a fold, a pipe, a law.
 - `jfoundations.guide.i_want_to`: a wish a row, and the name that grants it.

@@ -74,7 +74,7 @@ def test_fold_laws_of_pairs():
 @pytest.mark.slow
 def test_fold_laws_eager():
     three = jf.combine(mean=folds.mean(), var=folds.var(), n=folds.count())
-    laws.fold(three, strategies.arrays(shape=(5,)), jit=False, max_examples=2)
+    laws.fold(three, strategies.arrays(shape=((5,), (2,))), jit=False, max_examples=3)
 
 
 @pytest.mark.slow
