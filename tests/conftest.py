@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import jax
+import kept_programs
 import pytest
 
 # Tables, oracles and programs that tests share; here too for the processes that tests start.
@@ -18,6 +19,9 @@ if jax.__version_info__ < (0, 11):  # later ones may know but the newer, and end
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    for name, value in kept_programs.SETTINGS.items():
+        jax.config.update(name, value)
 if os.environ.get("JFOUNDATIONS_X64"):
     jax.config.update("jax_enable_x64", True)
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar, dataclass_transform
 import jax
 
 from .types import Function, PyTree
-from .values import Static, hold, node, release
+from .values import Static, hold_function, node, release
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ def pytree(cls: type[T]) -> type[T]:
         children = tuple(getattr(value, n) for n in names)
         if functions:
             pairs = zip(names, children, strict=True)
-            children = tuple(_each(hold, c) if n in functions else c for n, c in pairs)
+            children = tuple(_each(hold_function, c) if n in functions else c for n, c in pairs)
         return children, tuple(getattr(value, n) for n in fixed)
 
     def flatten_with_keys(value: object) -> tuple[Any, Any]:

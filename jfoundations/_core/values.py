@@ -97,6 +97,14 @@ def hold(function: object) -> Any:
     return function if is_pytree(function) else Static(function)
 
 
+def hold_function(function: object) -> Any:
+    """Return the same as `hold`, but what a library put in the place of a function as it is.
+
+    Libraries of checkpoints name leaves, and the places of None and () too.
+    """
+    return hold(function) if callable(function) else function
+
+
 def release(held: PyTree) -> Any:
     """Undo `hold`."""
     return held.value if type(held) is Static else held
@@ -248,7 +256,7 @@ class partial(Structural, Generic[R]):  # noqa: N801  (the field's name, used li
 
     def _flatten(self) -> tuple[tuple[Any, Any], None]:
         """Return the function and the arguments as children; functions and settings are static."""
-        return (hold(self.func), self._arguments), None
+        return (hold_function(self.func), self._arguments), None
 
     @classmethod
     def _unflatten(cls, _: None, children: tuple[PyTree, PyTree]) -> partial[Any]:

@@ -29,7 +29,7 @@ from jax.typing import ArrayLike
 from .._core.checks import nearest
 from .._core.shown import settings_of
 from .._core.types import Function, PyTree
-from .._core.values import Structural, hold, maker_of, name_of, node, release
+from .._core.values import Structural, hold, hold_function, maker_of, name_of, node, release
 
 MAKERS = "jfoundations.callbacks.", "jfoundations._loops.combinators"
 RUN_EVENTS = ("before_run", "before_step", "after_step", "after_run")
@@ -112,7 +112,10 @@ class Callback(Structural):
         """Return the functions as children (plain ones static), and the names as structure."""
         named = (("init", self.init), *self.events)
         names = tuple(n for n, _ in self.events)
-        return [(jax.tree_util.GetAttrKey(n), hold(f)) for n, f in named], (names, self.name)
+        return [(jax.tree_util.GetAttrKey(n), hold_function(f)) for n, f in named], (
+            names,
+            self.name,
+        )
 
     @classmethod
     def _unflatten(cls, structure: Any, held: tuple[Any, ...]) -> Callback:

@@ -28,7 +28,7 @@ from .._core.types import Function, PyTree
 from .._core.values import (
     Structural,
     describe,
-    hold,
+    hold_function,
     identity,
     name_of,
     node,
@@ -158,7 +158,7 @@ class Pipe(Structural, Generic[A, B]):
 
     def _flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Hashable]:
         keys = map(jax.tree_util.GetAttrKey, self.names)
-        return list(zip(keys, map(hold, self.stages), strict=True)), self.names
+        return list(zip(keys, map(hold_function, self.stages), strict=True)), self.names
 
     @classmethod
     def _unflatten(cls, names: tuple[str, ...], held: tuple[PyTree, ...]) -> Pipe[Any, Any]:

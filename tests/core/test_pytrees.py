@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import jfoundations as jf
-from jfoundations import stats
+from jfoundations import folds, stats
 from jfoundations._core.pytrees import pytree, static
 from jfoundations.folds._memory import Memory, Weight
 
@@ -67,3 +67,16 @@ def test_values_come_back_whatever_the_leaves_are():
     assert jax.tree_util.keystr(path) == ".value"
     with pytest.raises(AttributeError):
         left.value = 1
+
+
+def test_names_stand_where_nothing_is():
+    # as libraries of checkpoints name leaves, and the places of None and () too
+    def empty(node):
+        return node is None or (isinstance(node, list | tuple | dict) and not node)
+
+    seen = jf.watch(jf.combine(n=folds.count(), var=folds.var(correction=1.5)), name="seen")
+    result = jf.iterate(lambda x: x / 2, 1.0, jf.stop_when(lambda x: x < 0.1), seen, max_steps=9)
+    for value in (result, seen, folds.var(correction=1.5), jf.partial(max, 1.0, key=None)):
+        structure = jax.tree.structure(value, is_leaf=empty)
+        names = [f"leaf {k}" for k in range(structure.num_leaves)]
+        assert structure.flatten_up_to(jax.tree.unflatten(structure, names)) == names

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import kept_programs
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -39,6 +40,7 @@ def run(name, *arguments, missing=""):
         text=True,
         encoding="utf-8",
         timeout=DEADLINE,
+        env=kept_programs.ENVIRONMENT | os.environ,
     )
 
 
@@ -205,7 +207,7 @@ def test_property_tests():
     out = output("property_tests.py", missing="tqdm matplotlib optax sklearn")
     assert "first_try, usual_test: passes\nfirst_try, test_spread: fails\n" in out
     assert "fails translation, permutation, bounds, gradient, poison; repetition left out" in out
-    assert out.count("Failing test case") + out.count("Falsifying example") == 5
+    assert out.count("  repro, with the smallest input found:\n") == 5
     assert out.endswith("winsorized_std, test_transforms: passes\n")
 
 
