@@ -53,7 +53,8 @@ def test_count(law):
 
 
 @pytest.fixture
-def mine(pytester):
+def mine(pytester, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)  # there pytest says all a second time, in its summary
     pytester.makepyfile(test_mine=MINE)
     yield functools.partial(pytester.runpytest_inprocess, "test_mine.py", *QUIET)
     sys.modules.pop("test_mine", None)
