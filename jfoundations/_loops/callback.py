@@ -112,10 +112,8 @@ class Callback(Structural):
         """Return the functions as children (plain ones static), and the names as structure."""
         named = (("init", self.init), *self.events)
         names = tuple(n for n, _ in self.events)
-        return [(jax.tree_util.GetAttrKey(n), hold_function(f)) for n, f in named], (
-            names,
-            self.name,
-        )
+        keyed = [(jax.tree_util.GetAttrKey(n), hold_function(f)) for n, f in named]
+        return keyed, (names, self.name)
 
     @classmethod
     def _unflatten(cls, structure: Any, held: tuple[Any, ...]) -> Callback:
