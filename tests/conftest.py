@@ -1,6 +1,7 @@
 """The strictest mode JAX has, on eight CPU devices."""
 
 import os
+import signal
 from pathlib import Path
 
 import jax
@@ -10,6 +11,11 @@ import pytest
 # Tables, oracles and programs that tests share; here too for the processes that tests start.
 CASES = Path(__file__).parent / "cases"
 os.environ["PYTHONPATH"] = os.pathsep.join([str(CASES), os.environ.get("PYTHONPATH", "")])
+
+# What is started in the background of a script is deaf to Ctrl-C, and so is all that it starts;
+# tests that interrupt themselves, or processes of theirs, would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Of the two ways in which XLA:CPU writes kernels, the newer takes a third of the suite's time to
 # compile. No number may depend on it: `.ci/run` has the numeric tests with the flags of users.
