@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import jax
@@ -17,10 +18,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(CASES), os.environ.get("PYTHONPA
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Of the two ways in which XLA:CPU writes kernels, the newer takes a third of the suite's time to
-# compile. No number may depend on it: `.ci/run` has the numeric tests with the flags of users.
-if jax.__version_info__ < (0, 11):  # later ones may know but the newer, and end at a flag unknown
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# Compiling is most of the suite's time, and half of that is spent on fast programs that run once.
+# No number may depend on it: `.ci/run` has the numeric tests again with the flags of users.
+FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+if jax.__version_info__ < (0, 11):  # the older of two ways to write kernels, which later ones lack
+    FLAGS += " --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", FLAGS)
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -43,6 +46,27 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in not_asked]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Failures(terminal))
+
+
+class Failures:
+    """Names each failure as it comes: the report comes after the last test, or never."""
+
+    def __init__(self, terminal):
+        self.terminal, self.begin = terminal, time.monotonic()
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = f"{crash.message if crash else report.longrepr}".strip().partition("\n")[0]
+            after = f"{report.when} failed after {time.monotonic() - self.begin:.0f} s"
+            self.terminal.write_line(f"\n{report.nodeid}: {after}: {why}")
 
 
 @pytest.fixture(scope="module", autouse=True)
