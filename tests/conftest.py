@@ -1,6 +1,7 @@
 """The strictest mode JAX has, on eight CPU devices."""
 
 import os
+import platform
 import signal
 import time
 from pathlib import Path
@@ -13,14 +14,20 @@ import pytest
 CASES = Path(__file__).parent / "cases"
 os.environ["PYTHONPATH"] = os.pathsep.join([str(CASES), os.environ.get("PYTHONPATH", "")])
 
+# What a process prints that is killed is whole lines: with this, each word is written by itself.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 # What is started in the background of a script is deaf to Ctrl-C, and so is all that it starts;
 # tests that interrupt themselves, or processes of theirs, would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Compiling is most of the suite's time, and half of that is spent on fast programs that run once.
-# No number may depend on it: `.ci/run` has the numeric tests again with the flags of users.
-FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+# Compiling is most of the suite's time, and most of that is spent on fast programs that run once.
+# Without optimisation some products are fused with sums, others not, whatever a user's step is: so
+# without instructions for that. `.ci/run` has the numeric tests again with the flags of users.
+FLAGS = "--xla_cpu_parallel_codegen_split_count=1"
+if platform.machine() in ("x86_64", "AMD64"):
+    FLAGS += " --xla_backend_optimization_level=0 --xla_cpu_max_isa=AVX"
 if jax.__version_info__ < (0, 11):  # the older of two ways to write kernels, which later ones lack
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", FLAGS)

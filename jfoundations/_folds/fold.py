@@ -324,12 +324,17 @@ def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
     return _joined(tuple(folds.values()), partial(named, tuple(folds)), ", ".join(folds))
 
 
+def unasked(fold: Fold[Any], name: str = "") -> Fold[Any]:
+    """Return the fold whose answer is its memory: one for all that differ in the answer alone."""
+    return fold._with(extract=identity, name=name)
+
+
 def _joined(folds: tuple[Fold[Any], ...], last: Function, name: str) -> Fold[Any]:
     """Run folds side by side, and ask a function of their answers."""
     places: dict[Fold[Any], int] = {}
     tokens: list[tuple[Any, Any]] = []
     for fold in folds:
-        parts = fold._parts or (fold._with(extract=identity, name=""),)
+        parts = fold._parts or (unasked(fold),)
         new = [places.setdefault(part, len(places)) for part in parts]
         tokens += ((moved(where, new), function) for where, function in tokens_of(fold))
     tokens.append((len(folds), last))

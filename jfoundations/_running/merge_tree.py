@@ -19,7 +19,7 @@ from .._core.programs import compiled
 from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
 from .._core.types import PyTree
-from .._folds.fold import Fold
+from .._folds.fold import Fold, unasked
 from .lengths import block_memory, filled
 
 Node = tuple[int, int]  # height, place
@@ -47,7 +47,9 @@ class MergeTree:
     @classmethod
     def of(cls, a_fold: Fold[Any]) -> "MergeTree":
         """Return the tree of no chunks."""
-        return cls(a_fold, compiled(block_memory, a_fold), compiled(_merged, a_fold))
+        # var and std have one memory, and so their programs are the same; merges tell their name
+        merge = compiled(_merged, unasked(a_fold, a_fold.name))
+        return cls(a_fold, compiled(block_memory, unasked(a_fold)), merge)
 
     def fold(self, i: int, block: PyTree) -> tuple["MergeTree", FlatTree]:
         """Return the tree with a block folded as chunk i, and the memory of that block alone."""

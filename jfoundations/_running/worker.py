@@ -23,7 +23,7 @@ from .._core.pytrees import FlatTree
 from .._core.settings import under
 from .._core.shown import see
 from .._core.types import PyTree
-from .._folds.fold import Fold
+from .._folds.fold import Fold, unasked
 from .lengths import block_memory, filled
 from .source import (
     Loader,
@@ -170,7 +170,7 @@ class ChunkFunction:
 
     @cached_property
     def _program(self) -> Callable[..., FlatTree]:
-        return compiled(block_memory, self.a_fold)
+        return compiled(block_memory, unasked(self.a_fold))
 
     @cached_property
     def packed(self) -> bytes:

@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from .._core.programs import compiled
 from .._core.shown import see
 from .._core.types import Function, PyTree
-from .._folds.fold import Fold
+from .._folds.fold import Fold, unasked
 from .._running.executor import Executor
 from .._running.lengths import block_memory, filled, of_few
 from .._running.progress import Chunks, Progress
@@ -80,7 +80,7 @@ class Devices(Executor):
         blocks = [chunk.filled for chunk in round_]
         blocks += blocks[-1:] * (size - len(blocks))  # the devices left over repeat the last
         xs = jax.tree.map(self._spread, *blocks)
-        return compiled(_on_mesh, a_fold, mesh=self.mesh, axis=self.axis)(xs)
+        return compiled(_on_mesh, unasked(a_fold), mesh=self.mesh, axis=self.axis)(xs)
 
     def _spread(self, *leaves: Array) -> jax.Array:
         sharding = NamedSharding(self.mesh, PartitionSpec(self.axis))
@@ -115,7 +115,8 @@ class Devices(Executor):
     def _where_it_lies(self, rows: Rows, progress: Progress) -> None:
         size, mine = rows.size, NamedSharding(self.mesh, PartitionSpec(self.axis))
         data = jax.device_put(rows.data, mine)  # copies nothing; other kinds of axes become these
-        run = compiled(_of_shards, progress.a_fold, mesh=self.mesh, axis=self.axis, size=size)
+        fold = unasked(progress.a_fold)
+        run = compiled(_of_shards, fold, mesh=self.mesh, axis=self.axis, size=size)
         memories = jax.device_get(run(data, None if size == of_few(size) else np.int32(size)))
         element = element_of(data)
         for i in range(rows_in(data) // size):

@@ -75,6 +75,19 @@ def test_elsewhere_too(name):
     assert_same(found, jf.fold(folds.var(), blocks))
 
 
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_folds_that_differ_in_their_answer_share_programs(name):
+    executor, program = ELSEWHERE[name]
+    source = jf.Source(3, lambda i: np.arange(7.0 + i, dtype=np.float32) ** 2)
+    var = jf.fold(folds.var(), source, executor)
+    before = compiled(program)
+    assert before
+    std = jf.fold(folds.std(), source, executor)
+    root = jf.fold(folds.var(correction=1).map(jnp.sqrt), source, executor)
+    assert compiled(program) == before
+    np.testing.assert_allclose([std, root], [var**0.5, (var * 24 / 23) ** 0.5], rtol=1e-6)
+
+
 def digest(blocks, executor=None):
     return w.digest(jf.fold(w.raw(w.several()), blocks, executor))
 

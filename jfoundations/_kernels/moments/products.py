@@ -23,6 +23,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
+from ..._core.rounding import protect
 from ..._core.types import PyTree
 from ..numbers.select import select
 from ..numbers.two_words import two_sum
@@ -255,10 +256,10 @@ def _misled(total: Array, about: list[About], sums: Sums) -> Array:
 
 
 def _central(total: Array, about: list[About], sums: Sums) -> Products:
-    # C = P - W mx my
+    # C = P - W mx my, rounded alike wherever it is asked for: r is 1 where three of them agree
     means, squares, products = sums
-    products -= total * means[0].T * means[-1]
-    squares = [q - total * m * m for q, m in zip(squares, means, strict=False)]
+    products -= protect(total * means[0].T * means[-1])
+    squares = [q - protect(total * m * m) for q, m in zip(squares, means, strict=False)]
     return Products(total, about, squares or [_diagonal(products)], products)
 
 
