@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from jax import Array
 
 from .._core.types import Function, PyTree
-from .._core.values import Static, partial
+from .._core.values import Static, identity, partial
 from .protocols import Block, BlockWhere, Finished, Init, Merge, Step
 
 Takes: TypeAlias = int | tuple[int | None, ...]  # so many answers before; or memories, by place
@@ -48,6 +48,11 @@ def tokens_of(fold: Any) -> list[tuple[Takes, Function]]:
         plan, functions = extract.args
         return list(zip(plan, functions, strict=True))
     return [(tuple(range(len(fold._parts))) if fold._parts else (None, 0), fold.extract)]
+
+
+def unasked(fold: Any, name: str = "") -> Any:
+    """Return the fold whose answer is its memory: one for all that differ in the answer alone."""
+    return fold._with(extract=identity, name=name)
 
 
 def is_of(function: object, what: Function) -> bool:

@@ -40,6 +40,7 @@ from .combined import (
     named,
     side_by_side,
     tokens_of,
+    unasked,
     with_right_operand,
 )
 from .protocols import Block, BlockWhere, Extract, Finished, Init, Merge, Predicate, Step
@@ -322,11 +323,6 @@ def combine(**folds: Fold[Any]) -> Fold[dict[str, Any]]:
         if not isinstance(value, Fold):
             raise TypeError(f"combine: {name} is {value!r}, which is no Fold")
     return _joined(tuple(folds.values()), partial(named, tuple(folds)), ", ".join(folds))
-
-
-def unasked(fold: Fold[Any], name: str = "") -> Fold[Any]:
-    """Return the fold whose answer is its memory: one for all that differ in the answer alone."""
-    return fold._with(extract=identity, name=name)
 
 
 def _joined(folds: tuple[Fold[Any], ...], last: Function, name: str) -> Fold[Any]:

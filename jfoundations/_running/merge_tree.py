@@ -19,7 +19,8 @@ from .._core.programs import compiled
 from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
 from .._core.types import PyTree
-from .._folds.fold import Fold, unasked
+from .._folds.combined import unasked
+from .._folds.fold import Fold
 from .lengths import block_memory, filled
 
 Node = tuple[int, int]  # height, place

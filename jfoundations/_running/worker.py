@@ -23,7 +23,8 @@ from .._core.pytrees import FlatTree
 from .._core.settings import under
 from .._core.shown import see
 from .._core.types import PyTree
-from .._folds.fold import Fold, unasked
+from .._folds.combined import unasked
+from .._folds.fold import Fold
 from .lengths import block_memory, filled
 from .source import (
     Loader,

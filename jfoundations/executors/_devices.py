@@ -15,7 +15,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from .._core.programs import compiled
 from .._core.shown import see
 from .._core.types import Function, PyTree
-from .._folds.fold import Fold, unasked
+from .._folds.combined import unasked
+from .._folds.fold import Fold
 from .._running.executor import Executor
 from .._running.lengths import block_memory, filled, of_few
 from .._running.progress import Chunks, Progress

@@ -44,6 +44,16 @@ def test_a_sum_that_stays_out_of_range():
     assert (found.real, -found.imag) == pytest.approx((M, M), rel=4 * EPS)
 
 
+def test_a_column_out_of_range_leaves_the_others_alone():
+    x = np.array([[M, 1e-20], [-M, 3e-20], [M, 2e-20]], FLOAT)
+    found = stats.mean(x, axis=0), stats.sum(x, axis=0), stats.describe(x, axis=0).mean
+    for value, right in zip(found, (M / 3, M, M / 3), strict=True):
+        near = 2e-20 if right < M else 6e-20
+        np.testing.assert_allclose(value, [right, near], rtol=4 * EPS)
+    lanes = jax.vmap(stats.mean)(x.T)
+    np.testing.assert_allclose(lanes, found[0], rtol=4 * EPS)
+
+
 N = 8200
 LARGE = {
     "alternating": np.where(np.arange(N) % 2 == 0, 0.9, -0.9),

@@ -60,6 +60,26 @@ def test_a_power_of_two_changes_no_bit(name, weights):
             assert equal(jax.tree.map(lambda v, u=unit: v / u, found), right), power
 
 
+@pytest.mark.parametrize("weights", [None, W], ids=["plain", "weighted"])
+@pytest.mark.parametrize("spread", [2.0**-6, 1.0])
+def test_a_step_too_small_to_be_a_number_is_not_lost(spread, weights):
+    rng = np.random.default_rng(5)
+    qs = rng.random(40).astype(DEFAULT)
+    options = {} if weights is None else {"weights": weights}
+
+    @jax.jit
+    def located(x):
+        edges = stats.histogram(x, 5, **options)[1]
+        ends = stats.trim_mean(x, 0.2, **options), stats.median(x, **options)
+        return stats.quantile(x, qs, **options), ends, edges
+
+    unit = DEFAULT(4 * np.finfo(DEFAULT).tiny)
+    for sign in (1, -1):
+        for _ in range(10):
+            x = (sign * (1 + spread * rng.random(8))).astype(DEFAULT)
+            assert equal(jax.tree.map(lambda v: v / unit, located(x * unit)), located(x))
+
+
 @pytest.mark.parametrize("name", ["rank_corr", "trim_mean", "minmax", "median", "quantile"])
 def test_large_weights_of_one_scale_are_one_scale(name):
     f = jax.jit((LOCATION | FREE)[name])

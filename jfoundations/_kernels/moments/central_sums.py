@@ -154,16 +154,18 @@ def _means(data: Data) -> Sums:
     total, (first,), _ = _parted(data, _sums(data, [pivot], None, None, 1))
     offset, unit = over(data, first, total), lax.full_like(first, 1)
     if jnp.issubdtype(x.dtype, jnp.floating):
-        down, _ = _steps(data.dtype)
+        fits = lax.is_finite(offset)
 
         def again() -> tuple[Array, Array]:
-            found = _sums(data, [pivot], [lax.full_like(first, down)], None, 1)
-            start, rest = pivot * down, over(data, _parted(data, found)[1][0], total)
+            # what is as small as others are large would be none in their unit
+            step = select(fits, lax.full_like(first, 1), _steps(data.dtype)[0])
+            found = _sums(data, [pivot], [step], None, 1)
+            start, rest = pivot * step, over(data, _parted(data, found)[1][0], total)
             mean = start + rest
             low = select(lax.is_finite(mean), (start - mean) + rest, 0)
-            return mean / down, low / down
+            return mean / step, low / step
 
-        pivot, offset = cond(_all(lax.is_finite(offset)), lambda: (pivot, offset), again)
+        pivot, offset = cond(_all(fits), lambda: (pivot, offset), again)
     return Sums(total, [pivot], [offset], [], [unit], [first])
 
 

@@ -20,7 +20,7 @@ from jax import Array, lax
 from ..._core.rounding import protect
 from ..numbers.two_words import add, each, multiply
 from ..sample.arguments import accumulator
-from .fractions import in_order, roomy
+from .fractions import in_order, plus, roomy
 from .occurrences import Tally, is_whole, padded, total
 from .select import select
 
@@ -213,8 +213,8 @@ def between(low: Array, high: Array, part: Array) -> Array:
     """
     up, down = roomy(jnp.maximum(jnp.abs(low), jnp.abs(high)))
     a, b = low * up, high * up
-    step = protect((b - a) * jnp.minimum(part, 1 - part)) * down
-    value = jnp.where(part < 0.5, low + step, high - step)
+    step = protect((b - a) * jnp.minimum(part, 1 - part))
+    value = jnp.where(part < 0.5, plus(low, step, up, down), plus(high, -step, up, down))
     value = jnp.where(part == 0.5, (a + b) * 0.5 * down, value)
     value = jnp.where(jnp.isfinite(b - a), value, low + high)
     return jnp.where(part == 0, low, value)
