@@ -107,14 +107,10 @@ def mean_about(
     @jax.jit  # in a program once, called twice
     def again(about: Array) -> Array:
         about = lax.stop_gradient(jnp.where(jnp.isfinite(about), about, 0))
-        return plus(about, sum_of(lambda x: x * up - about * up) / size, up, down)
+        start = about * up  # in that unit to the end: by itself a step may be no number
+        return (start + sum_of(lambda x: x * up - start) / size) * down
 
     return again(again(about))  # the second time what is added up is small
-
-
-def plus(value: Array, step: Array, up: Array, down: Array) -> Array:
-    """Return value + step · down, for what `roomy` returned: no part of it is too small to be."""
-    return jnp.where(up > 1, (value * up + step) * down, value + step * down)
 
 
 def roomy(size: Array) -> tuple[Array, Array]:

@@ -20,7 +20,7 @@ from jax import Array, lax
 from ..._core.rounding import protect
 from ..numbers.two_words import add, each, multiply
 from ..sample.arguments import accumulator
-from .fractions import in_order, plus, roomy
+from .fractions import in_order, roomy
 from .occurrences import Tally, is_whole, padded, total
 from .select import select
 
@@ -214,8 +214,8 @@ def between(low: Array, high: Array, part: Array) -> Array:
     up, down = roomy(jnp.maximum(jnp.abs(low), jnp.abs(high)))
     a, b = low * up, high * up
     step = protect((b - a) * jnp.minimum(part, 1 - part))
-    value = jnp.where(part < 0.5, plus(low, step, up, down), plus(high, -step, up, down))
-    value = jnp.where(part == 0.5, (a + b) * 0.5 * down, value)
+    value = jnp.where(part < 0.5, a + step, b - step)  # in that unit a step is a number
+    value = jnp.where(part == 0.5, (a + b) * 0.5, value) * down
     value = jnp.where(jnp.isfinite(b - a), value, low + high)
     return jnp.where(part == 0, low, value)
 
