@@ -150,7 +150,8 @@ def rows():
     some = RNG.choice([NAN, INF, -INF, -1.0, 0.0, 0.25, 0.5, 1.0, 3.0], (4, N))
     falling = np.stack([8 / (1 + np.arange(N)), np.repeat(np.arange(N // 4), 4)[::-1]])
     some[:2, 0] = NAN
-    return np.concatenate([some, falling, RNG.normal(0, 9, (4, N))]).astype(np.float32)
+    none = np.stack([np.full(N, NAN), np.where(np.arange(N) < N // 2, NAN, np.arange(N))])
+    return np.concatenate([some, falling, none, RNG.normal(0, 9, (4, N))]).astype(np.float32)
 
 
 ROWS = rows()

@@ -13,6 +13,7 @@ from callback_oracles import (
     LANES,
     MAKE,
     MODES,
+    N,
     check_early_stopping,
     few,
     float_type,
@@ -48,6 +49,15 @@ def test_eager_is_jitted_is_the_oracle(kind, values):
     compiled = jitted(kind, "max", row, traced)
     if kind != "ema":  # its sums may be rounded otherwise where they are fused
         assert_same(eager, compiled)
+
+
+@pytest.mark.parametrize("kind", EAGER)
+def test_metrics_of_which_none_is_a_number_or_none_is_at_first(kind):
+    setting, check = EAGER[kind]
+    traced = tuple(float_type()(s) if isinstance(s, float) else np.int32(s) for s in setting)
+    late = np.where(np.arange(N) < N // 2, np.nan, np.arange(N))
+    for row in (np.full(N, np.nan, float_type()), late.astype(float_type())):
+        check(row, jitted(kind, "max", row, traced))
 
 
 @many
