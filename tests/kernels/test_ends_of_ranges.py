@@ -54,6 +54,13 @@ def test_a_column_out_of_range_leaves_the_others_alone():
     np.testing.assert_allclose(lanes, found[0], rtol=4 * EPS)
 
 
+@pytest.mark.parametrize("f", [stats.mean, stats.sum, stats.std])
+def test_high_accuracy_keeps_what_differences_of_the_smallest_numbers_lose(f):
+    x = (1 + np.random.default_rng(2).random(50)).astype(FLOAT)
+    unit = FLOAT.type(4 * np.finfo(FLOAT).tiny)
+    assert f(x * unit, accuracy="high") / unit == f(x, accuracy="high")
+
+
 N = 8200
 LARGE = {
     "alternating": np.where(np.arange(N) % 2 == 0, 0.9, -0.9),

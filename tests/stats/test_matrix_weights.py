@@ -1,5 +1,9 @@
 """Matrices with weights and masks: rows count wholly or not; NumPy, denominators."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import jax.test_util
@@ -56,6 +60,27 @@ def test_denominators(kind, seed, shape, correction):
     spread = np.sqrt(np.diagonal(right))
     assert np.max(np.abs(matrix - right / np.outer(spread, spread))) < BOUND
     assert np.all(np.abs(matrix) <= 1) and np.all(np.diagonal(matrix) == 1)
+
+
+UNOPTIMISED = """
+import numpy as np
+from matrix_cases import draw
+from jfoundations import stats
+for seed in range(12):
+    rng = np.random.default_rng(seed)
+    w = rng.uniform(0.5, 3.0, (3001, 1)) * (rng.random((3001, 1)) < 0.8)
+    x, where = draw(seed, (3001, 40), 5.0), rng.random((3001, 1)) < 0.9
+    w = stats.Frequency(w.astype(np.float32))
+    found = stats.corr_matrix(x, weights=w, where=where)
+    assert np.all(np.diagonal(found) == 1), seed
+"""
+
+
+def test_the_diagonal_is_1_where_some_products_are_fused_with_sums_and_others_not():
+    flags = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+    env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", UNOPTIMISED], env=env, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_numpy_agrees_on_frequencies_and_reliabilities():
