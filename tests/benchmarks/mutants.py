@@ -95,6 +95,10 @@ def at_edges(call, y, options, rows):
         yield call(x, y, where=jnp.asarray(mask))
     for counts in COUNTS if "weights" in options else ():
         yield call(x, y, weights=stats.Frequency(jnp.asarray(counts[of_rows])))
+        # a weight of 0 hides what is not a number, and need not be a whole one
+        floats = counts.astype(np.float32)[of_rows] / 2
+        hidden = X if rows else np.where(floats, X, np.float32(NAN))
+        yield call(jnp.asarray(hidden), y, weights=stats.Reliability(jnp.asarray(floats)))
 
 
 def statistic(name):
@@ -174,22 +178,55 @@ def callback(name):
 
 
 ARRAYS = jnp.asarray(X + 9), jnp.asarray(Y)
+THIRDS = np.s_[:8, 8:16, 16:]
+
+
+def listed(data):
+    """Return the elements of data, one by one, on the host."""
+    host = jax.tree.map(np.asarray, data)
+    return [jax.tree.map(lambda leaf, k=k: leaf[k], host) for k in range(24)]
 
 
 def fold(name):
     """Return a fold, and what the suite asks of it."""
     made = public_cases.FOLDS[name]
     data = public_cases.elements(name, *ARRAYS)
-    cuts = [jax.tree.map(lambda leaf, s=s: leaf[s], data) for s in np.s_[:8, 8:16, 16:]]
+    cuts = [jax.tree.map(lambda leaf, s=s: leaf[s], data) for s in THIRDS]
     whole = jf.fold(made, data)
     edges = [
         public_cases.elements(name, jnp.asarray(edge.astype(np.float32)), ARRAYS[1])
         for edge in EDGES
     ]
-    at_ends = [jax.tree.leaves(jf.fold(made, edge)) for edge in edges]
-    kept = jnp.asarray(W > 0)
-    few = jax.tree.map(lambda leaf: leaf[np.asarray(kept)], data)
-    of_few = None if made.merge is None else made.extract(made.block(few))
+    masks = [jnp.asarray(W > 0), jnp.arange(24) % 3 == 0]
+
+    def at_ends(g):
+        """Yield a fold's answers at the edges: whole, in blocks, with a mask."""
+        block_where, extract = jax.jit(g.block_where), jax.jit(g.extract)
+        for edge in edges:
+            yield jf.fold(g, edge)
+            if g.merge is not None:
+                yield jf.fold(g, [jax.tree.map(lambda leaf, s=s: leaf[s], edge) for s in THIRDS])
+                yield from (extract(block_where(edge, kept)) for kept in masks)
+
+    at_ends_of_made = [jax.tree.leaves(answer) for answer in at_ends(made)]
+    like = jf._folds.fold.like_of_block(data)
+
+    def steps(g):
+        """Yield the answers of nothing, and of the data and some edges one by one."""
+        empty = jax.tree.map(jnp.asarray, g.init(like))
+        yield g.extract(empty)
+        step, extract = jax.jit(g.step), jax.jit(g.extract)
+        for given in (data, *edges[::6]):
+            memory = empty
+            for x in listed(given):
+                memory = step(memory, x)
+            yield extract(memory)
+
+    of_steps = [jax.tree.leaves(answer) for answer in steps(made)]
+    few = [jax.tree.map(lambda leaf, m=mask: leaf[np.asarray(m)], data) for mask in masks]
+    of_few = [made.extract(made.block(some)) for some in few if made.merge is not None]
+    first_last = jax.tree.map(lambda leaf: jnp.roll(leaf, -1, axis=0), data)
+    turned = jf.fold(made, first_last)
 
     def alike(found, right, **bound):
         bound = bound or {"rtol": 1e-5, "atol": 1e-5}
@@ -204,20 +241,28 @@ def fold(name):
     def test(g):
         alike(jf.fold(g, data), whole)
         alike(jf.fold(g, wide), of_wide)
-        for edge, right in zip(edges, at_ends, strict=True):
-            near(jf.fold(g, edge), right)
+        for found, right in zip(at_ends(g), at_ends_of_made, strict=True):
+            near(found, right)
+        for found, right in zip(steps(g), of_steps, strict=True):
+            near(found, right)
         if g.merge is None:
             return
         alike(jf.fold(g, cuts), whole)
         alike(jf.fold(g, wide_cuts), of_wide, **({"bits": True} if same_bits else {}))
-        alike(g.extract(g.block_where(data, kept)), of_few)
+        for kept, right in zip(masks, of_few, strict=True):
+            alike(g.extract(g.block_where(data, kept)), right)
         memory = g.block(cuts[0])
         for k in range(8, 12):
             memory = g.step(memory, jax.tree.map(lambda leaf, k=k: leaf[k], data))
         first = jax.tree.map(lambda leaf: leaf[:12], data)
         alike(g.extract(memory), made.extract(made.block(first)))
-        empty = jax.tree.map(jnp.asarray, g.init(jf._folds.fold.like_of_block(data)))
-        alike(g.extract(g.merge(empty, memory)), g.extract(memory))
+        empty = jax.tree.map(jnp.asarray, g.init(like))
+        for one, other in ((empty, memory), (memory, empty)):
+            alike(g.extract(g.merge(one, other)), g.extract(memory))
+        stepped = g.step(empty, jax.tree.map(lambda leaf: leaf[0], data))
+        rest = jax.tree.map(lambda leaf: leaf[1:], data)
+        alike(g.extract(g.merge(g.block(rest), stepped)), turned)
+        alike(g.extract(g.merge(stepped, g.block(rest))), whole)
 
     return made, test
 

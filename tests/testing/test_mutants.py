@@ -209,6 +209,18 @@ def test_a_fold_that_forgets():
     assert not forgets & words(laws.mutants(mean_fold(), whole).killed)
 
 
+def test_a_mutant_prints_in_a_line_or_two():
+    """JAX prints what it compiles, if it is no plain function: programs would take minutes."""
+    lengths = []
+
+    def printed(g):
+        lengths.append(len(repr(g.block)))
+        assert jax.jit(g.extract)(g.block(X)) == jnp.mean(X)
+
+    assert laws.mutants(mean_fold(), printed).share == 1
+    assert max(lengths) < 1000
+
+
 def test_blocks_and_masks_of_a_fold_are_its_own():
     fold = jf.Fold(
         lambda like: jnp.zeros(like.shape, like.dtype),

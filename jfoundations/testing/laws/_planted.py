@@ -52,11 +52,11 @@ class Site:
 class Run:
     """A run of the test: which mutation is in it, and what is seen."""
 
-    programs: dict[Any, Program]
+    programs: dict[Any, Program] = field(repr=False)  # JAX may print a function that it compiles
     apart: bool = True  # whether calls are taken apart, as in `evaluate`
     site: Site | None = None
     beside: bool = False  # compute what f answers too
-    found: dict[Site, list[tuple[Any, ...]]] = field(default_factory=dict)
+    found: dict[Site, list[tuple[Any, ...]]] = field(default_factory=dict, repr=False)
     heard: bool = False  # whether what is called is a callback, by its answer
     far: float = 0.0  # how far answers were from those of f
 
