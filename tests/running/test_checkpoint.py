@@ -217,6 +217,13 @@ def test_a_file_of_something_else_is_refused(data, path, tree):
         w.run(data, checkpoint=path)
 
 
+def test_what_reads_it_is_named_where_it_is_loaded(path):
+    jf.fold(folds.var(), [jnp.arange(3.0)], checkpoint=path)
+    with pytest.raises(ValueError, match="it is the checkpoint of a fold, fold") as refused:
+        jf.load(path, like=folds.var().init(jnp.zeros(())))
+    assert str(refused.value).endswith("fold(..., checkpoint=path) goes on from it")
+
+
 def test_a_folder_that_is_not_there(data, tmp_path):
     for bad in (tmp_path / "none" / "run.jf", data / "run.jf"):
         loaded = []
