@@ -42,7 +42,6 @@ from .types import PyTree
 T = TypeVar("T")
 Saved: TypeAlias = dict[str, Any]  # what the header says of a leaf
 MAGIC, VERSION = b"jfoundations pytree\n", 1
-CHECKPOINT = "; if it is the checkpoint of a fold, fold(..., checkpoint=path) goes on from it"
 _SCALARS = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}
 _NAMES = {kind: f"Python {kind.__name__}" for kind in _SCALARS}
 
@@ -115,7 +114,6 @@ def load(path: str | os.PathLike[str], *, like: T) -> T:
         if names != found:
             raise ValueError(
                 f"load: {path} holds another structure than like; {_difference(found, names)}"
-                + (CHECKPOINT if leaves and _is_text(leaves[0]) else "")
             )
         values = []
         for leaf, (_, wanted) in zip(leaves, routes, strict=True):
@@ -239,11 +237,6 @@ def _is_sound(leaf: Saved) -> bool:
         and isinstance(leaf["dtype"], str)
         and (leaf["impl"] is None or (isinstance(leaf["impl"], str) and leaf["impl"] != ""))
     )
-
-
-def _is_text(leaf: Saved) -> bool:
-    """Tell whether a leaf may be what a fold's checkpoint says of itself."""
-    return (leaf["path"], leaf["dtype"]) == ("tree[0]", "uint8") and len(leaf["shape"]) == 1
 
 
 def _difference(found: list[str], names: list[str]) -> str:

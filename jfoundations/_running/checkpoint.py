@@ -28,6 +28,8 @@ from .fingerprint import fingerprint
 from .in_order import IN_ORDER
 from .merge_tree import LEVEL, Node
 
+# in this order in the file; `load` names them to who reads one with another structure
+ABOUT, MEMORIES = "checkpoint of a fold", "memories"
 SHARE = 100  # of the time since the last writing, one part at most is spent writing
 KEYS = {"fold", "name", "chunks", "files", "nodes", "samples", "rows", "done", "element"}
 About: TypeAlias = dict[str, Any]  # what a file says of itself: KEYS and their values
@@ -141,14 +143,14 @@ class Checkpoint:
         head = np.frombuffer(first_leaf(self.path), np.uint8)
         nodes = [tuple(node) for node in about["nodes"]]
         try:
-            _, memories = load(self.path, like=(head, [like()] * len(nodes)))
+            found = load(self.path, like={ABOUT: head, MEMORIES: [like()] * len(nodes)})
         except ValueError as error:
             error.add_note(
                 f"fold: {self.path} is the checkpoint; give another path, or delete it to begin "
                 "anew"
             )
             raise
-        return dict(zip(nodes, memories, strict=True))
+        return dict(zip(nodes, found[MEMORIES], strict=True))
 
     def due(self) -> bool:
         """Tell of a chunk that is done, and return whether it is time to write again."""
@@ -168,7 +170,8 @@ class Checkpoint:
         begun = time.monotonic()
         about = json.dumps({**self.about, **said, "nodes": list(nodes)}).encode()
         try:
-            save(self.path, (np.frombuffer(about, np.uint8), list(nodes.values())))
+            told = np.frombuffer(about, np.uint8)
+            save(self.path, {ABOUT: told, MEMORIES: list(nodes.values())})
         except OSError as error:
             error.add_note(
                 f"fold: the checkpoint {self.path} could not be written; what was written before "

@@ -221,6 +221,7 @@ def test_crafted_checkpoints(tmp_path, change):
     from jfoundations._core.save import first_leaf
 
     about = json.loads(first_leaf(path)) | change
-    jf.save(path, (np.frombuffer(json.dumps(about).encode(), np.uint8), []))
+    told = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    jf.save(path, {"checkpoint of a fold": told, "memories": []})
     with pytest.raises(ValueError, match="no checkpoint that can be read.*contradicts itself"):
         jf.fold(jf.folds.mean(), source, checkpoint=path)

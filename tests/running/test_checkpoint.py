@@ -217,11 +217,10 @@ def test_a_file_of_something_else_is_refused(data, path, tree):
         w.run(data, checkpoint=path)
 
 
-def test_what_reads_it_is_named_where_it_is_loaded(path):
+def test_what_it_is_is_said_where_it_is_loaded(path):
     jf.fold(folds.var(), [jnp.arange(3.0)], checkpoint=path)
-    with pytest.raises(ValueError, match="it is the checkpoint of a fold, fold") as refused:
+    with pytest.raises(ValueError, match=r"the file has tree\['checkpoint of a fold'\]"):
         jf.load(path, like=folds.var().init(jnp.zeros(())))
-    assert str(refused.value).endswith("fold(..., checkpoint=path) goes on from it")
 
 
 def test_a_folder_that_is_not_there(data, tmp_path):

@@ -62,7 +62,7 @@ def check(found, right):
         np.testing.assert_allclose(a, b, rtol=64 * u, atol=64 * u * float(size), err_msg=name)
 
 
-EXACT = ("mean", "var", "corr")  # std and cov are of the sums of var and corr
+EXACT = ("mean", "var", "std", "cov", "corr")
 
 
 @pytest.mark.slow

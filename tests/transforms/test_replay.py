@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from public_cases import FOLDS, STATISTICS, of_fold
+from public_cases import CHAINS, FOLDS, STATISTICS, of_fold
 
 import jfoundations as jf
 from jfoundations import stats
@@ -32,14 +32,8 @@ GRADIENTS = {
 }
 
 
-QUICK = ("corr", "describe", "median", "histogram", "segment_var", "var", "grouped")
-
-
-def replayed(function, *arguments):
-    """Run a program two hundred times; twenty times, if nothing in it is divided by chance."""
-    lowered = jax.jit(function).lower(*arguments)
-    text, run = lowered.as_text(), lowered.compile()
-    times = 200 if "stablehlo.dot" in text or "lapack" in text else 20
+def replayed(function, *arguments, times):
+    run = jax.jit(function)
     seen = {
         b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(run(*arguments)))
         for _ in range(times)
@@ -47,27 +41,35 @@ def replayed(function, *arguments):
     assert len(seen) == 1, f"{times} runs gave {len(seen)} answers"
 
 
-def some(names, quick):
-    """Return all names, of which some are tested in a hurry too."""
-    slow = pytest.mark.slow
-    return [pytest.param(name, marks=() if name in quick else slow) for name in names]
-
-
-@pytest.mark.parametrize("name", some(STATISTICS, QUICK))
+@pytest.mark.parametrize("name", ["corr", "describe", "median", "histogram", "segment_var"])
 def test_statistics(name):
-    replayed(STATISTICS[name], X, Y)
+    replayed(STATISTICS[name], X, Y, times=30)
 
 
-@pytest.mark.parametrize("name", some(FOLDS, QUICK))
+@pytest.mark.parametrize("name", ["var", "grouped"])
 def test_folds(name):
-    replayed(of_fold(name), X, Y)
+    replayed(of_fold(name), X, Y, times=30)
 
 
 @pytest.mark.parametrize("f", [stats.cov_matrix, stats.corr_matrix])
 def test_matrices(f):
-    replayed(f, TABLE)
+    replayed(f, TABLE, times=30)
 
 
 @pytest.mark.parametrize("driver", GRADIENTS)
 def test_gradients_through_loops(driver):
-    replayed(GRADIENTS[driver], WEIGHTS, START)
+    replayed(GRADIENTS[driver], WEIGHTS, START, times=30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STATISTICS)
+def test_every_statistic_two_hundred_times(name):
+    slow = {"rank_corr", "rolling_median", "rolling_quantile"}  # a run takes over 0.1 seconds
+    replayed(STATISTICS[name], X, Y, times=20 if name in slow else 200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FOLDS)
+def test_every_fold_two_hundred_times(name):
+    times = 20 if name in CHAINS | {"autocov"} else 200  # which take one draw after another
+    replayed(of_fold(name), X, Y, times=times)
