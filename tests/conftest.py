@@ -24,7 +24,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Compiling is most of the suite's time, and most of that is spent on fast programs that run once.
 # Without optimisation some products are fused with sums, others not, whatever a user's step is: so
-# without instructions for that. `.ci/run` has the numeric tests again with the flags of users.
+# without instructions for that. `.ci/processors` has the numeric tests with the flags of users.
 FLAGS = "--xla_cpu_parallel_codegen_split_count=1"
 if platform.machine() in ("x86_64", "AMD64"):
     FLAGS += " --xla_backend_optimization_level=0 --xla_cpu_max_isa=AVX"

@@ -84,8 +84,10 @@ class _Program:
 
         run.__name__ = run.__qualname__ = function.__name__
         self.run: Any = jax.jit(run)
+        # a name of its own: a value may die when the interpreter ends, and modules have no names
+        forget = _programs.pop
         self.watch: list[Any] = [
-            weakref.ref(value, lambda _: _programs.pop(key, None)) for value in mortal
+            weakref.ref(value, lambda _: forget(key, None)) for value in mortal
         ]
 
 

@@ -55,6 +55,26 @@ def test_many_calls_leave_no_more_than_those_of_jit():
         assert grown[name] < max(grown["jit"], 0) + 8, grown
 
 
+ENDING = """
+import gc
+import jfoundations as jf
+from jfoundations._core import programs
+
+step = lambda x: x / 2
+jf.iterate(step, 1, max_steps=2)
+kept = list(programs._programs.values())
+vars(programs).update(dict.fromkeys(vars(programs)))
+del step
+gc.collect()
+"""
+
+
+def test_functions_that_go_when_modules_have_gone_do_so_in_silence():
+    """An interpreter that ends clears modules; a traceback may hold programs longer than that."""
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 EQUAL = {
     "one function": lambda f: f,
     "partial": lambda f: jf.partial(apply, f),

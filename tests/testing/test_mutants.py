@@ -209,6 +209,42 @@ def test_a_fold_that_forgets():
     assert not forgets & words(laws.mutants(mean_fold(), whole).killed)
 
 
+def test_of_a_fold_answers_count_and_not_what_it_keeps():
+    plain = mean_fold()
+    spare = jf.Fold(
+        lambda like: (plain.init(like), jnp.float32(0)),
+        lambda memory, x: (plain.step(memory[0], x), jnp.cos(x)),
+        lambda a, b: (plain.merge(a[0], b[0]), b[1] - a[1]),
+        lambda memory: plain.extract(memory[0]),
+        finished=lambda memory: memory[0][1] > 99,
+        unmerge=lambda whole, part: ((whole[0][0] - part[0][0], whole[0][1] - part[0][1]), 0.0),
+        name="spare",
+    )
+    data = jnp.arange(1.0, 7.0)
+
+    @jax.jit
+    def of(g, data):
+        return jf.fold(g, [data[:2], data[2:]])
+
+    def sharp(g):
+        assert of(g, data) == 3.5
+        memory = g.unmerge(g.merge(g.block(data[:2]), g.block(data[2:])), g.block(data[:2]))
+        assert g.extract(memory) == 4.5 and not g.finished(memory)
+
+    found = laws.mutants(spare, sharp)
+    assert found.share == 1 and len(found.killed) > 12
+    unread = {"init[1] is off by one", "sin for cos", "a plus for a minus", "[1] is not changed"}
+    assert unread <= words(found.never_differed)
+
+    def blunt(g):
+        assert of(g, data) > 3
+
+    survived = {one.words: one.apart for one in laws.mutants(spare, blunt).survived}
+    assert not unread & survived.keys()
+    assert survived["extract is off by one"] == np.float32(2) / 7  # 4.5 for 3.5
+    assert survived["of the first alone, [0][1] is not changed"] == 2  # 10.5 for 3.5
+
+
 def test_a_mutant_prints_in_a_line_or_two():
     """JAX prints what it compiles, if it is no plain function: programs would take minutes."""
     lengths = []

@@ -28,6 +28,7 @@ from ._mutated import rebuilt
 from ._mutations import Variant, fits
 from ._planted import Run, Site
 from ._planting import where_is
+from ._shadowed import shadowed
 
 LATE = "the stop comes one step late"
 
@@ -141,7 +142,8 @@ def mutants(
 
     A mutant that lives is run once more with f beside it. Where its answers were those of f, to
     the bit, it is no mistake that this test could see: it has `never differed`, and is not counted.
-    Where they differed, it has survived, and the report says by how much: a rounding, or more.
+    Where they differed, it has survived, and the report says by how much: a rounding, or more. The
+    answers of a fold are those of `extract`; what it keeps to get there is its own.
 
     It costs a run of the test for each mutant, which ends at the first failure: laws neither shrink
     nor go on here. (A `@given` test of yours shrinks, unless it has `phases=[Phase.generate]`.)
@@ -247,16 +249,23 @@ def _outcome(f: Any, test: Callable[[Any], object], base: Run, site: Site, kind:
     error = _tried(f, test, Run(base.programs, base.apart, site))
     if error is not None:
         return replace(one, why=_first_line(error))
-    again = Run(base.programs, base.apart, site, beside=True)
-    error = _tried(f, test, again)
-    jax.effects_barrier()
-    return replace(one, lives=True, apart=again.far if error is None else math.nan)
+    for shadow in (True, False) if isinstance(f, Fold) else (False,):
+        again = Run(base.programs, base.apart, site, beside=not shadow)
+        error = _tried(f, test, again, shadow)
+        jax.effects_barrier()
+        if error is None:
+            return replace(one, lives=True, apart=again.far)
+    return replace(one, lives=True, apart=math.nan)
 
 
-def _tried(f: Any, test: Callable[[Any], object], run: Run) -> BaseException | None:
+def _tried(
+    f: Any, test: Callable[[Any], object], run: Run, shadow: bool = False
+) -> BaseException | None:
     """Return what the test raises on a mutant, or None."""
     is_late = run.site is not None and run.site.primitive == LATE
     value = late(f, run.note_stop) if is_late else rebuilt(f, run.put)
+    if shadow:
+        value = shadowed(value, f, run.note)
     try:
         with at_first_failure():
             test(value)

@@ -97,7 +97,7 @@ class Run:
             return self._answer(program, arrays)
         found = self._answer(program, arrays, path, which[0].run)
         if self.beside:
-            self._note(found, self._answer(program, arrays))
+            self.note(found, self._answer(program, arrays))
         return found
 
     def _changed(self, site: Site, altered: Altered, args: Any, keywords: Any, answer: Any) -> Any:
@@ -111,7 +111,7 @@ class Run:
                 if _types(found) != _types(answer):
                     return answer
                 if self.beside:
-                    self._note(found, answer)
+                    self.note(found, answer)
                 return found
         return answer
 
@@ -158,7 +158,8 @@ class Run:
             self.programs[key] = program
         return program, arrays
 
-    def _note(self, found: Any, right: Any) -> None:
+    def note(self, found: Any, right: Any) -> None:
+        """See an answer, and that of f."""
         pairs = zip(jax.tree.leaves(found), jax.tree.leaves(right), strict=True)
         far = [_apart(jnp.asarray(a), jnp.asarray(b)) for a, b in pairs if _is_array(a)]
         for one in far:
@@ -170,7 +171,7 @@ class Run:
     def note_stop(self, stop: Any, instead: Any) -> None:
         """See a stop, and the one that came instead."""
         if self.beside:
-            self._note(instead, jnp.asarray(stop) & jnp.ones_like(instead))
+            self.note(instead, jnp.asarray(stop) & jnp.ones_like(instead))
 
     def see(self, apart: Any) -> None:
         """See how far answers are apart."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from typing import Any
 
 import jax
@@ -220,7 +221,8 @@ def gradient_of(f: Statistic, x: jax.Array, **options: ArrayLike) -> jax.Array:
 
     def total(x: jax.Array) -> jax.Array:
         leaves = [leaf for leaf in jax.tree.leaves(f(x, **options)) if is_inexact(leaf)]
-        sums = [jnp.sum(part) for leaf in leaves for part in (leaf.real, leaf.imag)]
+        parts = [(a.real, a.imag) if jnp.iscomplexobj(a) else (a,) for a in leaves]
+        sums = [jnp.sum(part) for part in itertools.chain(*parts)]
         return sum(sums[1:], start=sums[0])
 
     return jax.grad(total)(x)

@@ -177,5 +177,5 @@ def _beyond(
     most = bound(x) if callable(bound) else bound
     limit = most + sign * (slack * abs(most) + more) if callable(bound) else most
     side, within = ("above", "at most") if sign > 0 else ("below", "at least")
-    beyond = bool(jnp.any(sign * found > sign * limit))
+    beyond = bool(np.any(sign * np.asarray(found) > sign * np.asarray(limit)))
     claim(not beyond, f"f(x) is {side} {most}", found, f"{within} {limit}")

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from jax.typing import DTypeLike
 
 from ..._core.types import PyTree
-from ._arrays import LENGTHS, Shapes, _shapes
+from ._arrays import LENGTHS, Shapes, _shapes, cut
 
 Draw = Callable[[SearchStrategy[Any]], Any]
 
@@ -103,7 +103,7 @@ def permutations_of(x: PyTree) -> SearchStrategy[Any]:
         return (at, swap, at[::-1], np.roll(at, 1), shuffled)[way]
 
     orders = st.builds(order, st.integers(0, 2**32 - 1), st.integers(0, 4))
-    return orders.map(lambda order: jax.tree.map(lambda a: a[order], x))
+    return orders.map(lambda order: jax.tree.map(lambda a: cut(a, order), x))
 
 
 def blocks_of(x: PyTree) -> SearchStrategy[list[Any]]:
@@ -124,6 +124,6 @@ def blocks_of(x: PyTree) -> SearchStrategy[list[Any]]:
     def split(cuts: tuple[int, ...]) -> list[Any]:
         edges = (0, *cuts, n)
         pairs = zip(edges, edges[1:], strict=False)
-        return [jax.tree.map(lambda a, i=i, j=j: a[i:j], x) for i, j in pairs]
+        return [jax.tree.map(lambda a, part=slice(i, j): cut(a, part), x) for i, j in pairs]
 
     return st.sampled_from(list(dict.fromkeys(ways))).map(split)
