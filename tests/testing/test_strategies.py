@@ -96,6 +96,18 @@ def test_permutations_keep_pairs_together(data):
     checks.assert_same(y["key"], x["key"][order])
 
 
+@quick
+@given(st.data())
+def test_permutations_and_blocks_are_of_what_was_given(data):
+    x = {"ours": jnp.arange(6, dtype=jnp.bfloat16), "theirs": np.arange(6.0)}
+    y, blocks = (data.draw(of(x)) for of in (strategies.permutations_of, strategies.blocks_of))
+    for part in (y, *blocks):
+        assert isinstance(part["ours"], jax.Array) and part["ours"].dtype == jnp.bfloat16
+        assert type(part["theirs"]) is np.ndarray and part["theirs"].dtype == np.float64
+        assert part["ours"].tolist() == part["theirs"].tolist()
+    assert sum((block["theirs"].tolist() for block in blocks), []) == x["theirs"].tolist()
+
+
 def test_permutations_are_of_every_kind():
     x = jnp.arange(9)
     for wanted in ([*range(8, -1, -1)], [8, *range(8)], [1, 0, *range(2, 9)]):

@@ -31,10 +31,11 @@ def strategy_of(value: object) -> SearchStrategy[Any]:
     return value if isinstance(value, SearchStrategy) else st.just(value)
 
 
-def cut(x: Any, at: Any) -> jax.Array:
-    """Return `x[at]`, cut on the host, where that compiles nothing; keys are cut where they are."""
-    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-    return x[at] if is_key else jax.device_put(np.asarray(x)[at])
+def cut(x: Any, at: Any) -> Any:
+    """Return `x[at]`, of what compiles for a cut, an array that is no keys, cut on the host."""
+    if not isinstance(x, jax.Array) or jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x[at]
+    return jax.device_put(np.asarray(x)[at])
 
 
 def arrays(
