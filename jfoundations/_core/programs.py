@@ -48,7 +48,11 @@ def compiled(function: Function, /, *values: PyTree, **options: Hashable) -> Fun
     mortal: list[Any] = []
     stands_for = tuple(_key(leaf.value, mortal) if _is_static(leaf) else _ARRAY for leaf in leaves)
     key = (function, structure, stands_for, tuple(options.items()))
-    program = _programs.get(key)
+    try:
+        program = _programs.get(key)
+    except ValueError as error:
+        raise_interrupt(error)
+        raise
     if program is None:
         program = _programs.setdefault(key, _Program(function, options, key, mortal))
         if (more := len(_programs) - MOST) > 0:
@@ -59,10 +63,22 @@ def compiled(function: Function, /, *values: PyTree, **options: Hashable) -> Fun
         outer, _call.of = getattr(_call, "of", None), (structure, leaves)
         try:
             return program.run(arrays, *args, **words)
+        except ValueError as error:
+            raise_interrupt(error)
+            raise
         finally:
             _call.of = outer
 
     return call
+
+
+def raise_interrupt(error: ValueError) -> None:
+    """Raise a Ctrl-C of which JAX made this error: it came while two structures were compared."""
+    cause: BaseException | None = error
+    while isinstance(cause, ValueError):
+        cause = cause.__cause__
+    if isinstance(cause, KeyboardInterrupt | SystemExit):
+        raise cause from None
 
 
 class _Program:

@@ -75,6 +75,63 @@ def test_functions_that_go_when_modules_have_gone_do_so_in_silence():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+class Unit:
+    """Metadata that a Ctrl-C may come in while it is compared."""
+
+    comes: type[BaseException] | None = None
+
+    def __eq__(self, other):
+        if Unit.comes:
+            raise Unit.comes
+        return type(other) is Unit
+
+    def __hash__(self):
+        return 7
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Measured:
+    x: jax.Array
+    unit: Unit = dataclasses.field(metadata={"static": True})
+
+
+RUNS = {
+    "iterate": lambda run: jf.iterate(half, run, max_steps=3),
+    "chunks": lambda run: list(jf.chunks(half, run, max_steps=3)),
+    "fold": lambda run: jf.fold(jf.folds.maximum(), [run]),
+    "callback": lambda run: jf.iterate(
+        jnp.sin, run.x, jf.stop_when(jf.partial(below, run)), max_steps=3
+    ),
+    "nested": lambda run: jf.iterate(
+        jnp.sin, run.x, jf.stop_when(jf.partial(below, jf.partial(half, run))), max_steps=3
+    ),
+}
+
+
+def below(bound, x):
+    return x[0] < -1
+
+
+def half(measured):
+    return Measured(measured.x / 2, measured.unit)
+
+
+@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize("comes", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_between_two_structures_is_one(kind, comes, monkeypatch):
+    """JAX makes a ValueError of what comes while it compares the metadata of pytrees."""
+    RUNS[kind](Measured(jnp.ones(3), Unit()))
+    monkeypatch.setattr(Unit, "comes", comes)
+    with pytest.raises(comes):
+        RUNS[kind](Measured(jnp.ones(3), Unit()))
+    monkeypatch.setattr(Unit, "comes", ZeroDivisionError)
+    with pytest.raises(ValueError, match="equality of metadata"):
+        RUNS[kind](Measured(jnp.ones(3), Unit()))
+    monkeypatch.setattr(Unit, "comes", None)
+    RUNS[kind](Measured(jnp.ones(3), Unit()))  # nothing is left of it
+
+
 EQUAL = {
     "one function": lambda f: f,
     "partial": lambda f: jf.partial(apply, f),

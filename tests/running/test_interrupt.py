@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT
 ROUNDS = 8
 
 PROGRAM = """
-import signal, sys, time
+import gc, signal, sys, time
 import jax, jax.numpy as jnp
 import jfoundations as jf
 
@@ -32,25 +32,31 @@ INTERRUPTED = (
     PROGRAM
     + """
 signal.signal(signal.SIGINT, signal.default_int_handler)
+gc.disable()  # what is raised in a function that JAX has told to hear of it is lost
+
+def say(*words):
+    # a whole line: an interrupt comes before or after it, and not between words
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
+    sys.stdout.flush()
+
 result, begun = start, []
 for _ in range(int(sys.argv[1])):
     done = 0
     try:
-        print("go", flush=True)
+        say("go")
         begun.append(time.monotonic())
         for result in jf.chunks(step, result, *watchers, max_steps=2**30):
             done = int(result.steps)
-            print("chunk", done, flush=True)
+            say("chunk", done)
             begun.append(time.monotonic())  # of the chunk that is next
     except KeyboardInterrupt:
-        print("stopped", *([0.0] + begun)[-2:], int(result.steps), int(result.state["n"]))
         assert done <= int(result.steps), "the last result was lost"
-        sys.stdout.flush()
+        say("stopped", *([0.0] + begun)[-2:], int(result.steps), int(result.state["n"]))
 more = int(result.steps) + 1000
 resumed = jf.resume(result, step, *watchers, max_steps=more)
 whole = jf.iterate(step, start, *watchers, max_steps=more)
 pairs = zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True)
-print("same", all(a.tobytes() == b.tobytes() for a, b in pairs), flush=True)
+say("same", all(a.tobytes() == b.tobytes() for a, b in pairs))
 """
 )
 
