@@ -51,7 +51,7 @@ def compiled(function: Function, /, *values: PyTree, **options: Hashable) -> Fun
     try:
         program = _programs.get(key)
     except ValueError as error:
-        raise_interrupt(error)
+        _raise_interrupt(error)
         raise
     if program is None:
         program = _programs.setdefault(key, _Program(function, options, key, mortal))
@@ -64,7 +64,7 @@ def compiled(function: Function, /, *values: PyTree, **options: Hashable) -> Fun
         try:
             return program.run(arrays, *args, **words)
         except ValueError as error:
-            raise_interrupt(error)
+            _raise_interrupt(error)
             raise
         finally:
             _call.of = outer
@@ -72,7 +72,7 @@ def compiled(function: Function, /, *values: PyTree, **options: Hashable) -> Fun
     return call
 
 
-def raise_interrupt(error: ValueError) -> None:
+def _raise_interrupt(error: ValueError) -> None:
     """Raise a Ctrl-C of which JAX made this error: it came while two structures were compared."""
     cause: BaseException | None = error
     while isinstance(cause, ValueError):

@@ -32,9 +32,9 @@ def strategy_of(value: object) -> SearchStrategy[Any]:
 
 
 def cut(x: Any, at: Any) -> Any:
-    """Return `x[at]`, of what compiles for a cut, an array that is no keys, cut on the host."""
+    """Return `x[at]`; of an array of JAX's it is cut on the host, where a cut compiles nothing."""
     if not isinstance(x, jax.Array) or jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return x[at]
+        return x[at]  # keys are no numbers there
     return jax.device_put(np.asarray(x)[at])
 
 
