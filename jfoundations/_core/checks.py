@@ -18,7 +18,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from .inputs import as_array, as_given
 from .types import KeyPath, PyTree, Stop
-from .values import describe
+from .values import describe, is_key
 
 T = TypeVar("T")
 _KINDS = (np.bool_, np.integer, np.floating, np.complexfloating)
@@ -94,9 +94,8 @@ def check_key(key: ArrayLike | None, who: str, *, many: bool = False) -> None:
     """Raise unless a key is None or a PRNG key, typed or of old; `many` lets arrays of them by."""
     if key is None:
         return
-    dtype, shape = getattr(key, "dtype", None), np.shape(key)
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if not typed and (dtype != np.uint32 or not shape):
+    shape, typed = np.shape(key), is_key(key)
+    if not typed and (getattr(key, "dtype", None) != np.uint32 or not shape):
         given = describe(key) if hasattr(key, "dtype") else repr(key)
         raise TypeError(f"{who}: key is {given}; give a PRNG key, as jax.random.key(0) makes one")
     if not many and len(shape) != (0 if typed else 1):

@@ -38,6 +38,7 @@ from .files import check_path, replace
 from .inputs import MASKED
 from .shown import see
 from .types import PyTree
+from .values import is_key
 
 T = TypeVar("T")
 Saved: TypeAlias = dict[str, Any]  # what the header says of a leaf
@@ -138,9 +139,7 @@ def _bytes(path: Path, file: BinaryIO, leaf: Saved) -> bytes:
 
 
 def _implementation(leaf: PyTree) -> str | None:
-    if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return None
-    return str(jax.random.key_impl(leaf))
+    return str(jax.random.key_impl(leaf)) if is_key(leaf) else None
 
 
 def _data(leaf: PyTree, name: str) -> tuple[np.ndarray, str, tuple[int, ...]]:

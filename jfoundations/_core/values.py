@@ -36,6 +36,12 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+def is_key(x: Any) -> bool:
+    """Tell whether something is an array of typed PRNG keys, which NumPy has no numbers for."""
+    dtype = getattr(x, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
 def node(cls: type[T]) -> type[T]:
     """Make a class a pytree node by its `_flatten` or `_flatten_with_keys`, and `_unflatten`.
 
@@ -141,7 +147,7 @@ def _same_leaf(a: PyTree, b: PyTree) -> bool:
         return False  # a traced value equals itself alone: its bits are not known yet
     if getattr(a, "dtype", None) != getattr(b, "dtype", None) or np.shape(a) != np.shape(b):
         return False
-    if isinstance(a, jax.Array) and jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+    if isinstance(a, jax.Array) and is_key(a):
         a, b = jax.random.key_data(a), jax.random.key_data(b)
     return np.asarray(a).tobytes() == np.asarray(b).tobytes()
 

@@ -23,13 +23,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._core.checks import nearest
 from .._core.shown import settings_of
 from .._core.types import Function, PyTree
-from .._core.values import Structural, hold, hold_function, maker_of, name_of, node, release
+from .._core.values import Structural, hold, hold_function, is_key, maker_of, name_of, node, release
 
 MAKERS = "jfoundations.callbacks.", "jfoundations._loops.combinators"
 RUN_EVENTS = ("before_run", "before_step", "after_step", "after_run")
@@ -276,6 +275,6 @@ def _cure(wrong: object) -> str:
         return "; unpack several: *callbacks"
     if type(wrong).__name__ == "Fold":
         return "; of a fold, watch(fold) makes one"
-    if jnp.issubdtype(getattr(wrong, "dtype", bool), jax.dtypes.prng_key):
+    if is_key(wrong):
         return "; a key is given by its name, key=…"
     return ""

@@ -24,7 +24,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 
 from .._core.checks import keystr
 from .._core.types import Function, PyTree
-from .._core.values import describe, hold
+from .._core.values import describe, hold, is_key
 from .plan import StepAndCallbacks
 from .result import LoopResult
 
@@ -103,7 +103,7 @@ def one_a_lane(key: Array | None) -> bool:
     """Tell whether a key is an array of them."""
     if key is None:
         return False
-    return key.ndim == (1 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 2)
+    return key.ndim == (1 if is_key(key) else 2)
 
 
 def _check_lengths(parts: Iterable[tuple[str, PyTree, bool]], who: str) -> None:

@@ -9,13 +9,12 @@ lane  steps
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
 from .._core.shown import FEW
 from .._core.types import PyTree
-from .._core.values import describe
+from .._core.values import describe, is_key
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
@@ -63,7 +62,7 @@ def counted(n: int, what: str) -> str:
 
 def is_few(leaf: PyTree, batch: int) -> bool:
     """Tell whether a leaf, beyond its axes of lanes, has few numbers, which can be read here."""
-    numbers = on_host(leaf) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    numbers = on_host(leaf) and not is_key(leaf)
     return numbers and 0 < int(np.prod(leaf.shape[batch:])) <= FEW
 
 

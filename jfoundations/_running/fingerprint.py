@@ -25,7 +25,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from .._core.values import Code
+from .._core.values import Code, is_key
 from .installed import is_from_installed, is_installed
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
@@ -272,7 +272,7 @@ def _data(value: Any) -> tuple[bytes, Any] | None:
 
 
 def _array(value: jax.Array) -> tuple[bytes, Any]:
-    if jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if is_key(value):
         return str(value.dtype).encode(), (np.asarray(jax.random.key_data(value)),)
     if not value.is_fully_addressable:
         raise _Unseen(value)

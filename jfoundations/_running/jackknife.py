@@ -25,6 +25,7 @@ from .._core.pytrees import FlatTree, flattened, unflattened
 from .._core.sharding import automatic
 from .._core.shown import see
 from .._core.types import PyTree
+from .._core.values import is_key
 from .._folds.fold import Fold
 from .._folds.given import check_fold
 from .executor import Executor
@@ -122,7 +123,7 @@ class Known:
 
 
 def _stacked(*leaves: Any) -> Any:
-    keys = jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key)  # which are nothing to NumPy
+    keys = is_key(leaves[0])  # which are nothing to NumPy
     if keys or any(isinstance(leaf, Tracer) for leaf in leaves):
         return jnp.stack(leaves)
     return np.stack(list(map(np.asarray, leaves)))  # JAX would compile as many arguments

@@ -21,6 +21,7 @@ from jax.core import Tracer
 from .._core.pytrees import FlatTree, flattened
 from .._core.sharding import automatic
 from .._core.types import PyTree
+from .._core.values import is_key
 from .._folds.fold import Fold
 from .._folds.rows import is_by_rows
 from .source import rows_in
@@ -50,7 +51,7 @@ def _is_at_hand(leaf: PyTree) -> bool:
 
 
 def _to(size: int, leaf: PyTree) -> Any:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):  # nothing to NumPy
+    if is_key(leaf):  # nothing to NumPy
         return leaf[np.minimum(np.arange(size), len(leaf) - 1)]
     rows = np.asarray(leaf)  # JAX would compile the filling for each length
     longer = np.empty((size, *rows.shape[1:]), rows.dtype)

@@ -15,7 +15,7 @@ from jax.core import Tracer
 from .._core.checks import check_count
 from .._core.inputs import check_block
 from .._core.types import PyTree
-from .._core.values import describe
+from .._core.values import describe, is_key
 
 _PATH = (str, os.PathLike)
 CUT = 64  # an array that an executor is to split becomes so many chunks, whatever the executor
@@ -158,7 +158,7 @@ class Rows:
 def _taken(leaf: PyTree, rows: slice) -> Any:
     if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
         return leaf[rows]
-    keys = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # which are nothing to NumPy
+    keys = is_key(leaf)  # which are nothing to NumPy
     if not keys and all(device.platform == "cpu" for device in leaf.devices()):
         return np.asarray(leaf)[rows]  # where it lies; JAX would copy
     return jax.device_put(leaf[rows], min(leaf.devices(), key=lambda device: device.id))

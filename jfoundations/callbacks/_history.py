@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from .._core.checks import check_count, check_function
 from .._core.pytrees import pytree, static
 from .._core.types import Live, PyTree, View
-from .._core.values import identity, partial
+from .._core.values import identity, is_key, partial
 from .._loops.callback import Callback
 from ._monitor import check_of
 from ._row import write_row
@@ -71,7 +71,7 @@ def _room(rows: PyTree, axis: int = 0) -> int:
 
 
 def _on_host(leaf: PyTree) -> Any:
-    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+    return leaf if is_key(leaf) else np.asarray(leaf)
 
 
 def _trim(buffer: PyTree, count: np.ndarray) -> Any:

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike, DTypeLike
 from .._core.checks import check_function, keystr
 from .._core.inputs import as_array
 from .._core.types import Metric, PyTree
-from .._core.values import describe, is_pytree
+from .._core.values import describe, is_key, is_pytree
 
 MODES = {"min": 1, "max": -1}
 
@@ -52,7 +52,7 @@ def read(of: Metric, state: PyTree, who: str) -> jax.Array:
             f"{who}: what it monitors has shape {value.shape} and dtype {value.dtype}, a real "
             "scalar is needed; reduce it, say with jnp.mean"
         )
-    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if is_key(value):
         raise TypeError(f"{who}: what it monitors is a PRNG key, a real scalar is needed")
     if is_float(value) and jnp.finfo(value.dtype).bits < 16:  # these know no infinity
         return value.astype(jnp.float32)
@@ -151,7 +151,7 @@ def exceeds(gap: jax.Array, bound: ArrayLike) -> jax.Array:
 def refuse_keys(tree: PyTree, who: str, what: str) -> None:
     """Raise if there is a PRNG key in what a callback looks at, which has none of what it needs."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if jnp.issubdtype(jax.typeof(leaf).dtype, jax.dtypes.prng_key):
+        if is_key(jax.typeof(leaf)):
             raise TypeError(
                 f"{who}: {keystr(path, 'of(state)')} is a PRNG key, which has no {what}; let it "
                 "look at the rest alone, as in of=lambda state: state['x']"

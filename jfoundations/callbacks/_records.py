@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from .._core.checks import check_function
 from .._core.types import KeyPath, PyTree
-from .._core.values import describe
+from .._core.values import describe, is_key
 from .._folds.fold import Fold
 from .._kernels.numbers.counts import Count
 from .._loops.resolve import unique
@@ -194,7 +194,7 @@ def _columns(tree: PyTree, name: str, axes: int) -> dict[str, np.ndarray]:
 
 def _numbers(leaf: PyTree) -> np.ndarray:
     """Return an array of a dtype whose numbers Python has; of PRNG keys, their data."""
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if is_key(leaf):
         leaf = jax.random.key_data(leaf)
     values = np.asarray(leaf)
     if values.dtype.kind == "V":  # NumPy does not know its kind, bfloat16 say

@@ -27,7 +27,7 @@ from .._core.checks import check_count, check_key
 from .._core.inputs import as_array, elements
 from .._core.pytrees import pytree
 from .._core.types import PyTree
-from .._core.values import describe, partial
+from .._core.values import describe, is_key, partial
 from .._folds.fold import Fold, like_of_block
 from .._kernels.numbers.hashing import hashed, words_of
 from ._elements import Kind, checked, one, zero_rows
@@ -81,8 +81,7 @@ def sample(k: int, *, key: jax.Array, weights: Kind = None) -> Fold[tuple[PyTree
     """
     k = check_count(k, "k", "folds.sample", least=1)
     check_key(key, "folds.sample")
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    seed = jax.random.key_data(key) if typed else jnp.asarray(key)
+    seed = jax.random.key_data(key) if is_key(key) else jnp.asarray(key)
     weighted = checked("sample", weights, "propagate").weights is not None
     init, step, block = (partial(f, k, seed, weighted) for f in (_init, _step, _block))
     merge = partial(_merge, weighted)

@@ -90,6 +90,12 @@ def test_fold_laws_of_complex_and_many_axes():
     laws.fold(jf.combine(mean=folds.mean(), var=folds.var()), values, max_examples=10)
 
 
+def test_fold_laws_of_keys():
+    """Keys are no numbers: they are cut where they are, and have no double."""
+    drawn = folds.sum().of(lambda key: jax.random.randint(key, (), 0, 9))
+    laws.fold(drawn, strategies.keys().map(lambda key: jax.random.split(key, 9)), max_examples=3)
+
+
 @nested
 @given(strategies.folds(ordered=True))
 def test_order_dependent_folds_go_on(fold):

@@ -205,6 +205,11 @@ def test_statistics_with_masks():
     assert report["poison"].holds
 
 
+def test_masks_of_a_spread_about_a_rounded_mean():
+    """Of six numbers that are equal the mean is rounded, and their deviations are not 0."""
+    assert found(jnp.std, max_examples=6000)["deletion"].holds
+
+
 def test_the_report_is_a_value():
     report = found(jnp.negative, max_examples=64)
     assert "odd" in report.held and len(report) == len(list(report))

@@ -41,16 +41,6 @@ def replayed(function, *arguments, times):
     assert len(seen) == 1, f"{times} runs gave {len(seen)} answers"
 
 
-@pytest.mark.parametrize("name", ["corr", "describe", "median", "histogram", "segment_var"])
-def test_statistics(name):
-    replayed(STATISTICS[name], X, Y, times=30)
-
-
-@pytest.mark.parametrize("name", ["var", "grouped"])
-def test_folds(name):
-    replayed(of_fold(name), X, Y, times=30)
-
-
 @pytest.mark.parametrize("f", [stats.cov_matrix, stats.corr_matrix])
 def test_matrices(f):
     replayed(f, TABLE, times=30)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._core.types import PyTree
+from ..._core.values import is_key
 from ..._folds.fold import Fold
 from ..._loops.callback import CallbackLike, flatten
 from ..._loops.resolve import listen
@@ -64,17 +65,13 @@ def _struct(leaf: PyTree) -> jax.ShapeDtypeStruct:
 
 
 def _filled(fill: int, struct: jax.ShapeDtypeStruct) -> jax.Array:
-    if _is_key(struct):
+    if is_key(struct):
         return jax.random.split(jax.random.key(fill), struct.shape)
     return jnp.full(struct.shape, fill, struct.dtype)
 
 
 def _blank(leaf: PyTree) -> Any:
-    return np.zeros(leaf.shape, leaf.dtype) if not _is_key(leaf) else np.zeros(leaf.shape)
-
-
-def _is_key(leaf: PyTree) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.zeros(leaf.shape, leaf.dtype) if not is_key(leaf) else np.zeros(leaf.shape)
 
 
 def _try(make: Callable[[], R], what: str) -> R:
@@ -120,5 +117,5 @@ def assert_donatable(*values: PyTree) -> None:
 
 
 def _buffers(leaf: jax.Array) -> list[tuple[Any, int]]:
-    plain = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    plain = jax.random.key_data(leaf) if is_key(leaf) else leaf
     return [(s.device, s.data.unsafe_buffer_pointer()) for s in plain.addressable_shards]

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ..._core.types import PyTree
+from ..._core.values import is_key
 
 
 def assert_same(
@@ -86,7 +87,7 @@ def difference(
 
 
 def _concrete(leaf: PyTree) -> np.ndarray:
-    if jnp.issubdtype(getattr(leaf, "dtype", None) or np.dtype(object), jax.dtypes.prng_key):
+    if is_key(leaf):
         leaf = jax.random.key_data(leaf)
     return np.asarray(leaf)
 

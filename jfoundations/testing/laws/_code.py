@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._core.values import name_of, partial
+from ..._core.values import is_key, name_of, partial
 from ..._folds.fold import FIELDS, Fold
 from ..._loops.callback import Callback
 from ..._pipes.pipe import Pipe
@@ -68,7 +68,7 @@ class Code:
         raise Unwritable(repr(value))
 
     def _array(self, value: Any) -> str:
-        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        if is_key(value):
             data = self.of(jax.random.key_data(value))
             self.imports.add("import jax")
             return f"jax.random.wrap_key_data({data}, impl={str(jax.random.key_impl(value))!r})"

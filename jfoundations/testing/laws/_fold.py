@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._core.types import Function, PyTree
-from ..._core.values import name_of
+from ..._core.values import is_key, name_of
 from ..._folds.fold import Fold, like_of
 from ..._folds.rows import is_by_rows
 from ..strategies import arrays, floats_with_offset, ill_conditioned, strategy_of
+from ..strategies._arrays import cut
 from ._check import check
 from ._failure import law, same
 
@@ -165,27 +166,27 @@ def _answers(ways: _Ways, xs: PyTree) -> tuple[dict[str, Any], list[float]]:
     f, *functions = ways
     held = (partial(function, f) for function in functions)
     init, block, block_where, merge, unmerge, step, extract, maps, ofs = held
-    host = jax.tree.map(np.asarray, xs)  # cut there, where a cut compiles nothing
+    xs = jax.device_put(xs)
 
-    def cut(at: Any) -> PyTree:
-        return jax.tree.map(lambda x: jax.device_put(x[at]), host)
+    def part(at: Any) -> PyTree:
+        return jax.tree.map(lambda x: cut(x, at), xs)
 
     n = jax.tree.leaves(xs)[0].shape[0]
     m = block(xs)
     found = {"whole": extract(m)} | maps(m)
-    for name, memory in ofs(cut(np.arange(5) % n)).items():  # of one length, for each compiles
+    for name, memory in ofs(part(np.arange(5) % n)).items():  # of one length, for each compiles
         other = DOUBLED[name](f)  # of one `extract`: asked by a program that there is
         found[name] = ways.extract(f if other.extract is f.extract else other, memory)
-    first, one = cut(0), block(cut(np.s_[:1]))
+    first, one = part(0), block(part(np.s_[:1]))
     empty = init(first)
     if f.merge is None:
         memory = empty
         for k in range(n):
-            memory = step(memory, cut(k))
+            memory = step(memory, part(k))
         found["steps"] = extract(memory)
         return found, _scales([found["whole"], extract(one)])
     i, j = n // 3, n // 3 + (n + 1) // 3  # of equal lengths
-    ma, mb, mc = (block(cut(part)) for part in np.s_[:i, i:j, j:])
+    ma, mb, mc = (block(part(third)) for third in np.s_[:i, i:j, j:])
     memories = {
         "identity left": merge(empty, m),
         "identity right": merge(m, empty),
@@ -196,7 +197,7 @@ def _answers(ways: _Ways, xs: PyTree) -> tuple[dict[str, Any], list[float]]:
     }
     if not is_by_rows(f.block_where):
         memories["kept"] = block_where(xs, jax.device_put(np.arange(n) % 3 == 0))
-        memories["alone"] = block(cut(np.s_[::3]))
+        memories["alone"] = block(part(np.s_[::3]))
     if f.undo is not None:
         memories |= {"a": ma, "both": merge(ma, mb)}
         memories["undone"] = unmerge(memories["both"], mb)
@@ -236,7 +237,8 @@ def _wrap_twice(answer: PyTree) -> Any:
 
 
 def _double(x: PyTree) -> Any:
-    return jax.tree.map(lambda a: a + a, x)
+    # a key for random numbers has no sum, and stays
+    return jax.tree.map(lambda a: a if is_key(a) else a + a, x)
 
 
 def _double_twice(x: PyTree) -> Any:

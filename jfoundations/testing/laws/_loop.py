@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ..._core.types import PyTree
-from ..._core.values import partial
+from ..._core.values import is_key, partial
 from ..._loops.callback import CallbackLike
 from ..._loops.chunks import chunks
 from ..._loops.combinators import stop_when
@@ -189,7 +189,7 @@ def lane(
 
 def _on_host(leaf: Array) -> Any:
     """Return an array where a cut compiles nothing; keys stay where they are."""
-    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+    return leaf if is_key(leaf) else np.asarray(leaf)
 
 
 def _stacked(states: list[PyTree]) -> Any:

@@ -119,7 +119,9 @@ def of_statistic(f: Function, few: int, found: Mapping[str, Finding]) -> list[Fi
     shift = 0 if found["translation_invariant"].holds else None
     shift = 1 if found["translation_equivariant"].holds else shift
     whole = int(power) if power is not None and power == int(power) else None
-    kind = {"power": whole, "shift": shift, "max_examples": few}
+    # a spread about a rounded mean is not 0 where nothing spreads
+    plain = not found["zero_of_constants"].exact
+    kind = {"power": whole, "shift": shift, "plain": plain, "max_examples": few}
     loose = WIDE * float(jnp.finfo(jnp.result_type(float)).eps)
 
     def ways(law: Callable[..., None]) -> list[tuple[Held, float]]:

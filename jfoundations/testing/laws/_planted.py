@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ..._core.values import hold, release
+from ..._core.values import hold, is_key, release
 from ._mutated import Altered, changes, is_heard
 from ._mutations import fits, variants
 from ._planting import Place, ending, evaluate, walk
@@ -189,7 +189,7 @@ def _types(tree: Any) -> Any:
 
 def _apart(a: jax.Array, b: jax.Array) -> Any:
     """Return how far two arrays are apart, relative to the largest number of the second."""
-    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+    if is_key(a):
         a, b = jax.random.key_data(a), jax.random.key_data(b)
     if not a.size:
         return jnp.zeros(())
