@@ -146,7 +146,7 @@ def _is_taken(batch: Batched, ones: list[np.ndarray]) -> None:
     try:
         if not jax.tree.leaves(batch.run(*ones)):
             raise TypeError(f"discover: {name_of(batch.f)} answers no array")
-        first, again = (batch.f(*(jnp.asarray(one[0]) for one in ones)) for _ in range(2))
+        first, again = (batch.f(*(jax.device_put(one[0]) for one in ones)) for _ in range(2))
     except Exception as error:
         shape = ones[0].shape[1:]
         error.add_note(

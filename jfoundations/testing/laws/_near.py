@@ -104,7 +104,7 @@ def offsets(dtype: DTypeLike | None) -> Any:
 def moved_by(c: complex, x: Array) -> Array:
     """Return x + c, added where no shape compiles anew."""
     host = np.asarray(x)
-    return jnp.asarray(host + np.asarray(c, host.dtype))
+    return jax.device_put(host + np.asarray(c, host.dtype))
 
 
 def dtype_of(dtype: DTypeLike | None) -> np.dtype:

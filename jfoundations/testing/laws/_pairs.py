@@ -89,7 +89,7 @@ def covariance(
         far = cov(times_power(x, j), times_power(y, k))
         what = f"cov(2**{j} * x, 2**{k} * y), and 2**{j + k} * cov(x, y)"
         same(far, times_power(c, j + k), what=what)
-        constant = jnp.asarray(np.full(x.shape, np.asarray(x)[0]))
+        constant = jax.device_put(np.full(x.shape, np.asarray(x)[0]))
         same(cov(constant, y), jnp.zeros_like(c), what="cov of a constant and y, and 0")
         _cauchy_schwarz(cov, x, y, c)
 

@@ -103,7 +103,7 @@ def deletion(
 
     def masks_delete(pair: tuple[Array, Array]) -> None:
         x, mask = pair
-        kept = jnp.asarray(np.asarray(x)[np.asarray(mask)])
+        kept = jax.device_put(np.asarray(x)[np.asarray(mask)])
         found, expected = f(x, where=mask), f(kept)
         what = "f(x, where=mask) is not f(x[mask])"
         near(found, expected, kept, rtol=rtol, power=power, shift=shift, plain=plain, what=what)
@@ -160,7 +160,7 @@ def repetition(
 
     def weights_repeat(pair: tuple[Array, Array]) -> None:
         x, k = pair
-        repeated = jnp.asarray(np.repeat(np.asarray(x), np.asarray(k).astype(int)))
+        repeated = jax.device_put(np.repeat(np.asarray(x), np.asarray(k).astype(int)))
         found, expected = f(x, weights=k), f(repeated)
         what = "f(x, weights=k) is not f(repeat(x, k))"
         near(found, expected, repeated, rtol=rtol, power=power, shift=shift, plain=plain, what=what)
@@ -201,7 +201,7 @@ def poison(
     def what_is_hidden_is_not_seen(pair: tuple[Array, Array], hidden: float) -> None:
         x, mask = pair
         y = np.where(np.asarray(mask), np.asarray(x), np.asarray(hidden, x.dtype))
-        y = jnp.asarray(y)
+        y = jax.device_put(y)
         value = f(x, where=mask)
         what = "f(x, where=mask) sees what is hidden"
         same(f(y, where=mask), value, what=what)

@@ -48,7 +48,7 @@ def constant(
     """
 
     def constants_have_no_spread(c: jax.Array, n: int) -> None:
-        answer = f(jnp.asarray(np.full((n,), np.asarray(c))))
+        answer = f(jax.device_put(np.full((n,), np.asarray(c))))
         expected = jnp.zeros_like(answer) if value is None else value(c)
         what = f"f of {n} times {c!r}, and what it must be"
         same(answer, expected, rtol=rtol, what=what)
@@ -163,7 +163,7 @@ def times_power(x: jax.Array, k: int) -> jax.Array:
     assume(not size.size or (size.min() >= least and size.max() <= most))
     narrow = wide.astype(info.dtype)
     if len(narrow) == 1:
-        return jnp.asarray(narrow[0])
+        return jax.device_put(narrow[0])
     found = np.empty(x.shape, x.dtype)  # a sum would make nan of inf
     found.real, found.imag = narrow
-    return jnp.asarray(found)
+    return jax.device_put(found)

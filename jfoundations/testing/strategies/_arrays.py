@@ -141,7 +141,7 @@ def _arrays(
     drawn = _fit(made[0] if lanes is None else np.stack(made), dtype)
     if jnp.issubdtype(dtype, jnp.inexact) and not subnormals:
         drawn = _flush(drawn)
-    return jnp.asarray(drawn.astype(dtype))
+    return jax.device_put(drawn.astype(dtype))
 
 
 def _shapes(shape: Shapes) -> SearchStrategy[Any]:

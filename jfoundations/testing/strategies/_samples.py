@@ -46,7 +46,7 @@ def _masks(draw: Draw, shape: Shapes, least: int) -> jax.Array:
     enough = [way for way in ways if way.sum() >= least]
     if not enough:
         raise ValueError(f"masks: of {n} elements no {least} can be left; lower least=")
-    return jnp.asarray(draw(st.sampled_from(enough)).reshape(size))
+    return jax.device_put(draw(st.sampled_from(enough)).reshape(size))
 
 
 def weights(
@@ -81,7 +81,7 @@ def _weights(draw: Draw, shape: Shapes, dtype: DTypeLike | None, whole: bool) ->
         far = np.where(np.arange(n) == rng.integers(max(n, 1)), 1024.0, rng.uniform(0.5, 2, n))
         powers = 2.0 ** rng.integers(-8, 8, n, endpoint=True)
         ways += [rng.uniform(0.25, 4, n), some, powers, far]
-    return jnp.asarray(draw(st.sampled_from(ways)).reshape(size).astype(dtype))
+    return jax.device_put(draw(st.sampled_from(ways)).reshape(size).astype(dtype))
 
 
 def permutations_of(x: PyTree) -> SearchStrategy[Any]:
