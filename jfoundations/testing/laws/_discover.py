@@ -29,6 +29,7 @@ from ._transformed import transforms
 
 LANES = 1024  # how many examples at once
 SLOWLY = 32  # how many examples of a function that cannot be traced
+ORDERED = 8  # times as many of an order: of neighbouring floats one pair in thousands may break it
 OTHERS = (jnp.bfloat16, jnp.int32, jnp.complex64)
 
 
@@ -73,7 +74,8 @@ def discover(
         shape: of the arrays.
         dtype: in which the laws are found; by default JAX's default float.
         dtypes: others, in which the laws found are tried again.
-        max_examples: of each law; those that are tried by Hypothesis take one in eighty.
+        max_examples: of each law; those that are tried by Hypothesis take one in eighty, and an
+            order that seems exact eight times as many.
         seed: of the draws.
 
     Returns:
@@ -240,12 +242,16 @@ def _of_arrays(
     laws = _laws(subject, inverse)
     d = subject.draws()
     found = [find(law, f, subject, d, name) for name, law, f in laws(subject, d)]
-    for turn in range(1, turns):
+    for turn in range(1, turns if subject.batch.slow else turns * ORDERED):
+        asked = [k for k, one in enumerate(found) if one.holds and (turn < turns or _in_order(one))]
+        if not asked:
+            break
         more = subject.draws(turn)
-        for k, (name, law, f) in enumerate(laws(subject, more)):
-            if found[k].holds:
-                now = find(law, f, subject, more, name, before=found[k])
-                found[k] = found[k] if now.holds is None else now
+        rows = laws(subject, more)
+        for k in asked:
+            name, law, f = rows[k]
+            now = find(law, f, subject, more, name, before=found[k])
+            found[k] = found[k] if now.holds is None else now
     if subject.offsets:
         moved = subject.moved()
         also = zip(laws(subject, moved), found, strict=True)
@@ -271,6 +277,10 @@ def _of_arrays(
             for one in found
         ]
     return found
+
+
+def _in_order(one: Finding) -> bool:
+    return one.exact and one.law.startswith(("increasing", "decreasing"))
 
 
 def _laws(subject: Subject, inverse: Function | None) -> Any:
