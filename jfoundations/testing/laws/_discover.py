@@ -29,7 +29,6 @@ from ._transformed import transforms
 
 LANES = 1024  # how many examples at once
 SLOWLY = 32  # how many examples of a function that cannot be traced
-ORDERED = 8  # times as many of an order: of neighbouring floats one pair in thousands may break it
 OTHERS = (jnp.bfloat16, jnp.int32, jnp.complex64)
 
 
@@ -241,9 +240,15 @@ def _of_arrays(
 ) -> list[Finding]:
     laws = _laws(subject, inverse)
     d = subject.draws()
-    found = [find(law, f, subject, d, name) for name, law, f in laws(subject, d)]
-    for turn in range(1, turns if subject.batch.slow else turns * ORDERED):
-        asked = [k for k, one in enumerate(found) if one.holds and (turn < turns or _in_order(one))]
+    rows = laws(subject, d)
+    found = [find(law, f, subject, d, name) for name, law, f in rows]
+    for turn in range(1, turns * max(law.times for _, law, _ in rows)):
+        pairs = enumerate(zip(found, rows, strict=True))
+        asked = [
+            k
+            for k, (one, (_, law, _)) in pairs
+            if one.holds and turn < turns * (law.times if one.exact else 1)
+        ]
         if not asked:
             break
         more = subject.draws(turn)
@@ -277,10 +282,6 @@ def _of_arrays(
             for one in found
         ]
     return found
-
-
-def _in_order(one: Finding) -> bool:
-    return one.exact and one.law.startswith(("increasing", "decreasing"))
 
 
 def _laws(subject: Subject, inverse: Function | None) -> Any:

@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ..._core.types import PyTree
-from ..._core.values import is_key, partial
+from ..._core.values import partial
 from ..._loops.callback import CallbackLike
 from ..._loops.chunks import chunks
 from ..._loops.combinators import stop_when
@@ -21,6 +21,7 @@ from ..._loops.iterate import iterate
 from ..._loops.iterate import resume as go_on
 from ..._loops.plan import Step
 from ..strategies import arrays, strategy_of
+from ..strategies._arrays import cut
 from ._check import check
 from ._failure import law, same
 
@@ -178,18 +179,13 @@ def lane(
     together = jax.jit(jax.vmap(run))
 
     def lanes_run_as_if_alone(lanes: list[PyTree]) -> None:
-        result = jax.tree.map(_on_host, together(_stacked(lanes)))
+        result = together(_stacked(lanes))
         for k, state in enumerate(lanes):
-            one = jax.tree.map(lambda leaf, k=k: leaf[k], result)
+            one = jax.tree.map(lambda leaf, k=k: cut(leaf, k), result)
             same(one, run(state), ulp=ulp, bits=True, what=f"lane {k}, and its run alone")
 
     lanes = st.lists(_states(states), min_size=3, max_size=3).map(_alike)
     check(lanes_run_as_if_alone, max_examples, lanes=lanes)
-
-
-def _on_host(leaf: Array) -> Any:
-    """Return an array where a cut compiles nothing; keys stay where they are."""
-    return leaf if is_key(leaf) else np.asarray(leaf)
 
 
 def _stacked(states: list[PyTree]) -> Any:
@@ -245,7 +241,7 @@ def frozen(
 
 
 def _corner(large: Array, small: Array) -> Array:
-    return _on_host(large)[tuple(slice(0, n) for n in small.shape)]
+    return cut(large, tuple(slice(0, n) for n in small.shape))
 
 
 @law
